@@ -1,0 +1,304 @@
+//! The enclave's door: everything that the host can ask of the enclave and everything it is told.
+//! Always serialised, also in process, so that nothing leaks by reference. What the host says is
+//! untrusted until the enclave has checked it. Not here: the channel (`enclaved`, `host`).
+//!
+//! While it serves a request, the enclave may read and write the host's store through the same
+//! channel: see [`FromEnclave`].
+
+use crate::{
+    config::{L1BlockId, NetworkConfig},
+    limits::DOOR_BYTES_MAX,
+    rollup::{RollupHeader, SignedRollup, Withdrawal},
+    wire::{self, WireError},
+};
+use alloy_primitives::{Address, B256, Bytes};
+use serde::{Deserialize, Serialize};
+
+/// What the host asks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// First of all: the network, what this enclave sealed in its last life, and the newest
+    /// snapshot it emitted. Both are caches: without them the enclave takes a new identity, or
+    /// replays from the checkpoint.
+    Start {
+        /// The network.
+        config: Box<NetworkConfig>,
+        /// [`Started::identity`] of the last life.
+        identity: Option<Bytes>,
+        /// [`Folded::snapshot`] of the last life.
+        snapshot: Option<Bytes>,
+    },
+    /// Asks for what `NetworkManagement.register` needs.
+    Register {
+        /// The L1 account that will register.
+        owner: Address,
+        /// A recent L1 block, for freshness.
+        l1_block: L1BlockId,
+        /// Whether to create the network's seed. Only the first registration on L1 may.
+        genesis: bool,
+    },
+    /// One L1 block, child of a block already fed.
+    L1Block(Box<L1Block>),
+    /// Which of the blocks fed is the head of L1.
+    SetHead(B256),
+    /// A sealed user request.
+    Envelope(Bytes),
+    /// Encrypted transactions from a peer.
+    PeerTransactions(Bytes),
+    /// Takes the transactions accepted since the last call, encrypted for the peers.
+    TakeTransactions,
+    /// A peer's candidate rollup: checked and executed ahead of its inclusion.
+    Candidate(Box<SignedRollup>),
+    /// Asks for a candidate on the current head. The same round always yields the same candidate.
+    Seal,
+    /// Asks for the seed shares that newcomers on the current head wait for.
+    SeedShares,
+    /// The canonical rollup of a number. Public.
+    Rollup(RollupId),
+    /// The withdrawals of a canonical rollup. Public.
+    Withdrawals(B256),
+}
+
+/// Names a canonical rollup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RollupId {
+    /// The newest.
+    Latest,
+    /// By number.
+    Number(u64),
+    /// By hash.
+    Hash(B256),
+}
+
+/// An L1 block as the host presents it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct L1Block {
+    /// RLP of the header.
+    pub header: Bytes,
+    /// All receipts of the block, EIP-2718 encoded, in order; absent when the header's bloom
+    /// excludes the management contract.
+    pub receipts: Option<Vec<Bytes>>,
+    /// Payloads of the rollups published in it.
+    pub payloads: Vec<CarriedPayload>,
+}
+
+/// A payload as L1 carried it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CarriedPayload {
+    /// Hash of the rollup.
+    pub rollup: B256,
+    /// The bytes.
+    pub carrier: Carrier,
+}
+
+/// How a payload travelled.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Carrier {
+    /// In the publishing transaction.
+    Calldata(Bytes),
+    /// In blobs, in order (EIP-4844).
+    Blobs(Vec<Bytes>),
+}
+
+/// What the enclave answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// To [`Request::Start`].
+    Started(Started),
+    /// To [`Request::Register`].
+    Registration(Box<Registration>),
+    /// To [`Request::L1Block`].
+    Folded(Box<Folded>),
+    /// To [`Request::SetHead`].
+    Head(Head),
+    /// To [`Request::Envelope`].
+    Envelope {
+        /// Sealed to the user.
+        reply: Bytes,
+        /// Whether a transaction was accepted: the host keeps the envelope until it is told that
+        /// it may forget it.
+        accepted: bool,
+    },
+    /// To [`Request::PeerTransactions`] and [`Request::Candidate`].
+    Accepted,
+    /// To [`Request::TakeTransactions`]; empty if there are none.
+    Transactions(Bytes),
+    /// To [`Request::Seal`]; absent when this enclave has nothing to seal now.
+    Sealed(Option<Box<SignedRollup>>),
+    /// To [`Request::SeedShares`].
+    SeedShares(Vec<SeedShare>),
+    /// To [`Request::Rollup`].
+    Rollup(Option<Box<RollupHeader>>),
+    /// To [`Request::Withdrawals`].
+    Withdrawals(Vec<Withdrawal>),
+    /// The request was refused; the enclave is as it was.
+    Refused(DoorError),
+}
+
+/// The enclave is ready to be fed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Started {
+    /// Its signing address.
+    pub enclave: Address,
+    /// Sealed identity, for the host to keep.
+    pub identity: Bytes,
+    /// The L1 block whose children it expects first.
+    pub position: L1BlockId,
+    /// Whether it holds the network's seed.
+    pub has_seed: bool,
+}
+
+/// What `NetworkManagement.register` needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Registration {
+    /// The attestation.
+    pub quote: Bytes,
+    /// Signing address.
+    pub enclave: Address,
+    /// X-Wing key that is to receive the seed.
+    pub encryption_key: Bytes,
+    /// Network key, at genesis.
+    pub network_key: Bytes,
+    /// Seed encrypted to itself, at genesis.
+    pub encrypted_seed: Bytes,
+    /// Sealed identity, for the host to keep in place of the former one.
+    pub identity: Bytes,
+}
+
+/// An L1 block was verified and folded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Folded {
+    /// The block.
+    pub block: L1BlockId,
+    /// Present when the enclave obtained the seed in this block: the new sealed identity. The
+    /// host then feeds again from the checkpoint.
+    pub identity: Option<Bytes>,
+    /// A snapshot for the host to keep in place of the former one.
+    pub snapshot: Option<Bytes>,
+}
+
+/// The network as seen from the L1 head.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The L1 head.
+    pub l1: L1BlockId,
+    /// Canonical rollup.
+    pub rollup: B256,
+    /// Its number.
+    pub number: u64,
+    /// L1 block that included it.
+    pub included: u64,
+    /// Whether this enclave is an aggregator now.
+    pub is_aggregator: bool,
+    /// Whether it is registered.
+    pub is_registered: bool,
+    /// Whether newcomers wait for the seed.
+    pub seed_shares_due: bool,
+    /// Whether the enclave holds the seed.
+    pub has_seed: bool,
+    /// Network key, once published.
+    pub network_key: Bytes,
+    /// Host addresses of the other aggregators.
+    pub peers: Vec<Peer>,
+    /// Hashes of envelopes whose transactions are settled or can never be: the host may forget
+    /// them.
+    pub forget: Vec<B256>,
+}
+
+/// Another aggregator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its enclave.
+    pub enclave: Address,
+    /// Where its host listens, as registered.
+    pub host_address: String,
+}
+
+/// The seed for one newcomer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedShare {
+    /// The newcomer.
+    pub enclave: Address,
+    /// How many other enclaves should have answered before this one (protocol 3.5).
+    pub rank: u64,
+    /// L1 block in which the newcomer registered.
+    pub registered: u64,
+    /// The seed, encrypted to it.
+    pub encrypted_seed: Bytes,
+    /// Signature of this enclave.
+    pub signature: Bytes,
+}
+
+/// Why the enclave refused. Sorted by what the host does next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum DoorError {
+    /// Do something else first, then ask again.
+    #[error("not ready: {0}")]
+    Retry(Retry),
+    /// What was presented is bad and will stay bad: drop it.
+    #[error("rejected: {0}")]
+    Rejected(String),
+    /// The store was tampered with, or the configuration is wrong: the node cannot go on.
+    #[error("fatal: {0}")]
+    Fatal(String),
+}
+
+/// What must come first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Retry {
+    /// [`Request::Start`].
+    #[error("the enclave is not started")]
+    Start,
+    /// The parent of this L1 block.
+    #[error("L1 block {0} is not known")]
+    L1Block(B256),
+    /// The receipts of the block.
+    #[error("the block may concern the management contract: its receipts are needed")]
+    Receipts,
+    /// The payload of this rollup.
+    #[error("the payload of rollup {0} is needed")]
+    Payload(B256),
+    /// The parent of a candidate.
+    #[error("rollup {0} is not known")]
+    Rollup(B256),
+    /// The seed.
+    #[error("the enclave does not hold the seed yet")]
+    Seed,
+    /// The store failed to answer.
+    #[error("the store is unavailable: {0}")]
+    Store(String),
+}
+
+/// A frame from host to enclave.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ToEnclave {
+    /// A new request; only when the enclave has replied to the former.
+    Request(Box<Request>),
+    /// Answer to [`FromEnclave::Get`]: the records, in order.
+    Records(Vec<Option<Bytes>>),
+    /// Answer to [`FromEnclave::Put`]: the records are durable.
+    Stored,
+    /// The store failed.
+    StoreFailed(String),
+}
+
+/// A frame from enclave to host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum FromEnclave {
+    /// The reply, which ends the request.
+    Reply(Box<Reply>),
+    /// Asks for records of the store.
+    Get(Vec<B256>),
+    /// Asks to keep records.
+    Put(Vec<(B256, Bytes)>),
+}
+
+/// Encodes a door message.
+pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
+    wire::encode(message)
+}
+
+/// Decodes a door message, bounded by [`DOOR_BYTES_MAX`].
+pub fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+    wire::decode(bytes, DOOR_BYTES_MAX)
+}

@@ -1,0 +1,32 @@
+//! Every bound that two parties must agree on, in one place. Bounds of one module stay in it.
+
+/// Largest signed user transaction, bytes (geth's pool limit).
+pub const TRANSACTION_BYTES_MAX: usize = 128 * 1024;
+/// Largest sealed user request or reply, bytes.
+pub const ENVELOPE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest rollup payload, bytes: what one L1 transaction can carry under EIP-7825's gas cap at
+/// EIP-7623's floor of 40 gas a byte.
+pub const PAYLOAD_BYTES_MAX: usize = 380 * 1024;
+/// Largest decompressed transaction group of one rollup, bytes.
+pub const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most transactions in one rollup.
+pub const ROLLUP_TRANSACTIONS_MAX: usize = 65_536;
+/// Most withdrawals in one rollup: they travel in clear and are proven one by one.
+pub const ROLLUP_WITHDRAWALS_MAX: usize = 1_024;
+/// Most blobs of one rollup (EIP-7594 limits a transaction to six).
+pub const ROLLUP_BLOBS_MAX: usize = 6;
+/// Most accounts whose viewing keys one request may carry.
+pub const AUTHORISATIONS_MAX: usize = 64;
+/// Longest time between the making and the expiry of a request, seconds of L1 time.
+pub const REQUEST_LIFETIME_SECONDS_MAX: u64 = 3_600;
+/// Most log entries in one reply.
+pub const LOGS_MAX: usize = 10_000;
+/// Most rollups that one log query may span.
+pub const LOG_RANGE_MAX: u64 = 10_000;
+/// Largest message at the enclave's door, bytes: an L1 block with its receipts and payloads.
+pub const DOOR_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Largest gossip message, bytes: one candidate rollup with its payload, or a batch of
+/// transactions.
+pub const GOSSIP_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Most L1 blocks between a rollup's proof and its inclusion (EIP-2935 serves 8,191).
+pub const PROOF_AGE_BLOCKS_MAX: u64 = 256;

@@ -1,0 +1,114 @@
+//! The rollup header: its wire form, hash and signature (protocol 7.1). Not here: the payload
+//! (`payload`) and which rollup is canonical (`canonical`).
+
+use alloy_primitives::{Address, B256, Bytes, Signature, U256, keccak256};
+use alloy_sol_types::{Eip712Domain, SolStruct, SolValue, eip712_domain};
+use serde::{Deserialize, Serialize};
+
+pub use crate::l1::RollupHeader;
+
+/// The version of the header that this code makes and accepts.
+pub const HEADER_VERSION: u16 = 1;
+
+/// The EIP-712 domain of one network's signatures; `contract` is the one that checks them.
+pub fn signing_domain(l1_chain_id: u64, contract: Address) -> Eip712Domain {
+    eip712_domain! {
+        name: "Obscuro",
+        version: "1",
+        chain_id: l1_chain_id,
+        verifying_contract: contract,
+    }
+}
+
+impl RollupHeader {
+    /// The identity of the rollup, and its L2 block hash.
+    pub fn hash(&self) -> B256 {
+        self.eip712_hash_struct()
+    }
+
+    /// What the aggregator's enclave signs.
+    pub fn signing_hash(&self, domain: &Eip712Domain) -> B256 {
+        self.eip712_signing_hash(domain)
+    }
+
+    /// The round of the lottery in which this rollup competes.
+    pub fn round(&self) -> (B256, B256) {
+        (self.parent, self.l1Proof)
+    }
+}
+
+/// A header with its signature and payload: what is gossiped and published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedRollup {
+    /// The public part.
+    pub header: RollupHeader,
+    /// 65 bytes, r ‖ s ‖ v with v in {27, 28}, s low.
+    pub signature: Bytes,
+    /// The bytes whose keccak256 is `header.payloadHash`.
+    pub payload: Bytes,
+}
+
+/// The address that made a 65-byte signature over a digest; `None` for malformed or high-s ones.
+pub fn recover(digest: &B256, signature: &[u8]) -> Option<Address> {
+    let signature = Signature::try_from(signature).ok()?;
+    if signature.normalize_s().is_some() {
+        return None;
+    }
+    signature.recover_address_from_prehash(digest).ok()
+}
+
+/// A withdrawal that a rollup orders, in clear (S2 "Withdrawal Process").
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// Position among all withdrawals of the L2 chain.
+    pub index: u64,
+    /// L1 address of the asset; zero for ETH.
+    pub asset: Address,
+    /// Who receives it on L1.
+    pub to: Address,
+    /// In the asset's smallest unit.
+    pub amount: U256,
+}
+
+impl Withdrawal {
+    /// The leaf of the withdrawal tree: a doubled hash, so that no inner node can pass for a leaf.
+    pub fn leaf(&self) -> B256 {
+        keccak256(keccak256(
+            (self.index, self.asset, self.to, self.amount).abi_encode(),
+        ))
+    }
+}
+
+/// Root of the withdrawal tree (sorted pairs, as OpenZeppelin's `MerkleProof` checks it); zero
+/// without withdrawals.
+pub fn withdrawals_root(withdrawals: &[Withdrawal]) -> B256 {
+    let mut level: Vec<B256> = withdrawals.iter().map(Withdrawal::leaf).collect();
+    while level.len() > 1 {
+        level = merkle_parents(&level);
+    }
+    level.first().copied().unwrap_or_default()
+}
+
+/// The siblings from leaf `position` up to the root; `None` if there is no such leaf.
+pub fn withdrawal_proof(withdrawals: &[Withdrawal], position: usize) -> Option<Vec<B256>> {
+    let mut level: Vec<B256> = withdrawals.iter().map(Withdrawal::leaf).collect();
+    level.get(position)?;
+    let (mut proof, mut position) = (Vec::new(), position);
+    while level.len() > 1 {
+        proof.extend(level.get(position ^ 1));
+        level = merkle_parents(&level);
+        position /= 2;
+    }
+    Some(proof)
+}
+
+/// One level up; an odd last node moves up unchanged.
+fn merkle_parents(level: &[B256]) -> Vec<B256> {
+    level
+        .chunks(2)
+        .map(|pair| match pair {
+            [a, b] => keccak256([a.min(b).as_slice(), a.max(b).as_slice()].concat()),
+            rest => rest[0],
+        })
+        .collect()
+}
