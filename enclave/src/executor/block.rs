@@ -1,0 +1,285 @@
+//! Executing a block: one `revm` context, and one journal, for all of its transactions.
+
+use super::{
+    BlockEnv, Executed, ExecutionError, Fatal, FeeRule, Fees, Finished, SystemOutcome,
+    database::BlockState,
+    outcome::Parts,
+    transaction::{self, Prepared, Remaining},
+};
+use crate::{
+    state::{State, StateError},
+    trie::{self, NodeStore},
+};
+use alloy_consensus::{Receipt, ReceiptEnvelope, Transaction, TxReceipt};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, Bloom, Bytes, TxKind, U256};
+use revm::{
+    ExecuteEvm, MainBuilder, MainnetEvm, SystemCallEvm,
+    context_interface::{
+        JournalTr,
+        either::Either,
+        journaled_state::account::JournaledAccountTr,
+        result::{EVMError, InvalidTransaction},
+    },
+    handler::MainnetContext,
+    state::AccountStatus,
+};
+
+pub(super) type Evm<'a, S> = MainnetEvm<MainnetContext<BlockState<'a, S>>>;
+
+/// A block being executed.
+pub struct Block<'a, S: NodeStore> {
+    evm: Evm<'a, S>,
+    env: BlockEnv,
+    receipts: Vec<ReceiptEnvelope>,
+    gas_used: u64,
+    blob_gas_used: u64,
+    fees: Fees,
+    /// Set by the first fatal error: nothing that follows can be right.
+    poisoned: bool,
+}
+
+impl<S: NodeStore> std::fmt::Debug for Block<'_, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Block")
+            .field("env", &self.env)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An EVM over this state, for these block parameters.
+pub(super) fn evm<'a, S: NodeStore>(state: BlockState<'a, S>, env: &BlockEnv) -> Evm<'a, S> {
+    MainnetContext::new(state, super::env::SPEC)
+        .with_cfg(env.revm_cfg())
+        .with_block(env.revm())
+        .build_mainnet()
+}
+
+impl<'a, S: NodeStore> Block<'a, S> {
+    /// Starts a block on top of `state`. `block_hashes` answers `BLOCKHASH` for the last 256 blocks.
+    pub fn new(
+        state: State<'a, S>,
+        env: BlockEnv,
+        block_hashes: impl Fn(u64) -> Option<B256> + 'a,
+    ) -> Self {
+        Self {
+            evm: evm(BlockState::new(state, Box::new(block_hashes)), &env),
+            env,
+            receipts: Vec::new(),
+            gas_used: 0,
+            blob_gas_used: 0,
+            fees: Fees::default(),
+            poisoned: false,
+        }
+    }
+
+    /// The parameters of this block.
+    pub fn env(&self) -> &BlockEnv {
+        &self.env
+    }
+
+    /// Gas used by the transactions so far.
+    pub fn gas_used(&self) -> u64 {
+        self.gas_used
+    }
+
+    /// Blob gas used by the transactions so far.
+    pub fn blob_gas_used(&self) -> u64 {
+        self.blob_gas_used
+    }
+
+    /// The receipts of the transactions so far.
+    pub fn receipts(&self) -> &[ReceiptEnvelope] {
+        &self.receipts
+    }
+
+    /// Executes a transaction from its recovered sender. A rejected one leaves no trace.
+    pub fn transact<T: Transaction>(
+        &mut self,
+        tx: &T,
+        sender: Address,
+    ) -> Result<Executed, ExecutionError> {
+        self.check_alive()?;
+        let remaining = Remaining {
+            gas: self.env.gas_limit.saturating_sub(self.gas_used),
+            blob_gas: self.env.max_blob_gas().saturating_sub(self.blob_gas_used),
+        };
+        let prepared = transaction::prepare(tx, sender, &self.env, remaining)?;
+        self.forget_emptied_authorities(&prepared);
+        let Prepared {
+            env,
+            ty,
+            gas_price,
+            blob_gas,
+        } = prepared;
+        let parts = match self.evm.transact_one(env) {
+            Ok(result) => Parts::from(result),
+            Err(EVMError::Transaction(error)) => {
+                return Err(transaction::rejection(error, &self.evm.ctx.tx, &self.env).into());
+            }
+            Err(error) => return Err(self.poison(error)),
+        };
+        self.account(&parts, gas_price, blob_gas);
+        let executed = Executed {
+            success: parts.failure.is_none(),
+            failure: parts.failure,
+            gas_used: parts.gas_used,
+            cumulative_gas_used: self.gas_used,
+            effective_gas_price: gas_price,
+            blob_gas_used: blob_gas,
+            logs: parts.logs.clone(),
+            contract_address: match tx.kind() {
+                TxKind::Create => Some(sender.create(tx.nonce())),
+                TxKind::Call(_) => None,
+            },
+            output: parts.output,
+        };
+        let receipt = Receipt {
+            status: executed.success.into(),
+            cumulative_gas_used: self.gas_used,
+            logs: parts.logs,
+        };
+        self.receipts.push(ReceiptEnvelope::from_typed(ty, receipt));
+        Ok(executed)
+    }
+
+    /// Calls a contract as the protocol itself (as in EIP-4788 and EIP-2935): no fee, no nonce, no receipt, a gas
+    /// limit of its own of 30 million. If the call fails, it has changed nothing.
+    pub fn system_call(
+        &mut self,
+        from: Address,
+        to: Address,
+        data: Bytes,
+    ) -> Result<SystemOutcome, ExecutionError> {
+        self.check_alive()?;
+        match self.evm.system_call_one_with_caller(from, to, data) {
+            Ok(result) => {
+                let Parts {
+                    failure,
+                    gas_used,
+                    logs,
+                    output,
+                    ..
+                } = Parts::from(result);
+                Ok(SystemOutcome {
+                    failure,
+                    gas_used,
+                    logs,
+                    output,
+                })
+            }
+            Err(error) => Err(self.poison(error)),
+        }
+    }
+
+    /// Adds native coin to an account, from nowhere: a bridge deposit, a consensus-layer withdrawal, a faucet.
+    pub fn credit(&mut self, to: Address, amount: U256) -> Result<(), ExecutionError> {
+        self.check_alive()?;
+        let journal = &mut self.evm.ctx.journaled_state;
+        let credited = journal
+            .load_account_mut(to)
+            .map(|mut account| account.incr_balance(amount));
+        journal.commit_tx();
+        match credited {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.poison_with(Fatal::Overflow(to))),
+            Err(error) => Err(self.poison_with(error.into())),
+        }
+    }
+
+    /// Ends the block: pays the pool, computes the roots. Nothing is written: the caller stores the nodes.
+    pub fn finish(mut self) -> Result<Finished, Fatal> {
+        if let FeeRule::Pool(pool) = self.env.fees
+            && !self.fees.base.is_zero()
+        {
+            self.credit(pool, self.fees.base)
+                .map_err(|error| match error {
+                    ExecutionError::Fatal(fatal) => fatal,
+                    ExecutionError::Rejected(reject) => Fatal::Evm(reject.to_string()),
+                })?;
+        }
+        if self.poisoned {
+            return Err(Fatal::Poisoned);
+        }
+        let accounts = self.evm.finalize();
+        let before = &self.evm.ctx.journaled_state.database;
+        let changes = before.changes(accounts);
+        let applied = before.state().apply(&changes)?;
+        let (receipts_root, logs_bloom) = digest(&self.receipts);
+        Ok(Finished {
+            applied,
+            changes,
+            receipts: self.receipts,
+            receipts_root,
+            logs_bloom,
+            gas_used: self.gas_used,
+            blob_gas_used: self.blob_gas_used,
+            fees: self.fees,
+        })
+    }
+
+    /// Adds an executed transaction to the totals.
+    fn account(&mut self, parts: &Parts, gas_price: u128, blob_gas: u64) {
+        let tip = gas_price.saturating_sub(self.env.base_fee.into());
+        let gas_used = U256::from(parts.gas_used);
+        self.fees.base += gas_used * U256::from(self.env.base_fee);
+        self.fees.priority += gas_used * U256::from(tip);
+        self.fees.blob += transaction::blob_fee(blob_gas, self.env.excess_blob_gas);
+        self.gas_used = self.gas_used.saturating_add(parts.gas_used);
+        self.blob_gas_used = self.blob_gas_used.saturating_add(blob_gas);
+    }
+
+    /// EIP-161 removes emptied accounts after each transaction. Here they stay in the block's journal, where the
+    /// only rule that tells an emptied account from one that never existed is EIP-7702's refund: make them alike.
+    fn forget_emptied_authorities(&mut self, prepared: &Prepared) {
+        for authorization in &prepared.env.authorization_list {
+            let Either::Right(authorization) = authorization else {
+                continue;
+            };
+            let Some(authority) = authorization.authority() else {
+                continue;
+            };
+            let accounts = &mut self.evm.ctx.journaled_state.inner.state;
+            if let Some(account) = accounts.get_mut(&authority)
+                && account.is_empty()
+            {
+                account.unmark_touch();
+                account.status |= AccountStatus::LoadedAsNotExisting;
+            }
+        }
+    }
+
+    fn check_alive(&self) -> Result<(), Fatal> {
+        if self.poisoned {
+            Err(Fatal::Poisoned)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn poison(&mut self, error: EVMError<StateError, InvalidTransaction>) -> ExecutionError {
+        self.poison_with(fatal(error))
+    }
+
+    fn poison_with(&mut self, fatal: Fatal) -> ExecutionError {
+        self.poisoned = true;
+        fatal.into()
+    }
+}
+
+/// What `revm` reports besides invalid transactions.
+pub(super) fn fatal(error: EVMError<StateError, InvalidTransaction>) -> Fatal {
+    match error {
+        EVMError::Database(error) => Fatal::State(error),
+        other => Fatal::Evm(other.to_string()),
+    }
+}
+
+/// Root of the receipts trie, and the union of the receipts' blooms.
+fn digest(receipts: &[ReceiptEnvelope]) -> (B256, Bloom) {
+    let bloom = receipts
+        .iter()
+        .fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom());
+    let encoded = receipts.iter().map(Encodable2718::encoded_2718);
+    (trie::ordered_root(encoded), bloom)
+}

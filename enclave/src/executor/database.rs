@@ -1,0 +1,191 @@
+//! What `revm` reads the state through: one block's view, which remembers what it read so that the changes of
+//! the block can be told apart at its end.
+
+use crate::{
+    state::{Account, AccountChange, AccountUpdate, Changes, State, StateError},
+    trie::{EMPTY_CODE_HASH, NodeStore},
+};
+use alloy_primitives::{
+    Address, B256, U256,
+    map::{AddressMap, HashMap, hash_map::Entry},
+};
+use revm::{
+    Database,
+    context_interface::DBErrorMarker,
+    state::{Account as Touched, AccountId, AccountInfo, Bytecode, EvmState},
+};
+
+impl DBErrorMarker for StateError {}
+
+/// Block hashes by number; `None` reads as zero.
+pub(super) type BlockHashes<'a> = Box<dyn Fn(u64) -> Option<B256> + 'a>;
+
+/// The state as it was before the block.
+pub(super) struct BlockState<'a, S> {
+    state: State<'a, S>,
+    block_hashes: BlockHashes<'a>,
+    /// Accounts that exist, in the order in which they were first read; an [`AccountId`] is an index.
+    loaded: Vec<Loaded>,
+    /// Every account read: its index, or that it does not exist.
+    index: AddressMap<Option<AccountId>>,
+}
+
+/// An account as it was before the block.
+struct Loaded {
+    account: Account,
+    slots: HashMap<U256, U256>,
+}
+
+impl<'a, S: NodeStore> BlockState<'a, S> {
+    pub fn new(state: State<'a, S>, block_hashes: BlockHashes<'a>) -> Self {
+        Self {
+            state,
+            block_hashes,
+            loaded: Vec::new(),
+            index: AddressMap::default(),
+        }
+    }
+
+    pub fn state(&self) -> &State<'a, S> {
+        &self.state
+    }
+
+    /// What the block changed, given the accounts it touched or merely read.
+    pub fn changes(&self, accounts: EvmState) -> Changes {
+        let mut changes = Changes::default();
+        for (address, after) in accounts {
+            let before = self
+                .index
+                .get(&address)
+                .copied()
+                .flatten()
+                .and_then(|id| self.get(id));
+            if let Some(change) = change(before, &after) {
+                if let AccountChange::Updated(update) = &change
+                    && before.is_none_or(|before| before.account.code_hash != update.code_hash)
+                    && update.code_hash != EMPTY_CODE_HASH
+                    && let Some(code) = after.info.code
+                {
+                    changes
+                        .codes
+                        .insert(update.code_hash, code.original_bytes());
+                }
+                changes.accounts.insert(address, change);
+            }
+        }
+        changes
+    }
+
+    fn get(&self, id: AccountId) -> Option<&Loaded> {
+        self.loaded.get(id.get())
+    }
+
+    /// Reads an account once.
+    fn load(&mut self, address: Address) -> Result<Option<AccountId>, StateError> {
+        let entry = match self.index.entry(address) {
+            Entry::Occupied(entry) => return Ok(*entry.get()),
+            Entry::Vacant(entry) => entry,
+        };
+        let Some(account) = self.state.account(address)? else {
+            return Ok(*entry.insert(None));
+        };
+        let id = AccountId::new(self.loaded.len());
+        self.loaded.push(Loaded {
+            account,
+            slots: HashMap::default(),
+        });
+        Ok(*entry.insert(id))
+    }
+
+    fn read_slot(&mut self, id: AccountId, slot: U256) -> Result<U256, StateError> {
+        let Some(loaded) = self.loaded.get_mut(id.get()) else {
+            return Ok(U256::ZERO);
+        };
+        Ok(match loaded.slots.entry(slot) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                *entry.insert(self.state.storage_in(loaded.account.storage_root, slot)?)
+            }
+        })
+    }
+}
+
+impl<S: NodeStore> Database for BlockState<'_, S> {
+    type Error = StateError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
+        let id = self.load(address)?;
+        Ok(id
+            .and_then(|id| self.get(id))
+            .map(|Loaded { account, .. }| AccountInfo {
+                balance: account.balance,
+                nonce: account.nonce,
+                code_hash: account.code_hash,
+                account_id: id,
+                code: None,
+            }))
+    }
+
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, StateError> {
+        let code = self.state.code(code_hash)?;
+        Ok(Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code)))
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
+        match self.load(address)? {
+            Some(id) => self.read_slot(id, slot),
+            None => Ok(U256::ZERO),
+        }
+    }
+
+    fn storage_by_account_id(
+        &mut self,
+        _address: Address,
+        id: AccountId,
+        slot: U256,
+    ) -> Result<U256, StateError> {
+        self.read_slot(id, slot)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
+        Ok((self.block_hashes)(number).unwrap_or_default())
+    }
+}
+
+/// How an account differs from what it was before the block; `None` if it does not.
+///
+/// "Touched" is not asked: the account as it is now is compared with what was read.
+fn change(before: Option<&Loaded>, after: &Touched) -> Option<AccountChange> {
+    // Destroyed by the last transaction that touched it, or emptied (EIP-161).
+    if after.is_selfdestructed_locally() || after.info.is_empty() {
+        return before.map(|_| AccountChange::Destroyed);
+    }
+    let wipe_storage = after.is_created() || after.is_selfdestructed();
+    let storage = changed_slots(before.filter(|_| !wipe_storage), after);
+    let same = before.is_some_and(|Loaded { account, .. }| {
+        !wipe_storage
+            && account.nonce == after.info.nonce
+            && account.balance == after.info.balance
+            && account.code_hash == after.info.code_hash
+    });
+    if same && storage.is_empty() {
+        return None;
+    }
+    Some(AccountChange::Updated(AccountUpdate {
+        nonce: after.info.nonce,
+        balance: after.info.balance,
+        code_hash: after.info.code_hash,
+        wipe_storage,
+        storage,
+    }))
+}
+
+fn changed_slots(before: Option<&Loaded>, after: &Touched) -> Vec<(U256, U256)> {
+    let was = |slot: &U256| before.and_then(|before| before.slots.get(slot)).copied();
+    after
+        .storage
+        .iter()
+        .map(|(slot, word)| (*slot, word.present_value))
+        .filter(|(slot, word)| was(slot).unwrap_or_default() != *word)
+        .collect()
+}

@@ -1,0 +1,101 @@
+//! Block parameters and the fee rule, and how they are told to `revm`.
+
+use alloy_eips::eip7840::BlobParams;
+use alloy_primitives::{Address, B256, U256};
+use revm::{
+    context::{BlockEnv as RevmBlockEnv, CfgEnv},
+    context_interface::block::BlobExcessGasAndPrice,
+    primitives::hardfork::SpecId,
+};
+
+/// The rules in force.
+pub(super) const SPEC: SpecId = SpecId::OSAKA;
+
+/// Blob target, limit and price schedule in force.
+const BLOBS: BlobParams = BlobParams::osaka();
+
+/// Excess blob gas beyond which the price no longer rises: e^50 wei per unit, which nobody can pay. EIP-4844's
+/// exponential would overflow soon after.
+const MAX_EXCESS_BLOB_GAS: u64 = 50 * BLOBS.update_fraction as u64;
+
+/// The parameters of a block that execution can see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockEnv {
+    /// Chain id that transactions must be signed for.
+    pub chain_id: u64,
+    /// Block number.
+    pub number: u64,
+    /// Seconds since 1970.
+    pub timestamp: u64,
+    /// `block.coinbase`; receives priority fees under [`FeeRule::Ethereum`].
+    pub beneficiary: Address,
+    /// Gas all transactions together may use.
+    pub gas_limit: u64,
+    /// Wei per gas.
+    pub base_fee: u64,
+    /// `block.prevrandao`.
+    pub prevrandao: B256,
+    /// Excess blob gas (EIP-4844); `None`: this chain has no blobs and rejects blob transactions.
+    pub excess_blob_gas: Option<u64>,
+    /// Who pays what to whom.
+    pub fees: FeeRule,
+}
+
+/// Who pays what to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeeRule {
+    /// Ethereum: the base fee is burnt, the priority fee goes to the beneficiary.
+    Ethereum,
+    /// Obscuro: everybody pays exactly `gas used × base fee` whatever priority fee was offered (protocol 6.4,
+    /// 10.2). All of it is credited to this pool address when the block is finished.
+    Pool(Address),
+}
+
+/// The price of one unit of blob gas for a block with this excess blob gas (EIP-4844).
+pub fn blob_base_fee(excess_blob_gas: u64) -> u128 {
+    blob_price(excess_blob_gas).blob_gasprice
+}
+
+/// The excess blob gas of the block after one with these header fields (EIP-4844, EIP-7918).
+pub fn next_excess_blob_gas(excess_blob_gas: u64, blob_gas_used: u64, base_fee: u64) -> u64 {
+    let excess = excess_blob_gas.min(MAX_EXCESS_BLOB_GAS);
+    let used = blob_gas_used.min(BLOBS.max_blob_gas_per_block());
+    BLOBS.next_block_excess_blob_gas_osaka(excess, used, base_fee)
+}
+
+fn blob_price(excess_blob_gas: u64) -> BlobExcessGasAndPrice {
+    BlobExcessGasAndPrice::new(
+        excess_blob_gas.min(MAX_EXCESS_BLOB_GAS),
+        BLOBS.update_fraction as u64,
+    )
+}
+
+impl BlockEnv {
+    /// Blob gas all transactions together may use.
+    pub fn max_blob_gas(&self) -> u64 {
+        self.excess_blob_gas
+            .map_or(0, |_| BLOBS.max_blob_gas_per_block())
+    }
+
+    /// The block environment. Chains without blobs show the price of an excess of zero to `BLOBBASEFEE`.
+    pub(super) fn revm(&self) -> RevmBlockEnv {
+        RevmBlockEnv {
+            number: U256::from(self.number),
+            beneficiary: self.beneficiary,
+            timestamp: U256::from(self.timestamp),
+            gas_limit: self.gas_limit,
+            basefee: self.base_fee,
+            difficulty: U256::ZERO,
+            prevrandao: Some(self.prevrandao),
+            blob_excess_gas_and_price: Some(blob_price(self.excess_blob_gas.unwrap_or_default())),
+            slot_num: 0,
+        }
+    }
+
+    /// The chain configuration.
+    pub(super) fn revm_cfg(&self) -> CfgEnv {
+        let mut cfg = CfgEnv::new_with_spec(SPEC).with_chain_id(self.chain_id);
+        cfg.set_max_blobs_per_tx(BLOBS.max_blobs_per_tx);
+        cfg
+    }
+}

@@ -1,0 +1,143 @@
+//! A batch of changes to the world state, and applying it.
+
+use super::{Account, State, StateError, slot_key};
+use crate::trie::{self, EMPTY_CODE_HASH, EMPTY_ROOT, NodeStore};
+use alloy_primitives::{
+    Address, B256, Bytes, U256, keccak256,
+    map::{AddressMap, B256Map},
+};
+
+/// What a block, or a genesis allocation, does to the state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The changed accounts.
+    pub accounts: AddressMap<AccountChange>,
+    /// Code deployed, by keccak256.
+    pub codes: B256Map<Bytes>,
+}
+
+/// What becomes of one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountChange {
+    /// The account and its storage are gone.
+    Destroyed,
+    /// The account exists with these values.
+    Updated(AccountUpdate),
+}
+
+/// The new values of an account. One that is empty by EIP-161 is removed instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountUpdate {
+    /// New nonce.
+    pub nonce: u64,
+    /// New balance in wei.
+    pub balance: U256,
+    /// keccak256 of the code the account now has.
+    pub code_hash: B256,
+    /// Forget all earlier storage first: the account was created anew.
+    pub wipe_storage: bool,
+    /// Storage words that changed; zero deletes.
+    pub storage: Vec<(U256, U256)>,
+}
+
+impl Default for AccountUpdate {
+    fn default() -> Self {
+        Self {
+            nonce: 0,
+            balance: U256::ZERO,
+            code_hash: EMPTY_CODE_HASH,
+            wipe_storage: false,
+            storage: Vec::new(),
+        }
+    }
+}
+
+/// The result of applying changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The new state root.
+    pub root: B256,
+    /// What the store must hold from now on: new trie nodes and codes, by keccak256.
+    pub nodes: Vec<(B256, Bytes)>,
+}
+
+impl Changes {
+    /// Sets an account; for genesis allocations and tests. Code is hashed here.
+    pub fn set(&mut self, address: Address, mut update: AccountUpdate, code: Bytes) {
+        if !code.is_empty() {
+            update.code_hash = keccak256(&code);
+            self.codes.insert(update.code_hash, code);
+        }
+        self.accounts
+            .insert(address, AccountChange::Updated(update));
+    }
+
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+}
+
+impl<S: NodeStore> State<'_, S> {
+    /// Applies changes on top of this state. Nothing is written: the caller stores [`Applied::nodes`].
+    pub fn apply(&self, changes: &Changes) -> Result<Applied, StateError> {
+        let mut nodes = Vec::new();
+        let mut accounts = Vec::with_capacity(changes.accounts.len());
+        for (address, change) in &changes.accounts {
+            let key = keccak256(address);
+            let value = match change {
+                AccountChange::Destroyed => None,
+                AccountChange::Updated(update) => self.updated(key, update, &mut nodes)?,
+            };
+            accounts.push((key, value));
+        }
+        let root = trie::update(self.store, self.cache, self.root, accounts, &mut nodes)?;
+        for (hash, code) in &changes.codes {
+            self.cache.put_code(*hash, code.clone());
+            nodes.push((*hash, code.clone()));
+        }
+        Ok(Applied { root, nodes })
+    }
+
+    /// The account's new RLP, its storage updated; `None` if EIP-161 removes it.
+    fn updated(
+        &self,
+        key: B256,
+        update: &AccountUpdate,
+        nodes: &mut Vec<(B256, Bytes)>,
+    ) -> Result<Option<Bytes>, StateError> {
+        let mut account = Account {
+            nonce: update.nonce,
+            balance: update.balance,
+            storage_root: EMPTY_ROOT,
+            code_hash: update.code_hash,
+        };
+        if account.is_empty() {
+            return Ok(None);
+        }
+        if !update.wipe_storage
+            && let Some(before) = self.account_at(key)?
+        {
+            account.storage_root = before.storage_root;
+        }
+        if !update.storage.is_empty() {
+            let words = update
+                .storage
+                .iter()
+                .map(|(slot, word)| (slot_key(*slot), encode(word)));
+            account.storage_root = trie::update(
+                self.store,
+                self.cache,
+                account.storage_root,
+                words.collect(),
+                nodes,
+            )?;
+        }
+        Ok(Some(alloy_rlp::encode(account).into()))
+    }
+}
+
+/// A storage word as the trie holds it; zero is absence.
+fn encode(word: &U256) -> Option<Bytes> {
+    (!word.is_zero()).then(|| alloy_rlp::encode_fixed_size(word).to_vec().into())
+}

@@ -1,0 +1,187 @@
+//! An incremental Merkle-Patricia trie over a content-addressed store (Ethereum yellow paper, appendix D).
+//!
+//! **Requires** keys already hashed to 32 bytes (the "secure" trie) and a [`NodeStore`] that may lie.
+//! **Provides** reads, batched updates, proofs in the format of `eth_getProof`, and the roots of ordered lists.
+//! The trie is persistent: an update yields a new root and the old one stays readable, so there is no undo
+//! code anywhere and switching branch is switching a root.
+//! **Does not provide** accounts (see `state`), encryption (see `store`), or pruning.
+
+mod cache;
+mod node;
+#[cfg(test)]
+mod tests;
+mod update;
+
+pub use cache::{DEFAULT_CACHED_NODES, MAX_CACHED_CODES, NodeCache};
+
+use crate::store::StoreError;
+use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_trie::Nibbles;
+use node::{Link, Node};
+use std::sync::Arc;
+use update::{Change, Updater};
+
+/// Root of the trie that holds nothing: keccak256 of the empty RLP string.
+pub const EMPTY_ROOT: B256 = alloy_trie::EMPTY_ROOT_HASH;
+
+/// keccak256 of no bytes: the code hash of an account without code.
+pub const EMPTY_CODE_HASH: B256 = alloy_trie::KECCAK_EMPTY;
+
+/// Longest key in nibbles; bounds every walk and every recursion over the trie.
+const MAX_KEY_NIBBLES: usize = 64;
+
+/// Where nodes and codes are read from, by content.
+pub trait NodeStore {
+    /// The node RLP or contract code whose keccak256 is `hash`; `None` if absent.
+    fn get(&self, hash: B256) -> Result<Option<Bytes>, StoreError>;
+}
+
+impl<S: NodeStore + ?Sized> NodeStore for &S {
+    fn get(&self, hash: B256) -> Result<Option<Bytes>, StoreError> {
+        (**self).get(hash)
+    }
+}
+
+/// Why a trie operation failed. None of these means "the key is absent".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TrieError {
+    /// The store does not have a node that must exist. The host lost or withholds it.
+    #[error("trie node or code {0} is missing from the store")]
+    Missing(B256),
+    /// The store answered with bytes that do not hash to what was asked for. Fatal.
+    #[error("the store returned other bytes for trie node or code {0}")]
+    Corrupt(B256),
+    /// The bytes hash correctly but are no trie node: the root itself is not one of ours. Fatal.
+    #[error("malformed trie node {0}")]
+    Malformed(B256),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The value under `key` in the trie with this `root`.
+pub fn get<S: NodeStore>(
+    store: &S,
+    cache: &NodeCache,
+    root: B256,
+    key: B256,
+) -> Result<Option<Bytes>, TrieError> {
+    walk(store, cache, root, Nibbles::unpack(key), |_| ())
+}
+
+/// Applies `changes` (`None`, or an empty value, deletes) and returns the new root.
+///
+/// Nodes that did not exist before are appended to `new_nodes` and put into the cache; the caller stores them.
+/// The order of `changes` does not matter; of several changes to one key the last wins.
+pub fn update<S: NodeStore>(
+    store: &S,
+    cache: &NodeCache,
+    root: B256,
+    changes: Vec<(B256, Option<Bytes>)>,
+    new_nodes: &mut Vec<(B256, Bytes)>,
+) -> Result<B256, TrieError> {
+    let changes = changes
+        .into_iter()
+        .map(|(key, value)| Change::new(Nibbles::unpack(key), value))
+        .collect();
+    Updater::new(store, cache, new_nodes).run(root, changes)
+}
+
+/// The nodes on the path to `key`, root first: a proof of its value or of its absence (`eth_getProof`).
+/// Nodes shorter than 32 bytes are inside their parents and not listed.
+pub fn prove<S: NodeStore>(
+    store: &S,
+    cache: &NodeCache,
+    root: B256,
+    key: B256,
+) -> Result<Vec<Bytes>, TrieError> {
+    let mut proof = Vec::new();
+    walk(store, cache, root, Nibbles::unpack(key), |node| {
+        let mut rlp = Vec::new();
+        node.encode(&mut rlp);
+        proof.push(rlp.into());
+    })?;
+    Ok(proof)
+}
+
+/// Root of the trie that maps `rlp(index)` to each item: transactions, receipts, withdrawals.
+pub fn ordered_root(items: impl ExactSizeIterator<Item = impl AsRef<[u8]>>) -> B256 {
+    alloy_trie::root::ordered_trie_root_encoded(&items.collect::<Vec<_>>())
+}
+
+/// The contract code with this keccak256, through the cache.
+pub fn code<S: NodeStore>(store: &S, cache: &NodeCache, hash: B256) -> Result<Bytes, TrieError> {
+    if hash == EMPTY_CODE_HASH {
+        return Ok(Bytes::new());
+    }
+    if let Some(code) = cache.code(hash) {
+        return Ok(code);
+    }
+    let code = fetch(store, hash)?;
+    cache.put_code(hash, code.clone());
+    Ok(code)
+}
+
+/// Descends to `path`, showing every separately hashed node to `visit`.
+fn walk<S: NodeStore>(
+    store: &S,
+    cache: &NodeCache,
+    root: B256,
+    path: Nibbles,
+    mut visit: impl FnMut(&Node),
+) -> Result<Option<Bytes>, TrieError> {
+    if root == EMPTY_ROOT {
+        return Ok(None);
+    }
+    let mut rest = path;
+    let mut node = load(store, cache, root)?;
+    visit(&node);
+    loop {
+        let link = match &*node {
+            Node::Leaf { path, value } => return Ok((*path == rest).then(|| value.clone())),
+            Node::Extension { path, child } => {
+                if !rest.starts_with(path) {
+                    return Ok(None);
+                }
+                rest = node::tail(&rest, path.len());
+                child
+            }
+            Node::Branch(branch) => {
+                let Some(nibble) = rest.first() else {
+                    return Ok((!branch.value.is_empty()).then(|| branch.value.clone()));
+                };
+                rest = node::tail(&rest, 1);
+                branch.child(nibble)
+            }
+        };
+        node = match link {
+            Link::Empty => return Ok(None),
+            Link::Inline(inline) => Arc::clone(inline),
+            Link::Hash(hash) => {
+                let node = load(store, cache, *hash)?;
+                visit(&node);
+                node
+            }
+        };
+    }
+}
+
+/// The decoded node with this hash, from the cache or, checked, from the store.
+fn load<S: NodeStore>(store: &S, cache: &NodeCache, hash: B256) -> Result<Arc<Node>, TrieError> {
+    if let Some(node) = cache.node(hash) {
+        return Ok(node);
+    }
+    let rlp = fetch(store, hash)?;
+    let node = Arc::new(Node::decode(&rlp).ok_or(TrieError::Malformed(hash))?);
+    cache.put_node(hash, Arc::clone(&node));
+    Ok(node)
+}
+
+/// Bytes by content: absent is an error, and so is anything that does not hash to `hash`.
+fn fetch<S: NodeStore>(store: &S, hash: B256) -> Result<Bytes, TrieError> {
+    let bytes = store.get(hash)?.ok_or(TrieError::Missing(hash))?;
+    if keccak256(&bytes) != hash {
+        return Err(TrieError::Corrupt(hash));
+    }
+    Ok(bytes)
+}
