@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+// Accepting rollups from aggregators (protocol 5.2, 7.1, 7.5). What does not live here: the tree's own arithmetic
+// (RollupTree), admission of aggregators (NetworkManagement), rewards, slashing, and the validity of a rollup's content.
+pragma solidity 0.8.37;
+
+import {RollupTree} from "./RollupTree.sol";
+import {INetworkManagement} from "./interfaces/INetworkManagement.sol";
+import {IRollupManagement} from "./interfaces/IRollupManagement.sol";
+import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+
+/// @title Rollup management
+/// @notice See {IRollupManagement}.
+contract RollupManagement is IRollupManagement, EIP712 {
+    using RollupTree for RollupTree.Tree;
+
+    bytes32 private constant HEADER_TYPEHASH = keccak256(
+        "RollupHeader(uint16 version,bytes32 parent,uint64 number,bytes32 l1Proof,uint64 l1ProofNumber,"
+        "address aggregator,uint256 nonce,uint64 timestamp,bytes32 stateRoot,bytes32 transactionsRoot,"
+        "bytes32 receiptsRoot,bytes32 withdrawalsRoot,bytes32 publicEventsRoot,uint64 depositCursor,"
+        "bytes32 payloadHash,uint64 gasUsed,uint64 gasLimit,uint64 baseFee)"
+    );
+
+    uint16 private constant VERSION = 1;
+
+    INetworkManagement public immutable network;
+    /// @inheritdoc IRollupManagement
+    bytes32 public immutable genesis;
+    /// @inheritdoc IRollupManagement
+    uint256 public immutable forkTimeoutBlocks;
+    uint256 private immutable _sliceBlocks;
+
+    RollupTree.Tree private _tree;
+
+    constructor(INetworkManagement network_, bytes32 genesis_, uint256 forkTimeoutBlocks_) EIP712("Obscuro", "1") {
+        if (address(network_) == address(0) || genesis_ == 0 || forkTimeoutBlocks_ == 0) revert ZeroArgument();
+        network = network_;
+        genesis = genesis_;
+        forkTimeoutBlocks = forkTimeoutBlocks_;
+        _sliceBlocks = RollupTree.sliceLength(forkTimeoutBlocks_);
+        _tree.plant(genesis_);
+    }
+
+    /// @inheritdoc IRollupManagement
+    function publish(RollupHeader calldata header, bytes calldata signature, bytes calldata payload) external {
+        bytes32 hash = hashRollup(header);
+        _checkPosition(header, hash);
+        _checkL1Proof(header);
+        bytes32[] memory blobs = _checkPayload(header, payload);
+        _checkAggregator(header, hash, signature);
+
+        _tree.grow(hash, header.parent, header.withdrawalsRoot, _sliceBlocks);
+        emit RollupPublished(hash, header.aggregator, header, signature, blobs);
+    }
+
+    /// @inheritdoc IRollupManagement
+    function isConfirmed(bytes32 hash, uint256 blocks) external view returns (bool) {
+        return _tree.isConfirmed(hash, blocks, forkTimeoutBlocks);
+    }
+
+    /// @inheritdoc IRollupManagement
+    function withdrawalsRoot(bytes32 hash) external view returns (bytes32) {
+        return _tree.entries[hash].withdrawalsRoot;
+    }
+
+    /// @inheritdoc IRollupManagement
+    function rollup(bytes32 hash) external view returns (Rollup memory) {
+        RollupTree.Entry storage entry = _known(hash);
+        return Rollup(entry.parent, entry.number, entry.includedAt, entry.branch, entry.withdrawalsRoot);
+    }
+
+    /// @inheritdoc IRollupManagement
+    function isAncestor(bytes32 ancestor, bytes32 descendant) external view returns (bool) {
+        _known(ancestor);
+        _known(descendant);
+        return _tree.isAncestor(ancestor, descendant);
+    }
+
+    /// @inheritdoc IRollupManagement
+    function heads() external view returns (bytes32[] memory live) {
+        uint256 count = _tree.branchCount;
+        uint256 since = _tree.liveSince(forkTimeoutBlocks);
+        live = new bytes32[](count);
+        uint256 found = 0;
+        for (uint256 branch = 0; branch < count; branch++) {
+            bytes32 head = _tree.heads[branch];
+            if (_tree.entries[head].includedAt >= since) live[found++] = head;
+        }
+        assembly ("memory-safe") {
+            mstore(live, found)
+        }
+    }
+
+    /// @inheritdoc IRollupManagement
+    function branchCount() external view returns (uint256) {
+        return _tree.branchCount;
+    }
+
+    /// @inheritdoc IRollupManagement
+    function headOf(uint256 branch) external view returns (bytes32) {
+        return _tree.heads[branch];
+    }
+
+    /// @inheritdoc IRollupManagement
+    function digest(RollupHeader calldata header) external view returns (bytes32) {
+        return _hashTypedDataV4(hashRollup(header));
+    }
+
+    /// @inheritdoc IRollupManagement
+    function hashRollup(RollupHeader calldata header) public pure returns (bytes32) {
+        // Every member is one word, so the ABI encoding of the header is the encodeData of EIP-712.
+        return keccak256(abi.encode(HEADER_TYPEHASH, header));
+    }
+
+    function _checkPosition(RollupHeader calldata header, bytes32 hash) private view {
+        if (header.version != VERSION) revert UnsupportedVersion(header.version);
+        if (_tree.entries[hash].includedAt != 0) revert AlreadyPublished(hash);
+        uint64 expected = _known(header.parent).number + 1;
+        if (header.number != expected) revert WrongNumber(header.number, expected);
+    }
+
+    function _checkL1Proof(RollupHeader calldata header) private view {
+        uint256 parentIncludedAt = _tree.entries[header.parent].includedAt;
+        if (header.l1ProofNumber < parentIncludedAt || header.l1ProofNumber >= block.number) {
+            revert L1ProofOutOfRange(header.l1ProofNumber, parentIncludedAt);
+        }
+        bytes32 actual = Blockhash.blockHash(header.l1ProofNumber);
+        // The hash of a block that is too old reads as zero, and so would a header that claims it.
+        if (actual == 0 || header.l1Proof != actual) revert WrongL1Proof(header.l1Proof, actual);
+    }
+
+    function _checkPayload(RollupHeader calldata header, bytes calldata payload)
+        private
+        view
+        returns (bytes32[] memory blobs)
+    {
+        blobs = _blobs();
+        if ((payload.length == 0) == (blobs.length == 0)) revert PayloadMissingOrDouble();
+        if (payload.length == 0) return blobs;
+        bytes32 actual = keccak256(payload);
+        if (actual != header.payloadHash) revert WrongPayload(actual, header.payloadHash);
+    }
+
+    function _checkAggregator(RollupHeader calldata header, bytes32 hash, bytes calldata signature) private view {
+        address signer = ECDSA.recoverCalldata(_hashTypedDataV4(hash), signature);
+        if (signer != header.aggregator) revert BadSignature(signer, header.aggregator);
+        if (!network.isAggregator(signer)) revert NotAggregator(signer);
+        address owner = network.ownerOf(signer);
+        if (msg.sender != owner) revert NotOwner(msg.sender, owner);
+    }
+
+    function _known(bytes32 hash) private view returns (RollupTree.Entry storage entry) {
+        entry = _tree.entries[hash];
+        if (entry.includedAt == 0) revert UnknownRollup(hash);
+    }
+
+    /// @dev The versioned hashes of the transaction's blobs; the protocol bounds their number.
+    function _blobs() private view returns (bytes32[] memory blobs) {
+        uint256 count = 0;
+        while (blobhash(count) != 0) count++;
+        blobs = new bytes32[](count);
+        for (uint256 i = 0; i < count; i++) {
+            blobs[i] = blobhash(i);
+        }
+    }
+}

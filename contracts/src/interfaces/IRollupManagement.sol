@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+// Publishing rollups and asking what has become of them. Requirements are stated here, once. What does not live here:
+// who may join (INetworkManagement) and what is paid out (IBridgeManagement).
+pragma solidity 0.8.37;
+
+/// @title Rollup management
+/// @notice The tree of rollups (protocol 5.2, 7.1, 7.5, 9.4). The contract cannot execute a rollup and does not choose
+/// the canonical one: enclaves do. It keeps every fork visible and tells when no live head disputes a rollup.
+interface IRollupManagement {
+    /// @notice The public header: a wire format. The rollup's hash is its EIP-712 hashStruct.
+    /// @param version of the format: 1.
+    /// @param parent hash of the parent rollup.
+    /// @param number the parent's number plus one; genesis is 0.
+    /// @param l1Proof hash of the L1 block by which the enclave was shown that the parent is included.
+    /// @param l1ProofNumber number of that block.
+    /// @param aggregator address of the enclave's signing key.
+    /// @param nonce of the round; judged by enclaves, never here (protocol 5.2).
+    /// @param timestamp of the L1 proof block, in seconds.
+    /// @param stateRoot of L2 after this rollup.
+    /// @param transactionsRoot of this rollup's transactions.
+    /// @param receiptsRoot of this rollup's receipts.
+    /// @param withdrawalsRoot root of the Merkle tree of this rollup's withdrawals; zero if there are none.
+    /// @param publicEventsRoot of the events published in clear.
+    /// @param depositCursor index of the next L1 deposit to apply.
+    /// @param payloadHash keccak256 of the payload.
+    /// @param gasUsed on L2.
+    /// @param gasLimit on L2.
+    /// @param baseFee on L2, in units of 1e-18 OBX.
+    struct RollupHeader {
+        uint16 version;
+        bytes32 parent;
+        uint64 number;
+        bytes32 l1Proof;
+        uint64 l1ProofNumber;
+        address aggregator;
+        uint256 nonce;
+        uint64 timestamp;
+        bytes32 stateRoot;
+        bytes32 transactionsRoot;
+        bytes32 receiptsRoot;
+        bytes32 withdrawalsRoot;
+        bytes32 publicEventsRoot;
+        uint64 depositCursor;
+        bytes32 payloadHash;
+        uint64 gasUsed;
+        uint64 gasLimit;
+        uint64 baseFee;
+    }
+
+    /// @notice What is stored of a rollup. Whatever else is wanted can be proven by presenting the header.
+    /// @param parent hash of the parent; zero for genesis.
+    /// @param number of the rollup.
+    /// @param includedAt L1 block of its publication.
+    /// @param branch on which it lies: a path without forks.
+    /// @param withdrawalsRoot see {RollupHeader}.
+    struct Rollup {
+        bytes32 parent;
+        uint64 number;
+        uint64 includedAt;
+        uint32 branch;
+        bytes32 withdrawalsRoot;
+    }
+
+    /// @notice A rollup was published. `blobs` are the versioned hashes of the transaction's blobs; if there are none, the
+    /// payload is in the transaction's calldata.
+    event RollupPublished(
+        bytes32 indexed rollup, address indexed aggregator, RollupHeader header, bytes signature, bytes32[] blobs
+    );
+
+    /// @notice A constructor argument is zero.
+    error ZeroArgument();
+    /// @notice The header's version is not supported.
+    error UnsupportedVersion(uint16 version);
+    /// @notice The rollup was published before.
+    error AlreadyPublished(bytes32 rollup);
+    /// @notice The parent, or the rollup asked for, is not in the tree.
+    error UnknownRollup(bytes32 rollup);
+    /// @notice The number does not follow the parent's.
+    error WrongNumber(uint64 number, uint64 expected);
+    /// @notice The L1 proof is older than the parent's inclusion or not in the past.
+    error L1ProofOutOfRange(uint64 l1ProofNumber, uint256 parentIncludedAt);
+    /// @notice The L1 proof is not an ancestor of the current block, or too old to tell.
+    error WrongL1Proof(bytes32 l1Proof, bytes32 actual);
+    /// @notice The payload given is not the one of the header.
+    error WrongPayload(bytes32 actual, bytes32 expected);
+    /// @notice There is neither a payload nor a blob, or there are both.
+    error PayloadMissingOrDouble();
+    /// @notice The signature is not the aggregator's.
+    error BadSignature(address signer, address aggregator);
+    /// @notice The enclave is not an aggregator.
+    error NotAggregator(address enclave);
+    /// @notice The caller does not own the aggregator.
+    error NotOwner(address caller, address owner);
+
+    /// @notice Publishes a rollup.
+    /// @dev Requires:
+    /// - `header.version` is 1; the rollup was not published before; the parent was, and `header.number` follows it;
+    /// - `header.l1Proof` is the hash of L1 block `header.l1ProofNumber`, which is before the current block, not before
+    ///   the parent's inclusion, and at most 8,191 blocks old (EIP-2935);
+    /// - either `payload` has the hash `header.payloadHash` and the transaction carries no blob, or `payload` is empty and
+    ///   the transaction carries at least one blob (whose content enclaves check);
+    /// - `signature` (65 bytes, low s) is `header.aggregator`'s over the EIP-712 digest of the header, domain ("Obscuro",
+    ///   "1", chain id, this contract);
+    /// - `header.aggregator` is an aggregator and the caller owns it: nobody else can publish a signed header with
+    ///   another payload.
+    /// Not required: anything about the nonce, the roots, gas or time. Enclaves ignore an invalid rollup.
+    function publish(RollupHeader calldata header, bytes calldata signature, bytes calldata payload) external;
+
+    /// @notice Whether the rollup was included at least `blocks` L1 blocks ago and every live head builds on it.
+    /// @dev A head dies when it makes no progress for `forkTimeoutBlocks` after another head progressed in a later block;
+    /// it revives with its next rollup. A single head never dies, however long the network is idle. True only if every
+    /// live head is the rollup or its descendant. A head that died may count as live for another eighth of the timeout.
+    /// False for an unknown rollup. The cost is bounded, however long the chain is and however many forks it has.
+    function isConfirmed(bytes32 rollup, uint256 blocks) external view returns (bool);
+
+    /// @notice The withdrawals root of a rollup; zero if it has no withdrawals or is unknown.
+    function withdrawalsRoot(bytes32 rollup) external view returns (bytes32);
+
+    /// @notice What is stored of a rollup.
+    /// @dev Requires: the rollup is in the tree.
+    function rollup(bytes32 hash) external view returns (Rollup memory);
+
+    /// @notice Whether `ancestor` lies on the path from genesis to `descendant`, both ends included.
+    /// @dev Requires: both are in the tree.
+    function isAncestor(bytes32 ancestor, bytes32 descendant) external view returns (bool);
+
+    /// @notice The live heads as {isConfirmed} counts them, oldest branch first. For use off-chain only: the cost grows with the number of branches.
+    function heads() external view returns (bytes32[] memory);
+
+    /// @notice How many branches there ever were; their numbers start at 0.
+    function branchCount() external view returns (uint256);
+
+    /// @notice The head of a branch, live or dead; zero if there is no such branch.
+    function headOf(uint256 branch) external view returns (bytes32);
+
+    /// @notice Rollup number 0: the hash of the NetworkConfig, included when the contract was deployed.
+    function genesis() external view returns (bytes32);
+
+    /// @notice L1 blocks without progress after which a head is dead.
+    function forkTimeoutBlocks() external view returns (uint256);
+
+    /// @notice The hash of a rollup: the EIP-712 hashStruct of its header.
+    function hashRollup(RollupHeader calldata header) external pure returns (bytes32);
+
+    /// @notice What the aggregator signs: the EIP-712 digest of the header.
+    function digest(RollupHeader calldata header) external view returns (bytes32);
+}

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: MIT
+// Tests of RollupManagement's external functions, reverts first. What does not live here: long random histories of the
+// tree against a naive model (RollupTree.t.sol).
+pragma solidity 0.8.37;
+
+import {INetworkManagement, RollupManagement} from "../src/RollupManagement.sol";
+import {IRollupManagement} from "../src/interfaces/IRollupManagement.sol";
+import {Network} from "./support/Network.sol";
+import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
+
+contract RollupManagementTest is Network {
+    bytes32 private constant GENESIS = CONFIG_HASH;
+
+    function setUp() public {
+        deployNetwork();
+        registerGenesis();
+        vm.roll(START + 1);
+    }
+
+    function expectPublishRevert(IRollupManagement.RollupHeader memory h, bytes memory error) private {
+        bytes memory signed = sign(h);
+        vm.expectRevert(error);
+        vm.prank(operator);
+        rollups.publish(h, signed, PAYLOAD);
+    }
+
+    function test_constructor_revertsForZeroArguments() public {
+        vm.expectRevert(IRollupManagement.ZeroArgument.selector);
+        new RollupManagement(INetworkManagement(address(0)), GENESIS, 1);
+        vm.expectRevert(IRollupManagement.ZeroArgument.selector);
+        new RollupManagement(network, 0, 1);
+        vm.expectRevert(IRollupManagement.ZeroArgument.selector);
+        new RollupManagement(network, GENESIS, 0);
+    }
+
+    function test_publish_revertsForVersion() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        h.version = 2;
+        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.UnsupportedVersion.selector, 2));
+    }
+
+    function test_publish_revertsForSecondTime() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes32 hash = publish(h);
+        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.AlreadyPublished.selector, hash));
+    }
+
+    function test_publish_revertsForUnknownParent() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        h.parent = keccak256("unknown");
+        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.UnknownRollup.selector, h.parent));
+    }
+
+    function test_publish_revertsForNumber() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        h.number = 2;
+        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.WrongNumber.selector, 2, 1));
+        h.number = 0;
+        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.WrongNumber.selector, 0, 1));
+    }
+
+    function test_publish_revertsForL1ProofBeforeParent() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        h.l1ProofNumber = START - 1;
+        h.l1Proof = blockhash(START - 1);
+        expectPublishRevert(
+            h, abi.encodeWithSelector(IRollupManagement.L1ProofOutOfRange.selector, START - 1, uint256(START))
+        );
+    }
+
+    function test_publish_revertsForL1ProofNotInThePast() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        h.l1ProofNumber = uint64(vm.getBlockNumber());
+        h.l1Proof = 0;
+        expectPublishRevert(
+            h, abi.encodeWithSelector(IRollupManagement.L1ProofOutOfRange.selector, vm.getBlockNumber(), uint256(START))
+        );
+    }
+
+    function test_publish_revertsForOtherL1Proof() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes32 actual = h.l1Proof;
+        h.l1Proof = keccak256("other");
+        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.WrongL1Proof.selector, h.l1Proof, actual));
+    }
+
+    function test_publish_revertsForL1ProofTooOldToTell() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        h.l1Proof = 0;
+        vm.roll(vm.getBlockNumber() + 10_000);
+        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.WrongL1Proof.selector, 0, 0));
+    }
+
+    function test_publish_acceptsL1ProofFromHistoryContract() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        vm.roll(vm.getBlockNumber() + 5000);
+        // Returns, for any block number, the hash of the number: it stands in for EIP-2935's contract.
+        vm.etch(Blockhash.HISTORY_STORAGE_ADDRESS, hex"60206000600037602060002060005260206000f3");
+        h.l1Proof = keccak256(abi.encode(h.l1ProofNumber));
+        publish(h);
+    }
+
+    function test_publish_revertsForPayload() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        h.payloadHash = keccak256("other");
+        expectPublishRevert(
+            h, abi.encodeWithSelector(IRollupManagement.WrongPayload.selector, keccak256(PAYLOAD), keccak256("other"))
+        );
+    }
+
+    function test_publish_revertsWithoutPayloadAndBlob() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signed = sign(h);
+        vm.expectRevert(IRollupManagement.PayloadMissingOrDouble.selector);
+        vm.prank(operator);
+        rollups.publish(h, signed, "");
+    }
+
+    function test_publish_revertsForPayloadAndBlob() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        vm.blobhashes(blobs(1));
+        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.PayloadMissingOrDouble.selector));
+    }
+
+    function test_publish_revertsForSigner() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signed = signature(GENESIS_KEY + 1, rollups.digest(h));
+        vm.expectRevert(
+            abi.encodeWithSelector(IRollupManagement.BadSignature.selector, vm.addr(GENESIS_KEY + 1), founder)
+        );
+        vm.prank(operator);
+        rollups.publish(h, signed, PAYLOAD);
+    }
+
+    function test_publish_revertsForMalformedSignature() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        vm.expectRevert();
+        vm.prank(operator);
+        rollups.publish(h, filled(64, 0x01), PAYLOAD);
+    }
+
+    function test_publish_revertsForVerifier() public {
+        address verifier = vm.addr(0x7e51);
+        register(verifier, 0);
+        admit(verifier);
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        h.aggregator = verifier;
+        bytes memory signed = signature(0x7e51, rollups.digest(h));
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.NotAggregator.selector, verifier));
+        vm.prank(operator);
+        rollups.publish(h, signed, PAYLOAD);
+    }
+
+    function test_publish_revertsAfterLeaving() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        vm.prank(operator);
+        network.leave(founder);
+        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.NotAggregator.selector, founder));
+    }
+
+    function test_publish_revertsForOtherCaller() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signed = sign(h);
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.NotOwner.selector, address(this), operator));
+        rollups.publish(h, signed, PAYLOAD);
+    }
+
+    function test_publish_storesAndAnnounces() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        h.withdrawalsRoot = keccak256("withdrawals");
+        bytes32 hash = rollups.hashRollup(h);
+        bytes memory signed = sign(h);
+        vm.expectEmit(address(rollups));
+        emit IRollupManagement.RollupPublished(hash, founder, h, signed, new bytes32[](0));
+        vm.prank(operator);
+        rollups.publish(h, signed, PAYLOAD);
+
+        IRollupManagement.Rollup memory r = rollups.rollup(hash);
+        vm.assertEq(r.parent, GENESIS);
+        vm.assertEq(uint256(r.number), 1);
+        vm.assertEq(uint256(r.includedAt), vm.getBlockNumber());
+        vm.assertEq(r.withdrawalsRoot, h.withdrawalsRoot);
+        vm.assertEq(rollups.withdrawalsRoot(hash), h.withdrawalsRoot);
+        vm.assertEq(rollups.headOf(0), hash);
+    }
+
+    function test_publish_acceptsBlobs() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signed = sign(h);
+        bytes32 hash = rollups.hashRollup(h);
+        vm.blobhashes(blobs(6));
+        vm.expectEmit(address(rollups));
+        emit IRollupManagement.RollupPublished(hash, founder, h, signed, blobs(6));
+        vm.prank(operator);
+        rollups.publish(h, signed, "");
+    }
+
+    function test_publish_ignoresNonce(uint256 nonce) public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        h.nonce = nonce;
+        publish(h);
+    }
+
+    function test_publish_revertsForAnyChangeAfterSigning(uint256 field, uint64 change) public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signed = sign(h);
+        bytes32 before = rollups.digest(h);
+        field = bound(field, 0, 9);
+        bytes32 value = keccak256(abi.encode(change));
+        if (field == 0) h.nonce = uint256(value);
+        else if (field == 1) h.timestamp = change | 1;
+        else if (field == 2) h.stateRoot = value;
+        else if (field == 3) h.transactionsRoot = value;
+        else if (field == 4) h.receiptsRoot = value;
+        else if (field == 5) h.withdrawalsRoot = value;
+        else if (field == 6) h.publicEventsRoot = value;
+        else if (field == 7) h.depositCursor = change | 1;
+        else if (field == 8) h.gasUsed = change | 1;
+        else h.baseFee = change | 1;
+        vm.assertTrue(rollups.digest(h) != before);
+        vm.expectPartialRevert(IRollupManagement.BadSignature.selector);
+        vm.prank(operator);
+        rollups.publish(h, signed, PAYLOAD);
+    }
+
+    function test_hashRollup_isHashStruct() public view {
+        IRollupManagement.RollupHeader memory h;
+        h.version = 1;
+        h.parent = bytes32(uint256(2));
+        h.number = 3;
+        h.l1Proof = bytes32(uint256(4));
+        h.l1ProofNumber = 5;
+        h.aggregator = address(6);
+        h.nonce = 7;
+        h.timestamp = 8;
+        h.stateRoot = bytes32(uint256(9));
+        h.transactionsRoot = bytes32(uint256(10));
+        h.receiptsRoot = bytes32(uint256(11));
+        h.withdrawalsRoot = bytes32(uint256(12));
+        h.publicEventsRoot = bytes32(uint256(13));
+        h.depositCursor = 14;
+        h.payloadHash = bytes32(uint256(15));
+        h.gasUsed = 16;
+        h.gasLimit = 17;
+        h.baseFee = 18;
+        bytes memory encoded = abi.encode(
+            keccak256(
+                "RollupHeader(uint16 version,bytes32 parent,uint64 number,bytes32 l1Proof,uint64 l1ProofNumber,address aggregator,uint256 nonce,uint64 timestamp,bytes32 stateRoot,bytes32 transactionsRoot,bytes32 receiptsRoot,bytes32 withdrawalsRoot,bytes32 publicEventsRoot,uint64 depositCursor,bytes32 payloadHash,uint64 gasUsed,uint64 gasLimit,uint64 baseFee)"
+            )
+        );
+        for (uint256 i = 1; i <= 18; i++) {
+            encoded = bytes.concat(encoded, bytes32(i));
+        }
+        bytes32 hash = keccak256(encoded);
+        vm.assertEq(rollups.hashRollup(h), hash);
+        vm.assertEq(rollups.digest(h), keccak256(abi.encodePacked(hex"1901", domainSeparator(address(rollups)), hash)));
+    }
+
+    function test_rollup_revertsForUnknown() public {
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.UnknownRollup.selector, bytes32(uint256(1))));
+        rollups.rollup(bytes32(uint256(1)));
+    }
+
+    function test_isAncestor_revertsForUnknown() public {
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.UnknownRollup.selector, bytes32(uint256(1))));
+        rollups.isAncestor(bytes32(uint256(1)), GENESIS);
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.UnknownRollup.selector, bytes32(uint256(1))));
+        rollups.isAncestor(GENESIS, bytes32(uint256(1)));
+    }
+
+    function test_genesis_isRollupZero() public view {
+        vm.assertEq(rollups.genesis(), GENESIS);
+        IRollupManagement.Rollup memory r = rollups.rollup(GENESIS);
+        vm.assertEq(uint256(r.number), 0);
+        vm.assertEq(uint256(r.includedAt), START);
+        vm.assertEq(r.parent, 0);
+        vm.assertTrue(rollups.isAncestor(GENESIS, GENESIS));
+    }
+
+    function test_isConfirmed_isFalseForUnknown() public view {
+        vm.assertFalse(rollups.isConfirmed(keccak256("unknown"), 0));
+    }
+
+    function test_isConfirmed_countsBlocksOnASingleHead() public {
+        bytes32 a = publish(GENESIS);
+        vm.assertTrue(rollups.isConfirmed(a, 0));
+        vm.assertFalse(rollups.isConfirmed(a, 5));
+        vm.roll(vm.getBlockNumber() + 4);
+        vm.assertFalse(rollups.isConfirmed(a, 5));
+        vm.roll(vm.getBlockNumber() + 1);
+        vm.assertTrue(rollups.isConfirmed(a, 5));
+        vm.assertFalse(rollups.isConfirmed(a, type(uint256).max));
+    }
+
+    function test_isConfirmed_waitsUntilTheSiblingDies() public {
+        bytes32 a = publish(GENESIS);
+        bytes32 b = publish(GENESIS);
+        uint256 forkedAt = vm.getBlockNumber();
+        vm.assertEq(rollups.heads().length, 2);
+        vm.assertFalse(rollups.isConfirmed(a, 0));
+        vm.assertFalse(rollups.isConfirmed(b, 0));
+        vm.assertTrue(rollups.isConfirmed(GENESIS, 1));
+
+        vm.roll(forkedAt + 1);
+        bytes32 a2 = publish(a);
+        vm.roll(forkedAt + FORK_TIMEOUT_BLOCKS);
+        vm.assertFalse(rollups.isConfirmed(a, 0));
+        vm.roll(forkedAt + 1 + FORK_TIMEOUT_BLOCKS);
+        vm.assertTrue(rollups.isConfirmed(a, 0));
+        vm.assertTrue(rollups.isConfirmed(a2, 0));
+        vm.assertFalse(rollups.isConfirmed(b, 0));
+        vm.assertEq(rollups.heads().length, 1);
+        vm.assertEq(rollups.heads()[0], a2);
+    }
+
+    function test_isConfirmed_neitherSiblingDiesOfAnIdleNetwork() public {
+        bytes32 a = publish(GENESIS);
+        bytes32 b = publish(GENESIS);
+        vm.roll(vm.getBlockNumber() + 10_000);
+        vm.assertFalse(rollups.isConfirmed(a, 0));
+        vm.assertFalse(rollups.isConfirmed(b, 0));
+        vm.assertEq(rollups.heads().length, 2);
+    }
+
+    function test_isConfirmed_aRevivedHeadDoesNotOvertakeAnIdleChain() public {
+        bytes32 a = publish(GENESIS);
+        bytes32 b = publish(GENESIS);
+        vm.roll(vm.getBlockNumber() + 1);
+        bytes32 a2 = publish(a);
+        vm.roll(vm.getBlockNumber() + 100);
+        vm.assertTrue(rollups.isConfirmed(a2, 0));
+
+        // The chain of `a` has a timeout to answer, however long it was idle before.
+        publish(b);
+        vm.assertFalse(rollups.isConfirmed(a, 0));
+        vm.assertFalse(rollups.isConfirmed(b, 0));
+        vm.roll(vm.getBlockNumber() + FORK_TIMEOUT_BLOCKS - 1);
+        vm.assertFalse(rollups.isConfirmed(b, 0));
+        vm.assertEq(rollups.heads().length, 2);
+        publish(a2);
+        vm.roll(vm.getBlockNumber() + 1);
+        vm.assertFalse(rollups.isConfirmed(b, 0));
+        vm.roll(vm.getBlockNumber() + FORK_TIMEOUT_BLOCKS - 2);
+        vm.assertFalse(rollups.isConfirmed(a, 0));
+        vm.roll(vm.getBlockNumber() + 1);
+        vm.assertTrue(rollups.isConfirmed(a, 0));
+        vm.assertFalse(rollups.isConfirmed(b, 0));
+    }
+
+    function test_isConfirmed_aRevivedHeadWinsWithoutAnswer() public {
+        publish(GENESIS);
+        bytes32 b = publish(GENESIS);
+        vm.roll(vm.getBlockNumber() + 100);
+        publish(b);
+        vm.roll(vm.getBlockNumber() + FORK_TIMEOUT_BLOCKS - 1);
+        vm.assertFalse(rollups.isConfirmed(b, 0));
+        vm.roll(vm.getBlockNumber() + 1);
+        vm.assertTrue(rollups.isConfirmed(b, 0));
+    }
+
+    /// @dev In isolation every call is a transaction of its own, so the snapshots are what an aggregator pays; but forge
+    /// has no isolated blob transactions, so they are taken with seven bytes of calldata: about 30 gas more than with a
+    /// blob, and its gas apart.
+    /// forge-config: default.isolate = true
+    function test_gas_publish() public {
+        bytes32 parent = publish(GENESIS);
+        vm.roll(vm.getBlockNumber() + 1);
+        IRollupManagement.RollupHeader memory h = header(parent);
+        h = realistic(h);
+        bytes memory signed = sign(h);
+        vm.prank(operator);
+        rollups.publish(h, signed, PAYLOAD);
+        vm.snapshotGasLastCall("publish");
+
+        bytes32 forkPoint = rollups.hashRollup(h);
+        vm.roll(vm.getBlockNumber() + 1);
+        h = realistic(header(forkPoint));
+        h.withdrawalsRoot = keccak256("withdrawals");
+        signed = sign(h);
+        vm.prank(operator);
+        rollups.publish(h, signed, PAYLOAD);
+        vm.snapshotGasLastCall("publish with withdrawals");
+
+        h = realistic(header(forkPoint));
+        signed = sign(h);
+        vm.prank(operator);
+        rollups.publish(h, signed, PAYLOAD);
+        vm.snapshotGasLastCall("publish a sibling");
+    }
+
+    function test_gas_isConfirmed() public {
+        bytes32 first = publish(GENESIS);
+        bytes32 tip = first;
+        for (uint256 i = 0; i < 40; i++) {
+            vm.roll(vm.getBlockNumber() + 1);
+            tip = publish(tip);
+        }
+        rollups.isConfirmed(first, 10);
+        vm.snapshotGasLastCall("isConfirmed");
+    }
+
+    /// @dev Every field filled, so that calldata costs what it will.
+    function realistic(IRollupManagement.RollupHeader memory h)
+        private
+        view
+        returns (IRollupManagement.RollupHeader memory)
+    {
+        h.nonce = uint256(keccak256(abi.encode(h.nonce)));
+        h.timestamp = 1_900_000_000;
+        h.transactionsRoot = keccak256("transactions");
+        h.receiptsRoot = keccak256("receipts");
+        h.publicEventsRoot = keccak256("events");
+        h.depositCursor = uint64(vm.getBlockNumber());
+        h.gasUsed = 12_345_678;
+        h.gasLimit = 30_000_000;
+        h.baseFee = 1_000_000_007;
+        return h;
+    }
+
+    function blobs(uint256 count) private pure returns (bytes32[] memory hashes) {
+        hashes = new bytes32[](count);
+        for (uint256 i = 0; i < count; i++) {
+            hashes[i] = (keccak256(abi.encode("blob", i)) >> 8) | bytes32(bytes1(0x01));
+        }
+    }
+}
