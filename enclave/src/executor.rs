@@ -10,6 +10,7 @@
 
 mod block;
 mod call;
+mod check;
 mod database;
 mod env;
 mod error;
@@ -23,6 +24,7 @@ pub use call::{
     CALL_GAS_CAP, CallOutcome, CallRequest, CallResult, MAX_CALL_DATA_BYTES, MAX_RETURN_BYTES,
     call, estimate_gas,
 };
+pub use check::check;
 pub use env::{BlockEnv, FeeRule, blob_base_fee, next_excess_blob_gas};
 pub use error::{ExecutionError, Fatal, Reject};
 pub use outcome::revert_reason;

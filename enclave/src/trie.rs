@@ -77,13 +77,30 @@ pub fn update<S: NodeStore>(
     store: &S,
     cache: &NodeCache,
     root: B256,
-    changes: Vec<(B256, Option<Bytes>)>,
+    changes: impl IntoIterator<Item = (B256, Option<Bytes>)>,
     new_nodes: &mut Vec<(B256, Bytes)>,
 ) -> Result<B256, TrieError> {
     let changes = changes
         .into_iter()
         .map(|(key, value)| Change::new(Nibbles::unpack(key), value))
         .collect();
+    Updater::new(store, cache, new_nodes).run(root, changes)
+}
+
+/// [`update`] for keys of any length up to 32 bytes, not hashed: what the official vectors use.
+#[doc(hidden)]
+pub fn update_unhashed<S: NodeStore>(
+    store: &S,
+    cache: &NodeCache,
+    root: B256,
+    changes: Vec<(Vec<u8>, Option<Bytes>)>,
+    new_nodes: &mut Vec<(B256, Bytes)>,
+) -> Result<B256, TrieError> {
+    if changes.iter().any(|(key, _)| key.len() > MAX_KEY_NIBBLES / 2) {
+        return Err(TrieError::Malformed(root));
+    }
+    let changes =
+        changes.into_iter().map(|(key, value)| Change::new(Nibbles::unpack(key), value)).collect();
     Updater::new(store, cache, new_nodes).run(root, changes)
 }
 

@@ -1,7 +1,11 @@
 //! What a user asks and is answered, inside the envelope. Typed, so that the enclave parses no
 //! JSON. Not here: JSON-RPC (the gateway's) and the envelope itself (`envelope`).
 
-use crate::viewing::Credentials;
+use crate::{
+    limits::ENVELOPE_BYTES_MAX,
+    viewing::Credentials,
+    wire::{self, WireError},
+};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +18,18 @@ pub struct Request {
     pub expires_at: u64,
     /// What is asked.
     pub query: Query,
+}
+
+impl Request {
+    /// What goes into the envelope.
+    pub fn encode(&self) -> Vec<u8> {
+        wire::encode(self)
+    }
+
+    /// What came out of the envelope.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        wire::decode(bytes, ENVELOPE_BYTES_MAX)
+    }
 }
 
 /// Which state a query reads. Only published rollups exist for queries (protocol 8.3).
@@ -112,6 +128,24 @@ pub enum Reply {
     Hashes(Vec<B256>),
     /// The request was refused.
     Refused(Refusal),
+    /// An expiry in the request or its credentials does not fit L1 time: it has passed, or lies
+    /// further ahead than a request may live. The user asks again by this clock.
+    Untimely {
+        /// Verified L1 time, seconds since 1970.
+        now: u64,
+    },
+}
+
+impl Reply {
+    /// What goes into the envelope.
+    pub fn encode(&self) -> Vec<u8> {
+        wire::encode(self)
+    }
+
+    /// What came out of the envelope.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        wire::decode(bytes, ENVELOPE_BYTES_MAX)
+    }
 }
 
 /// Why a request was refused. `code` is a JSON-RPC error code, the message geth's where tools

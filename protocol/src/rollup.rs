@@ -21,9 +21,10 @@ pub fn signing_domain(l1_chain_id: u64, contract: Address) -> Eip712Domain {
 }
 
 impl RollupHeader {
-    /// The identity of the rollup, and its L2 block hash.
+    /// The identity of the rollup, and its L2 block hash. Rollup 0 is not published and has no
+    /// parent: its hash is the network's config hash, which stands in the place of the parent.
     pub fn hash(&self) -> B256 {
-        self.eip712_hash_struct()
+        if self.number == 0 { self.parent } else { self.eip712_hash_struct() }
     }
 
     /// What the aggregator's enclave signs.

@@ -1,1 +1,6 @@
-//! Tests of `executor`.
+//! Blocks, calls and estimates, against hand-assembled contracts.
+
+mod calls;
+mod fixture;
+mod rules;
+mod transactions;

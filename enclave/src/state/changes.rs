@@ -129,7 +129,7 @@ impl<S: NodeStore> State<'_, S> {
                 self.store,
                 self.cache,
                 account.storage_root,
-                words.collect(),
+                words,
                 nodes,
             )?;
         }

@@ -93,11 +93,23 @@ impl<'a> EncryptedStore<'a> {
     /// Stores an immutable record. A second content under the same identity is the caller's mistake: it does not
     /// endanger confidentiality (the nonce depends on the content), but an older value could then be replayed.
     pub fn put_record(&self, domain: Domain, id: B256, content: &[u8]) -> Result<(), StoreError> {
-        let key = self.record_key(domain, id);
-        let nonce = self.synthetic_nonce(key, content);
-        let mut value = nonce.to_vec();
-        value.extend(self.seal(key, nonce, content)?);
-        self.store.put(vec![(key, value)])
+        self.put_records(domain, [(id, content)])
+    }
+
+    /// Stores several records of one kind at once, as [`Self::put_record`].
+    pub fn put_records<T: AsRef<[u8]>>(
+        &self,
+        domain: Domain,
+        records: impl IntoIterator<Item = (B256, T)>,
+    ) -> Result<(), StoreError> {
+        let sealed = records.into_iter().map(|(id, content)| {
+            let key = self.record_key(domain, id);
+            let nonce = self.synthetic_nonce(key, content.as_ref());
+            let mut value = nonce.to_vec();
+            value.extend(self.seal(key, nonce, content.as_ref())?);
+            Ok((key, value))
+        });
+        self.store.put(sealed.collect::<Result<_, _>>()?)
     }
 
     fn node_key(&self, hash: B256) -> B256 {

@@ -1,0 +1,114 @@
+//! The tree of recent L1 views and the rollups executed on them. Not here: how a view comes about
+//! (`view`), how a rollup is executed (`ledger`).
+
+use crate::view::{Rollup, View};
+use alloy_primitives::B256;
+use obscuro_protocol::rollup::SignedRollup;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+/// L1 blocks below the head that stay in memory: the deepest reorganisation that needs no restart,
+/// and more than a rollup's proof may be old.
+pub const VIEWS_RETAINED_BLOCKS: u64 = 320;
+/// Rounds whose own candidate is remembered, so that a round is never sealed twice.
+const SEALED_RETAINED: usize = 256;
+
+/// What execution said of a rollup.
+#[derive(Clone)]
+pub enum Verdict {
+    /// It is valid.
+    Valid(Arc<Rollup>),
+    /// It is not, for this reason, and never will be.
+    Invalid(String),
+}
+
+/// The tree.
+pub struct Chain {
+    views: HashMap<B256, Arc<View>>,
+    head: Arc<View>,
+    verdicts: HashMap<B256, (u64, Verdict)>,
+    /// By round (parent, L1 proof), with the number of the L1 proof.
+    sealed: BTreeMap<(u64, B256, B256), Arc<SignedRollup>>,
+}
+
+impl Chain {
+    /// A tree of one view.
+    pub fn new(root: View) -> Self {
+        let root = Arc::new(root);
+        let verdict = (root.head.header.number, Verdict::Valid(root.head.clone()));
+        Self {
+            views: HashMap::from([(root.block.hash, root.clone())]),
+            verdicts: HashMap::from([(root.head.hash, verdict)]),
+            head: root,
+            sealed: BTreeMap::new(),
+        }
+    }
+
+    /// The view at the L1 head.
+    pub fn head(&self) -> Arc<View> {
+        self.head.clone()
+    }
+
+    /// The view at an L1 block.
+    pub fn view(&self, block: B256) -> Option<Arc<View>> {
+        self.views.get(&block).cloned()
+    }
+
+    /// The ancestor of `view`, or itself, with this number and hash.
+    pub fn ancestor(&self, view: &View, number: u64, hash: B256) -> Option<Arc<View>> {
+        let mut current = self.view(view.block.hash).or_else(|| self.view(view.parent))?;
+        while current.block.number > number {
+            current = self.view(current.parent)?;
+        }
+        (current.block.hash == hash).then_some(current)
+    }
+
+    /// Adds a view.
+    pub fn insert(&mut self, view: View) {
+        self.views.insert(view.block.hash, Arc::new(view));
+    }
+
+    /// Makes a view the head and forgets what lies too deep below it. Returns the former head.
+    pub fn set_head(&mut self, view: Arc<View>) -> Arc<View> {
+        let oldest_block = view.block.number.saturating_sub(VIEWS_RETAINED_BLOCKS);
+        let former = std::mem::replace(&mut self.head, view);
+        self.views.retain(|_, view| view.block.number >= oldest_block);
+        let oldest_rollup = self.head.head.header.number.saturating_sub(VIEWS_RETAINED_BLOCKS);
+        self.verdicts.retain(|_, (number, _)| *number >= oldest_rollup);
+        while self.sealed.len() > SEALED_RETAINED {
+            self.sealed.pop_first();
+        }
+        former
+    }
+
+    /// What is known of a rollup.
+    pub fn verdict(&self, rollup: B256) -> Option<Verdict> {
+        self.verdicts.get(&rollup).map(|(_, verdict)| verdict.clone())
+    }
+
+    /// A valid rollup.
+    pub fn rollup(&self, hash: B256) -> Option<Arc<Rollup>> {
+        match self.verdict(hash) {
+            Some(Verdict::Valid(rollup)) => Some(rollup),
+            _ => None,
+        }
+    }
+
+    /// Remembers what execution said.
+    pub fn judge(&mut self, rollup: B256, number: u64, verdict: Verdict) {
+        self.verdicts.insert(rollup, (number, verdict));
+    }
+
+    /// This enclave's candidate in a round.
+    pub fn sealed(&self, proof_number: u64, round: (B256, B256)) -> Option<Arc<SignedRollup>> {
+        self.sealed.get(&(proof_number, round.0, round.1)).cloned()
+    }
+
+    /// Remembers this enclave's candidate.
+    pub fn remember_sealed(&mut self, rollup: Arc<SignedRollup>) {
+        let (parent, proof) = rollup.header.round();
+        self.sealed.insert((rollup.header.l1ProofNumber, parent, proof), rollup);
+    }
+}

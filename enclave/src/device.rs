@@ -1,0 +1,57 @@
+//! The TEE as the enclave sees it. Not here: any implementation (`enclaved`).
+
+use alloy_primitives::{B256, Bytes};
+use obscuro_protocol::secret::Secret;
+use rand_core::{Infallible, TryCryptoRng, TryRng};
+
+/// The device cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("TEE device: {0}")]
+pub struct DeviceError(pub String);
+
+/// What the hardware gives the program that runs in it.
+pub trait Device: Send + Sync + 'static {
+    /// Fills `out` with entropy that the host does not know.
+    fn entropy(&self, out: &mut [u8]);
+    /// A quote over 32 bytes of report data.
+    fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError>;
+    /// Hash of the program, as quotes show it.
+    fn measurement(&self) -> B256;
+    /// A key that only this program on this machine can obtain again.
+    fn sealing_key(&self) -> Secret;
+}
+
+/// The device's entropy as a generator.
+pub struct Entropy<'a>(pub &'a dyn Device);
+
+impl Entropy<'_> {
+    /// A fresh 256-bit secret.
+    pub fn secret(&self) -> Secret {
+        let mut bytes = [0; 32];
+        self.0.entropy(&mut bytes);
+        Secret::new(bytes)
+    }
+}
+
+impl TryRng for Entropy<'_> {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.0.entropy(&mut bytes);
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.0.entropy(&mut bytes);
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        self.0.entropy(out);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Entropy<'_> {}

@@ -1,0 +1,119 @@
+//! Where transactions lie, and recent rollup bodies. An index entry is a hint that is checked
+//! against the canonical chain when used: a host that loses it can hide a transaction, as it can by
+//! not answering at all, but not misplace one. Not here: the bodies themselves (`ledger`).
+
+use crate::{
+    ledger::{Body, LedgerError},
+    store::{Domain, EncryptedStore},
+};
+use alloy_primitives::{B256, map::B256HashMap};
+use lru::LruCache;
+use obscuro_protocol::wire;
+use parking_lot::Mutex;
+use std::{num::NonZeroUsize, sync::Arc};
+
+const TRANSACTION: Domain = Domain("transaction index");
+const ENTRY_BYTES_MAX: usize = 64;
+const BODIES_CACHED: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+const ENTRIES_CACHED: NonZeroUsize = NonZeroUsize::new(1 << 18).unwrap();
+/// L1 blocks after which an included transaction is settled for the host's book-keeping.
+const SETTLED_BLOCKS: u64 = 64;
+
+/// The index.
+pub struct Index {
+    entries: Mutex<LruCache<B256, (B256, u32)>>,
+    bodies: Mutex<LruCache<B256, Arc<Body>>>,
+    accepted: Mutex<Accepted>,
+}
+
+/// Envelopes whose transactions the host must keep until they are settled.
+#[derive(Default)]
+struct Accepted {
+    /// Transaction hash to envelope hash.
+    waiting: B256HashMap<B256>,
+    /// Included: (L1 block number, envelope hash), in the order of inclusion.
+    included: std::collections::VecDeque<(u64, B256)>,
+}
+
+impl Index {
+    /// An empty index.
+    pub fn new() -> Self {
+        Self {
+            entries: Mutex::new(LruCache::new(ENTRIES_CACHED)),
+            bodies: Mutex::new(LruCache::new(BODIES_CACHED)),
+            accepted: Mutex::default(),
+        }
+    }
+
+    /// Adds a rollup that became canonical.
+    pub fn add(&self, rollup: B256, body: Arc<Body>) {
+        let mut entries = self.entries.lock();
+        let mut accepted = self.accepted.lock();
+        for (position, transaction) in body.transactions.iter().enumerate() {
+            entries.put(transaction.hash, (rollup, position as u32));
+            if let Some(envelope) = accepted.waiting.remove(&transaction.hash) {
+                accepted.included.push_back((body.header.l1ProofNumber, envelope));
+            }
+        }
+        self.bodies.lock().put(rollup, body);
+    }
+
+    /// Remembers that an envelope brought a transaction.
+    pub fn accept(&self, transaction: B256, envelope: B256) {
+        self.accepted.lock().waiting.insert(transaction, envelope);
+    }
+
+    /// Envelopes whose transactions lie deep enough under this L1 block.
+    pub fn take_settled(&self, l1_number: u64) -> Vec<B256> {
+        let mut accepted = self.accepted.lock();
+        let mut settled = Vec::new();
+        while let Some((number, envelope)) = accepted.included.front().copied() {
+            if number + SETTLED_BLOCKS > l1_number {
+                break;
+            }
+            accepted.included.pop_front();
+            settled.push(envelope);
+        }
+        settled
+    }
+
+    /// Where a transaction was last seen: rollup and position.
+    pub fn find(&self, transaction: B256, store: &EncryptedStore<'_>) -> Result<Option<(B256, u32)>, LedgerError> {
+        if let Some(entry) = self.entries.lock().get(&transaction) {
+            return Ok(Some(*entry));
+        }
+        let Some(record) = store.get_record(TRANSACTION, transaction)? else { return Ok(None) };
+        Ok(wire::decode(&record, ENTRY_BYTES_MAX).ok())
+    }
+
+    /// Stores the entries of a rollup: when it is executed, and again when it becomes canonical
+    /// after a sibling was.
+    pub fn persist(rollup: B256, body: &Body, store: &EncryptedStore<'_>) -> Result<(), LedgerError> {
+        let records = body.transactions.iter().enumerate().map(|(position, transaction)| {
+            (transaction.hash, wire::encode(&(rollup, position as u32)))
+        });
+        Ok(store.put_records(TRANSACTION, records)?)
+    }
+
+    /// A body, from memory or through `load`.
+    pub fn body(
+        &self,
+        rollup: B256,
+        load: impl FnOnce() -> Result<Option<Arc<Body>>, LedgerError>,
+    ) -> Result<Option<Arc<Body>>, LedgerError> {
+        if let Some(body) = self.bodies.lock().get(&rollup) {
+            return Ok(Some(body.clone()));
+        }
+        let body = load()?;
+        if let Some(body) = &body {
+            self.bodies.lock().put(rollup, body.clone());
+        }
+        Ok(body)
+    }
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,435 @@
+//! Executing rollups: the L2 state, history and bodies over the encrypted store. Building and
+//! checking a rollup are the same execution. Not here: which rollup is executed and signed (`node`).
+
+use crate::{
+    index::Index,
+    executor::{self, Block, BlockEnv, ExecutionError, Fatal, FeeRule, Finished},
+    state::{AccountUpdate, Changes, State, StateError},
+    store::{Domain, EncryptedStore, StoreError},
+    trie::{self, EMPTY_CODE_HASH, EMPTY_ROOT, NodeCache, TrieError},
+    view::{Deposit, Rollup, View},
+};
+use alloy_consensus::{Transaction, TxEnvelope};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_sol_types::{SolCall, SolEvent};
+use obscuro_protocol::{
+    config::NetworkConfig,
+    contracts::{CREATE2_DEPLOYER, CREATE2_DEPLOYER_CODE, Contract, FEE_POOL, L2_BRIDGE, SYSTEM_ADDRESS},
+    keys::{self, Label, MasterSeed},
+    l1::IL2Bridge,
+    limits::{ROLLUP_TRANSACTIONS_MAX, ROLLUP_WITHDRAWALS_MAX},
+    rollup::{HEADER_VERSION, RollupHeader, Withdrawal, withdrawals_root},
+    secret::Secret,
+    wire,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+const BODY: Domain = Domain("rollup body");
+const BODY_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Withdrawals after which no further transaction is tried: one transaction cannot order as many
+/// again.
+const WITHDRAWALS_STOP: usize = ROLLUP_WITHDRAWALS_MAX / 2;
+/// Gas left in a rollup below which no further transaction is tried.
+const GAS_LEFT_MIN: u64 = 21_000;
+
+/// A rollup that could not be executed.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The store did not answer; try again.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+    /// The store answered wrongly, or the state is corrupt: stop.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl From<StoreError> for LedgerError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(reason) => Self::Unavailable(reason),
+            other => Self::Fatal(other.to_string()),
+        }
+    }
+}
+
+impl From<TrieError> for LedgerError {
+    fn from(error: TrieError) -> Self {
+        match error {
+            TrieError::Store(error) => error.into(),
+            other => Self::Fatal(other.to_string()),
+        }
+    }
+}
+
+impl From<StateError> for LedgerError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Trie(error) => error.into(),
+            other => Self::Fatal(other.to_string()),
+        }
+    }
+}
+
+impl From<Fatal> for LedgerError {
+    fn from(error: Fatal) -> Self {
+        match error {
+            Fatal::State(error) => error.into(),
+            other => Self::Fatal(other.to_string()),
+        }
+    }
+}
+
+/// An executed transaction with what users may ask about it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BodyTransaction {
+    /// EIP-2718 encoding.
+    pub raw: Bytes,
+    /// Its hash.
+    pub hash: B256,
+    /// Its sender.
+    pub sender: Address,
+    /// Whether it succeeded.
+    pub success: bool,
+    /// Gas used by it alone.
+    pub gas_used: u64,
+    /// Contract that it created.
+    pub contract: Option<Address>,
+    /// Events, in order.
+    pub logs: Vec<BodyLog>,
+}
+
+/// An event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BodyLog {
+    /// Emitting contract.
+    pub address: Address,
+    /// Topics.
+    pub topics: Vec<B256>,
+    /// Data.
+    pub data: Bytes,
+}
+
+/// Everything about a rollup beyond its header.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Body {
+    /// The header.
+    pub header: RollupHeader,
+    /// In the order of execution.
+    pub transactions: Vec<BodyTransaction>,
+    /// Ordered by this rollup.
+    pub withdrawals: Vec<Withdrawal>,
+}
+
+/// A transaction to execute.
+#[derive(Clone, Copy)]
+pub struct Candidate<'a> {
+    /// Decoded.
+    pub transaction: &'a TxEnvelope,
+    /// EIP-2718 encoding.
+    pub raw: &'a Bytes,
+    /// Its sender.
+    pub sender: Address,
+}
+
+/// What to do with a transaction that cannot be executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnReject {
+    /// Leave it out: this enclave builds.
+    Skip,
+    /// The rollup is invalid: somebody else built it.
+    Fail,
+}
+
+/// An execution, before there is a header for it.
+pub struct Outcome {
+    /// Without hash-dependent parts.
+    pub body: Body,
+    /// New state root.
+    pub state_root: B256,
+    nodes: Vec<(B256, Bytes)>,
+}
+
+/// The L2 over one store.
+pub struct Ledger<'a> {
+    config: &'a NetworkConfig,
+    store: EncryptedStore<'a>,
+    cache: &'a NodeCache,
+    randomness: Secret,
+}
+
+impl<'a> Ledger<'a> {
+    /// Opens the ledger with the keys of a seed.
+    pub fn new(
+        config: &'a NetworkConfig,
+        seed: &MasterSeed,
+        store: &'a dyn crate::store::Store,
+        cache: &'a NodeCache,
+    ) -> Self {
+        Self {
+            config,
+            store: EncryptedStore::new(store, seed.derive(Label::State).expose()),
+            cache,
+            randomness: seed.derive(Label::Randomness),
+        }
+    }
+
+    /// The state at a root.
+    pub fn state(&self, root: B256) -> State<'_, EncryptedStore<'a>> {
+        State::new(&self.store, self.cache, root)
+    }
+
+    /// Rollup 0: the bridge and the deterministic deployer, nothing else. Its hash is the
+    /// config's.
+    pub fn genesis(&self) -> Result<Rollup, LedgerError> {
+        let applied = self.state(EMPTY_ROOT).apply(&genesis_changes(self.config))?;
+        self.store.put_nodes(&applied.nodes)?;
+        let hash = self.config.hash();
+        let header = RollupHeader {
+            version: HEADER_VERSION,
+            parent: hash,
+            l1Proof: self.config.checkpoint.hash,
+            l1ProofNumber: self.config.checkpoint.number,
+            stateRoot: applied.root,
+            transactionsRoot: EMPTY_ROOT,
+            receiptsRoot: EMPTY_ROOT,
+            gasLimit: self.config.gasLimit,
+            baseFee: self.config.baseFee,
+            ..Default::default()
+        };
+        let body = Body { header: header.clone(), ..Default::default() };
+        self.finish(hash, header, EMPTY_ROOT, &body, Vec::new())
+    }
+
+    /// The block that a child of `parent` proven by `proof` is executed in.
+    fn env(&self, parent: &Rollup, proof: &View) -> BlockEnv {
+        BlockEnv {
+            chain_id: self.config.l2ChainId,
+            number: parent.header.number + 1,
+            timestamp: proof.timestamp,
+            beneficiary: FEE_POOL,
+            gas_limit: self.config.gasLimit,
+            base_fee: self.config.baseFee,
+            prevrandao: B256::new(*self.round_secret(b"prevrandao", parent.hash, proof.block.hash).expose()),
+            excess_blob_gas: None,
+            fees: FeeRule::Pool(FEE_POOL),
+        }
+    }
+
+    /// The block that queries on `rollup` run in.
+    pub fn query_env(&self, rollup: &RollupHeader) -> BlockEnv {
+        BlockEnv {
+            chain_id: self.config.l2ChainId,
+            number: rollup.number,
+            timestamp: rollup.timestamp,
+            beneficiary: FEE_POOL,
+            gas_limit: self.config.gasLimit,
+            base_fee: self.config.baseFee,
+            prevrandao: B256::ZERO,
+            excess_blob_gas: None,
+            fees: FeeRule::Pool(FEE_POOL),
+        }
+    }
+
+    /// The secret that orders the transactions of a round.
+    pub fn order(&self, parent: B256, proof: B256) -> Secret {
+        self.round_secret(b"order", parent, proof)
+    }
+
+    fn round_secret(&self, purpose: &[u8], parent: B256, proof: B256) -> Secret {
+        keys::derive(&self.randomness, purpose, &[parent.as_slice(), proof.as_slice()].concat())
+    }
+
+    /// Executes deposits, then transactions, on top of `parent` at `proof`. `Ok(Err(_))`: a
+    /// transaction that [`OnReject::Fail`] does not allow.
+    pub fn execute(
+        &self,
+        parent: &Rollup,
+        proof: &View,
+        candidates: &[Candidate<'_>],
+        on_reject: OnReject,
+    ) -> Result<Result<Outcome, String>, LedgerError> {
+        let hashes = |number| self.rollup_hash(parent.history_root, number).ok().flatten();
+        let mut block = Block::new(self.state(parent.header.stateRoot), self.env(parent, proof), hashes);
+        apply_deposits(&mut block, &proof.deposits, self.config)?;
+        let (mut transactions, mut withdrawals) = (Vec::new(), Vec::new());
+        for candidate in candidates {
+            if self.config.gasLimit - block.gas_used().min(self.config.gasLimit) < GAS_LEFT_MIN
+                || withdrawals.len() >= WITHDRAWALS_STOP
+                || transactions.len() >= ROLLUP_TRANSACTIONS_MAX
+            {
+                match on_reject {
+                    OnReject::Skip => break,
+                    OnReject::Fail => return Ok(Err("the rollup exceeds a limit".into())),
+                }
+            }
+            match block.transact(candidate.transaction, candidate.sender) {
+                Ok(executed) => {
+                    withdrawals.extend(executed.logs.iter().filter_map(withdrawal));
+                    transactions.push(body_transaction(candidate, executed));
+                }
+                Err(ExecutionError::Rejected(_)) if on_reject == OnReject::Skip => {}
+                Err(ExecutionError::Rejected(reject)) => return Ok(Err(reject.to_string())),
+                Err(ExecutionError::Fatal(fatal)) => return Err(fatal.into()),
+            }
+        }
+        let finished = block.finish()?;
+        Ok(Ok(self.outcome(parent, proof, finished, transactions, withdrawals)))
+    }
+
+    fn outcome(
+        &self,
+        parent: &Rollup,
+        proof: &View,
+        finished: Finished,
+        transactions: Vec<BodyTransaction>,
+        withdrawals: Vec<Withdrawal>,
+    ) -> Outcome {
+        let header = RollupHeader {
+            version: HEADER_VERSION,
+            parent: parent.hash,
+            number: parent.header.number + 1,
+            l1Proof: proof.block.hash,
+            l1ProofNumber: proof.block.number,
+            timestamp: proof.timestamp,
+            stateRoot: finished.applied.root,
+            transactionsRoot: trie::ordered_root(transactions.iter().map(|t| &t.raw)),
+            receiptsRoot: finished.receipts_root,
+            withdrawalsRoot: withdrawals_root(&withdrawals),
+            depositCursor: proof.deposit_count,
+            gasUsed: finished.gas_used,
+            gasLimit: self.config.gasLimit,
+            baseFee: self.config.baseFee,
+            ..Default::default()
+        };
+        Outcome {
+            state_root: finished.applied.root,
+            body: Body { header, transactions, withdrawals },
+            nodes: finished.applied.nodes,
+        }
+    }
+
+    /// Keeps an executed rollup under its final header.
+    pub fn commit(&self, parent: &Rollup, outcome: Outcome, header: RollupHeader) -> Result<Rollup, LedgerError> {
+        let hash = header.hash();
+        let body = Body { header: header.clone(), ..outcome.body };
+        self.finish(hash, header, parent.history_root, &body, outcome.nodes)
+    }
+
+    fn finish(
+        &self,
+        hash: B256,
+        header: RollupHeader,
+        parent_history: B256,
+        body: &Body,
+        mut nodes: Vec<(B256, Bytes)>,
+    ) -> Result<Rollup, LedgerError> {
+        let entry = vec![(history_key(header.number), Some(Bytes::copy_from_slice(hash.as_slice())))];
+        let history_root = trie::update(&self.store, self.cache, parent_history, entry, &mut nodes)?;
+        self.store.put_nodes(&nodes)?;
+        self.store.put_record(BODY, hash, &wire::encode(body))?;
+        Index::persist(hash, body, &self.store)?;
+        Ok(Rollup { hash, header, history_root })
+    }
+
+    /// The hash of an ancestor by number.
+    pub fn rollup_hash(&self, history_root: B256, number: u64) -> Result<Option<B256>, LedgerError> {
+        let entry = trie::get(&self.store, self.cache, history_root, history_key(number))?;
+        Ok(entry.and_then(|hash| B256::try_from(hash.as_ref()).ok()))
+    }
+
+    /// What is kept of a rollup; `None` if it was never executed here.
+    pub fn body(&self, rollup: B256) -> Result<Option<Arc<Body>>, LedgerError> {
+        let Some(record) = self.store.get_record(BODY, rollup)? else { return Ok(None) };
+        wire::decode(&record, BODY_BYTES_MAX)
+            .map(|body| Some(Arc::new(body)))
+            .map_err(|error| LedgerError::Fatal(format!("rollup body {rollup}: {error}")))
+    }
+
+    /// The encrypted store, for records of other modules.
+    pub fn store(&self) -> &EncryptedStore<'a> {
+        &self.store
+    }
+
+    /// Whether a transaction could be executed on `rollup`.
+    pub fn check(&self, rollup: &RollupHeader, transaction: &TxEnvelope, sender: Address) -> Result<(), ExecutionError> {
+        executor::check(self.state(rollup.stateRoot), &self.query_env(rollup), transaction, sender)
+    }
+}
+
+fn history_key(number: u64) -> B256 {
+    keccak256(number.to_be_bytes())
+}
+
+fn genesis_changes(config: &NetworkConfig) -> Changes {
+    let mut changes = Changes::default();
+    let bridge = Contract::L2Bridge.runtime_code();
+    let obx = U256::from_be_slice(config.contracts.obscuroToken.as_slice());
+    changes.set(L2_BRIDGE, contract(&bridge, vec![(U256::ZERO, obx)]), bridge);
+    let deployer = Bytes::from_static(&CREATE2_DEPLOYER_CODE);
+    changes.set(CREATE2_DEPLOYER, contract(&deployer, Vec::new()), deployer);
+    changes
+}
+
+fn contract(code: &Bytes, storage: Vec<(U256, U256)>) -> AccountUpdate {
+    AccountUpdate {
+        nonce: 1,
+        balance: U256::ZERO,
+        code_hash: if code.is_empty() { EMPTY_CODE_HASH } else { keccak256(code) },
+        wipe_storage: false,
+        storage,
+    }
+}
+
+/// Credits deposits: OBX as native coin, everything else through the bridge contract, which wraps
+/// it. The L1 bridge lets nothing through that could fail here.
+fn apply_deposits<S: trie::NodeStore>(
+    block: &mut Block<'_, S>,
+    deposits: &[Deposit],
+    config: &NetworkConfig,
+) -> Result<(), LedgerError> {
+    for deposit in deposits {
+        let result = if deposit.asset == config.contracts.obscuroToken {
+            block.credit(deposit.to, deposit.amount)
+        } else {
+            let call = IL2Bridge::creditCall {
+                asset: deposit.asset,
+                to: deposit.to,
+                amount: deposit.amount,
+                name: deposit.name.clone(),
+                symbol: deposit.symbol.clone(),
+                decimals: deposit.decimals,
+            };
+            block.system_call(SYSTEM_ADDRESS, L2_BRIDGE, call.abi_encode().into()).map(|_| ())
+        };
+        match result {
+            Ok(()) | Err(ExecutionError::Rejected(_)) => {}
+            Err(ExecutionError::Fatal(fatal)) => return Err(fatal.into()),
+        }
+    }
+    Ok(())
+}
+
+fn withdrawal(log: &alloy_primitives::Log) -> Option<Withdrawal> {
+    if log.address != L2_BRIDGE {
+        return None;
+    }
+    let event = IL2Bridge::Withdrawal::decode_log(log).ok()?.data;
+    Some(Withdrawal { index: event.index, asset: event.asset, to: event.to, amount: event.amount })
+}
+
+fn body_transaction(candidate: &Candidate<'_>, executed: executor::Executed) -> BodyTransaction {
+    BodyTransaction {
+        raw: candidate.raw.clone(),
+        hash: *candidate.transaction.tx_hash(),
+        sender: candidate.sender,
+        success: executed.success,
+        gas_used: executed.gas_used,
+        contract: executed.contract_address.filter(|_| candidate.transaction.kind().is_create()),
+        logs: executed
+            .logs
+            .into_iter()
+            .map(|log| BodyLog { address: log.address, topics: log.topics().to_vec(), data: log.data.data })
+            .collect(),
+    }
+}

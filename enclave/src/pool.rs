@@ -1,0 +1,183 @@
+//! Transactions that wait for a rollup. Not here: whether one is acceptable (`admission`), and the
+//! order of a rollup's transactions beyond the nonces, which a secret decides.
+
+use alloy_consensus::TxEnvelope;
+use alloy_primitives::{Address, B256, Bytes, keccak256};
+use obscuro_protocol::secret::Secret;
+use std::{
+    collections::{BTreeMap, BinaryHeap, HashMap},
+    sync::Arc,
+};
+
+/// Most transactions that wait.
+pub const POOL_TRANSACTIONS_MAX: usize = 100_000;
+/// Most bytes of transactions that wait.
+pub const POOL_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How far a nonce may run ahead of the account's.
+pub const NONCE_GAP_MAX: u64 = 16_384;
+/// A replacement must offer this much more per gas, in percent (as geth's pool).
+const REPLACEMENT_BUMP_PERCENT: u128 = 10;
+
+/// A transaction with its recovered sender.
+#[derive(Debug)]
+pub struct Pooled {
+    /// Decoded.
+    pub transaction: TxEnvelope,
+    /// EIP-2718 encoding.
+    pub raw: Bytes,
+    /// Recovered from the signature.
+    pub sender: Address,
+    /// Its hash.
+    pub hash: B256,
+    /// Its nonce.
+    pub nonce: u64,
+    /// Most it pays per gas.
+    pub fee_max: u128,
+}
+
+/// A transaction that the pool does not take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    /// It is here.
+    #[error("already known")]
+    Known,
+    /// Another with the same nonce offers as much.
+    #[error("replacement transaction underpriced")]
+    Underpriced,
+    /// There is no room.
+    #[error("txpool is full")]
+    Full,
+}
+
+/// The waiting transactions.
+#[derive(Default)]
+pub struct Pool {
+    senders: BTreeMap<Address, BTreeMap<u64, Arc<Pooled>>>,
+    hashes: HashMap<B256, Arc<Pooled>>,
+    bytes: usize,
+    /// Accepted from users since the last [`Pool::take_fresh`].
+    fresh: Vec<Arc<Pooled>>,
+}
+
+impl Pool {
+    /// Adds a transaction; `fresh` ones are to be told to the peers.
+    pub fn insert(&mut self, pooled: Arc<Pooled>, fresh: bool) -> Result<(), PoolError> {
+        if self.hashes.contains_key(&pooled.hash) {
+            return Err(PoolError::Known);
+        }
+        let former = self.senders.get(&pooled.sender).and_then(|queue| queue.get(&pooled.nonce));
+        match former.cloned() {
+            Some(former) if !outbids(&pooled, &former) => return Err(PoolError::Underpriced),
+            Some(former) => self.remove(&former),
+            None if self.hashes.len() >= POOL_TRANSACTIONS_MAX
+                || self.bytes + pooled.raw.len() > POOL_BYTES_MAX =>
+            {
+                return Err(PoolError::Full);
+            }
+            None => {}
+        }
+        self.bytes += pooled.raw.len();
+        self.hashes.insert(pooled.hash, pooled.clone());
+        self.senders.entry(pooled.sender).or_default().insert(pooled.nonce, pooled.clone());
+        if fresh {
+            self.fresh.push(pooled);
+        }
+        Ok(())
+    }
+
+    /// A waiting transaction.
+    pub fn get(&self, hash: B256) -> Option<Arc<Pooled>> {
+        self.hashes.get(&hash).cloned()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// Takes what users sent since the last call.
+    pub fn take_fresh(&mut self) -> Vec<Arc<Pooled>> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// The nonce after the transactions of a sender that follow `nonce` without a gap.
+    pub fn next_nonce(&self, sender: Address, mut nonce: u64) -> u64 {
+        while self.senders.get(&sender).is_some_and(|queue| queue.contains_key(&nonce)) {
+            nonce += 1;
+        }
+        nonce
+    }
+
+    /// Drops what can never be included: nonces below the sender's.
+    pub fn prune(&mut self, sender: Address, nonce: u64) {
+        let Some(queue) = self.senders.get_mut(&sender) else { return };
+        let kept = queue.split_off(&nonce);
+        let dropped = std::mem::replace(queue, kept);
+        if queue.is_empty() {
+            self.senders.remove(&sender);
+        }
+        for pooled in dropped.into_values() {
+            self.bytes -= pooled.raw.len();
+            self.hashes.remove(&pooled.hash);
+        }
+    }
+
+    /// Drops one transaction.
+    pub fn remove(&mut self, pooled: &Pooled) {
+        if self.hashes.remove(&pooled.hash).is_none() {
+            return;
+        }
+        self.bytes -= pooled.raw.len();
+        if let Some(queue) = self.senders.get_mut(&pooled.sender) {
+            queue.remove(&pooled.nonce);
+            if queue.is_empty() {
+                self.senders.remove(&pooled.sender);
+            }
+        }
+    }
+
+    /// All senders with waiting transactions.
+    pub fn senders(&self) -> Vec<Address> {
+        self.senders.keys().copied().collect()
+    }
+
+    /// Executable transactions in the order that `order` decides: pseudo-random over all senders,
+    /// by nonce within each (protocol 6.4: neither fees nor the host move a transaction). At most
+    /// `bytes_max` bytes. `nonce_of` gives a sender's next nonce.
+    pub fn select(
+        &self,
+        order: &Secret,
+        bytes_max: usize,
+        nonce_of: impl Fn(Address) -> Option<u64>,
+    ) -> Vec<Arc<Pooled>> {
+        let mut heap = BinaryHeap::new();
+        for (&sender, queue) in &self.senders {
+            let Some(nonce) = nonce_of(sender) else { continue };
+            if let Some(first) = queue.get(&nonce) {
+                heap.push((rank(order, first), sender, nonce));
+            }
+        }
+        let (mut selected, mut bytes) = (Vec::new(), 0);
+        while let Some((_, sender, nonce)) = heap.pop() {
+            let Some(queue) = self.senders.get(&sender) else { continue };
+            let Some(pooled) = queue.get(&nonce) else { continue };
+            bytes += pooled.raw.len();
+            if bytes > bytes_max {
+                break;
+            }
+            selected.push(pooled.clone());
+            if let Some(next) = queue.get(&(nonce + 1)) {
+                heap.push((rank(order, next), sender, nonce + 1));
+            }
+        }
+        selected
+    }
+}
+
+fn outbids(new: &Pooled, old: &Pooled) -> bool {
+    new.fee_max.saturating_mul(100) >= old.fee_max.saturating_mul(100 + REPLACEMENT_BUMP_PERCENT)
+}
+
+fn rank(order: &Secret, pooled: &Pooled) -> B256 {
+    keccak256([order.expose().as_slice(), pooled.hash.as_slice()].concat())
+}
