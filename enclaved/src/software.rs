@@ -1,0 +1,55 @@
+//! A device without hardware, for development networks: its quotes are signed by the development
+//! root, whose key is public by design, and a production network names another root. It protects
+//! nothing from the operator.
+
+use alloy_primitives::{Address, B256, Bytes, keccak256};
+use k256::ecdsa::SigningKey;
+use obscuro_enclave::{
+    device::{Device, DeviceError},
+    identity::sign_development_quote,
+};
+use obscuro_protocol::secret::Secret;
+
+/// The software device of one machine.
+pub struct SoftwareDevice {
+    sealing_key: Secret,
+    root: SigningKey,
+}
+
+impl SoftwareDevice {
+    /// A device whose sealing key stands in for the CPU's.
+    pub fn new(sealing_key: Secret) -> Result<Self, DeviceError> {
+        let root = SigningKey::from_slice(keccak256("Obscuro development attestation root").as_slice())
+            .map_err(|error| DeviceError(error.to_string()))?;
+        Ok(Self { sealing_key, root })
+    }
+
+    /// The signer of its quotes.
+    pub fn root(&self) -> Address {
+        Address::from_public_key(self.root.verifying_key())
+    }
+
+    /// Stands in for the hash of the program.
+    pub fn program_measurement() -> B256 {
+        keccak256(concat!("Obscuro software enclave ", env!("CARGO_PKG_VERSION")))
+    }
+}
+
+impl Device for SoftwareDevice {
+    #[expect(clippy::expect_used, reason = "without entropy no secret is safe: stop at once")]
+    fn entropy(&self, out: &mut [u8]) {
+        getrandom::fill(out).expect("the operating system has no entropy");
+    }
+
+    fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
+        Ok(sign_development_quote(&self.root, self.measurement(), report_data))
+    }
+
+    fn measurement(&self) -> B256 {
+        Self::program_measurement()
+    }
+
+    fn sealing_key(&self) -> Secret {
+        self.sealing_key.duplicate()
+    }
+}
