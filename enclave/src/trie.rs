@@ -96,11 +96,16 @@ pub fn update_unhashed<S: NodeStore>(
     changes: Vec<(Vec<u8>, Option<Bytes>)>,
     new_nodes: &mut Vec<(B256, Bytes)>,
 ) -> Result<B256, TrieError> {
-    if changes.iter().any(|(key, _)| key.len() > MAX_KEY_NIBBLES / 2) {
+    if changes
+        .iter()
+        .any(|(key, _)| key.len() > MAX_KEY_NIBBLES / 2)
+    {
         return Err(TrieError::Malformed(root));
     }
-    let changes =
-        changes.into_iter().map(|(key, value)| Change::new(Nibbles::unpack(key), value)).collect();
+    let changes = changes
+        .into_iter()
+        .map(|(key, value)| Change::new(Nibbles::unpack(key), value))
+        .collect();
     Updater::new(store, cache, new_nodes).run(root, changes)
 }
 

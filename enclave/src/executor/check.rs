@@ -20,7 +20,8 @@ use revm::{
     handler::{EthFrame, Handler, MainnetHandler},
 };
 
-type Checker<'a, S> = MainnetHandler<Evm<'a, S>, EVMError<StateError, InvalidTransaction>, EthFrame>;
+type Checker<'a, S> =
+    MainnetHandler<Evm<'a, S>, EVMError<StateError, InvalidTransaction>, EthFrame>;
 
 /// All checks that precede execution: signature-independent form, intrinsic gas, nonce, funds.
 pub fn check<'a, S: NodeStore, T: Transaction>(
@@ -29,11 +30,18 @@ pub fn check<'a, S: NodeStore, T: Transaction>(
     tx: &T,
     sender: Address,
 ) -> Result<(), ExecutionError> {
-    let remaining = Remaining { gas: env.gas_limit, blob_gas: env.max_blob_gas() };
+    let remaining = Remaining {
+        gas: env.gas_limit,
+        blob_gas: env.max_blob_gas(),
+    };
     let prepared = transaction::prepare(tx, sender, env, remaining)?;
     let mut evm = block::evm(BlockState::new(state, Box::new(|_| None)), env);
     evm.ctx.set_tx(prepared.env);
-    match (Checker { _phantom: Default::default() }).validate(&mut evm) {
+    match (Checker {
+        _phantom: Default::default(),
+    })
+    .validate(&mut evm)
+    {
         Ok(_) => Ok(()),
         Err(EVMError::Transaction(error)) => {
             Err(transaction::rejection(error, &evm.ctx.tx, env).into())

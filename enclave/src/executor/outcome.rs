@@ -3,6 +3,7 @@
 use crate::state::{Applied, Changes};
 use alloy_consensus::ReceiptEnvelope;
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log, U256};
+use alloy_sol_types::{Panic, Revert, SolError};
 use revm::context_interface::result::{ExecutionResult, HaltReason, OutOfGasError};
 
 /// An included transaction.
@@ -93,7 +94,12 @@ pub struct Finished {
 
 /// The text of a Solidity `Error(string)` or `Panic(uint256)` in revert data.
 pub fn revert_reason(output: &[u8]) -> Option<String> {
-    alloy_sol_types::decode_revert_reason(output)
+    if let Ok(revert) = Revert::abi_decode(output) {
+        return Some(revert.reason);
+    }
+    Panic::abi_decode(output)
+        .ok()
+        .map(|panic| panic.to_string())
 }
 
 /// The parts of an execution result that matter here.

@@ -125,13 +125,8 @@ impl<S: NodeStore> State<'_, S> {
                 .storage
                 .iter()
                 .map(|(slot, word)| (slot_key(*slot), encode(word)));
-            account.storage_root = trie::update(
-                self.store,
-                self.cache,
-                account.storage_root,
-                words,
-                nodes,
-            )?;
+            account.storage_root =
+                trie::update(self.store, self.cache, account.storage_root, words, nodes)?;
         }
         Ok(Some(alloy_rlp::encode(account).into()))
     }

@@ -229,7 +229,7 @@ fn subkey(state_key: &[u8; STATE_KEY_BYTES], label: &[u8]) -> Zeroizing<[u8; 32]
 
 /// The length that `len` bytes are padded to: one of three classes that trie nodes fall into, then steps of at
 /// most an eighth (Padmé with three bits), about eight classes per doubling.
-fn padded_len(len: usize) -> usize {
+pub(super) fn padded_len(len: usize) -> usize {
     if let Some(class) = SMALL_CLASSES.into_iter().find(|class| len <= *class) {
         return class;
     }
