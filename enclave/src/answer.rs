@@ -5,7 +5,7 @@
 use crate::{
     executor::{self, CallOutcome, CallResult, ExecutionError, Reject},
     ledger::{Body, BodyLog, BodyTransaction, Ledger, LedgerError},
-    node::{Node, NetworkKeys, Surroundings, decode_transaction},
+    node::{NetworkKeys, Node, Surroundings, decode_transaction},
     pool::{NONCE_GAP_MAX, Pooled},
     view::Rollup,
 };
@@ -87,7 +87,11 @@ impl From<DoorError> for Failure {
 }
 
 fn refused(code: i32, message: impl Into<String>) -> Failure {
-    Failure::Refused(Refusal { code, message: message.into(), data: None })
+    Failure::Refused(Refusal {
+        code,
+        message: message.into(),
+        data: None,
+    })
 }
 
 /// One query under way.
@@ -102,8 +106,14 @@ struct Asked<'a> {
 
 impl Node {
     /// Opens an envelope, answers what is in it, and seals the answer.
-    pub fn envelope(&self, envelope: &[u8], around: Surroundings<'_>) -> Result<DoorReply, DoorError> {
-        let garbled = |error: obscuro_protocol::envelope::EnvelopeError| DoorError::Rejected(error.to_string());
+    pub fn envelope(
+        &self,
+        envelope: &[u8],
+        around: Surroundings<'_>,
+    ) -> Result<DoorReply, DoorError> {
+        let garbled = |error: obscuro_protocol::envelope::EnvelopeError| {
+            DoorError::Rejected(error.to_string())
+        };
         let keys = self.keys()?;
         let received = Received::parse(envelope).map_err(garbled)?;
         let session = received.session();
@@ -111,15 +121,29 @@ impl Node {
         let plain = session_keys.open(&received).map_err(garbled)?;
         let (reply, transaction) = match wire::decode::<Request>(&plain, ENVELOPE_BYTES_MAX) {
             Ok(request) => self.request(request, session, &keys, around)?,
-            Err(error) => (Reply::Refused(Refusal { code: CODE_PARAMS, message: error.to_string(), data: None }), None),
+            Err(error) => (
+                Reply::Refused(Refusal {
+                    code: CODE_PARAMS,
+                    message: error.to_string(),
+                    data: None,
+                }),
+                None,
+            ),
         };
         if let Some(transaction) = transaction {
             self.index.accept(transaction, keccak256(envelope));
         }
         let reply = session_keys
-            .seal_reply(received.tag, &wire::encode(&reply), &mut crate::device::Entropy(around.device))
+            .seal_reply(
+                received.tag,
+                &wire::encode(&reply),
+                &mut crate::device::Entropy(around.device),
+            )
             .map_err(garbled)?;
-        Ok(DoorReply::Envelope { reply: reply.into(), accepted: transaction.is_some() })
+        Ok(DoorReply::Envelope {
+            reply: reply.into(),
+            accepted: transaction.is_some(),
+        })
     }
 
     fn session_keys(
@@ -150,7 +174,12 @@ impl Node {
         let ledger = self.ledger(keys, around.store);
         let answer = self.check_time(&request, view.timestamp).and_then(|()| {
             let accounts = self.accounts(&request.credentials, session, view.timestamp)?;
-            let asked = Asked { node: self, ledger: &ledger, head: view.head.clone(), accounts };
+            let asked = Asked {
+                node: self,
+                ledger: &ledger,
+                head: view.head.clone(),
+                accounts,
+            };
             asked.answer(&request.query)
         });
         match answer {
@@ -166,12 +195,20 @@ impl Node {
             return Err(refused(CODE_REFUSED, "request expired"));
         }
         if request.expires_at > now.saturating_add(REQUEST_LIFETIME_SECONDS_MAX) && now > 0 {
-            return Err(refused(CODE_REFUSED, "request expires too far in the future"));
+            return Err(refused(
+                CODE_REFUSED,
+                "request expires too far in the future",
+            ));
         }
         Ok(())
     }
 
-    fn accounts(&self, credentials: &Credentials, session: B256, now: u64) -> Result<Arc<[Address]>, Failure> {
+    fn accounts(
+        &self,
+        credentials: &Credentials,
+        session: B256,
+        now: u64,
+    ) -> Result<Arc<[Address]>, Failure> {
         if credentials.authorisations.is_empty() {
             return Ok(Arc::new([]));
         }
@@ -185,26 +222,46 @@ impl Node {
             .verify(session, self.config_hash, self.config.l2ChainId, now)
             .map_err(|error| refused(CODE_REFUSED, error.to_string()))?
             .into();
-        let expiry = credentials.authorisations.iter().map(|a| a.key.expiresAt).min().unwrap_or(0);
-        self.sessions.credentials.lock().put(id, (accounts.clone(), expiry.min(credentials.expires_at)));
+        let expiry = credentials
+            .authorisations
+            .iter()
+            .map(|a| a.key.expiresAt)
+            .min()
+            .unwrap_or(0);
+        self.sessions
+            .credentials
+            .lock()
+            .put(id, (accounts.clone(), expiry.min(credentials.expires_at)));
         Ok(accounts)
     }
 
     /// Takes a transaction into the pool if it could be executed on the published state: a refusal
     /// tells nothing about an unpublished rollup.
-    fn admit(&self, raw: &Bytes, head: &RollupHeader, ledger: &Ledger<'_>, fresh: bool) -> Result<B256, Failure> {
+    fn admit(
+        &self,
+        raw: &Bytes,
+        head: &RollupHeader,
+        ledger: &Ledger<'_>,
+        fresh: bool,
+    ) -> Result<B256, Failure> {
         if raw.len() > TRANSACTION_BYTES_MAX {
             return Err(refused(CODE_REFUSED, "oversized data"));
         }
-        let pooled = decode_transaction(raw.clone()).map_err(|error| refused(CODE_REFUSED, error))?;
+        let pooled =
+            decode_transaction(raw.clone()).map_err(|error| refused(CODE_REFUSED, error))?;
         if pooled.transaction.chain_id().is_none() {
-            return Err(refused(CODE_REFUSED, "only replay-protected (EIP-155) transactions allowed over RPC"));
+            return Err(refused(
+                CODE_REFUSED,
+                "only replay-protected (EIP-155) transactions allowed over RPC",
+            ));
         }
         match ledger.check(head, &pooled.transaction, pooled.sender) {
             Ok(()) => {}
             Err(ExecutionError::Rejected(Reject::NonceTooHigh { tx, state, .. }))
                 if tx - state <= NONCE_GAP_MAX => {}
-            Err(ExecutionError::Rejected(reject)) => return Err(refused(CODE_REFUSED, reject.to_string())),
+            Err(ExecutionError::Rejected(reject)) => {
+                return Err(refused(CODE_REFUSED, reject.to_string()));
+            }
             Err(ExecutionError::Fatal(fatal)) => return Err(LedgerError::from(fatal).into()),
         }
         let hash = pooled.hash;
@@ -214,11 +271,16 @@ impl Node {
     }
 
     /// Takes a peer's transactions, each on its own merits.
-    pub fn peer_transactions(&self, sealed: &[u8], around: Surroundings<'_>) -> Result<(), DoorError> {
+    pub fn peer_transactions(
+        &self,
+        sealed: &[u8],
+        around: Surroundings<'_>,
+    ) -> Result<(), DoorError> {
         let keys = self.keys()?;
         let rejected = |_| DoorError::Rejected("peer transactions do not decrypt".into());
         let key = keys.seed.derive(obscuro_protocol::keys::Label::Gossip);
-        let padded = obscuro_protocol::envelope::open(&key, sealed, self.config_hash.as_slice()).map_err(rejected)?;
+        let padded = obscuro_protocol::envelope::open(&key, sealed, self.config_hash.as_slice())
+            .map_err(rejected)?;
         let malformed = || DoorError::Rejected("peer transactions are malformed".into());
         let plain = obscuro_protocol::padding::unpad(&padded).ok_or_else(malformed)?;
         let raws: Vec<Bytes> = wire::decode(plain, plain.len()).map_err(|_| malformed())?;
@@ -235,7 +297,11 @@ impl Node {
     }
 
     /// A canonical rollup's body.
-    pub fn body(&self, rollup: B256, ledger: &Ledger<'_>) -> Result<Option<Arc<Body>>, LedgerError> {
+    pub fn body(
+        &self,
+        rollup: B256,
+        ledger: &Ledger<'_>,
+    ) -> Result<Option<Arc<Body>>, LedgerError> {
         self.index.body(rollup, || ledger.body(rollup))
     }
 
@@ -246,7 +312,9 @@ impl Node {
         head: &Rollup,
         ledger: &Ledger<'_>,
     ) -> Result<Option<Arc<Body>>, LedgerError> {
-        let Some(body) = self.body(rollup, ledger)? else { return Ok(None) };
+        let Some(body) = self.body(rollup, ledger)? else {
+            return Ok(None);
+        };
         let canonical = ledger.rollup_hash(head.history_root, body.header.number)? == Some(rollup);
         Ok(canonical.then_some(body))
     }
@@ -259,10 +327,18 @@ impl Asked<'_> {
                 Reply::Accepted(self.node.admit(raw, &self.head.header, self.ledger, true)?)
             }
             Query::Balance(account, at) => Reply::Value(self.account(*account, *at)?.1),
-            Query::Nonce { account, at, pooled } => {
+            Query::Nonce {
+                account,
+                at,
+                pooled,
+            } => {
                 let nonce = self.account(*account, *at)?.0;
                 let next = |nonce| self.node.pool.lock().next_nonce(*account, nonce);
-                Reply::Count(if *pooled && self.may_read(*account) { next(nonce) } else { nonce })
+                Reply::Count(if *pooled && self.may_read(*account) {
+                    next(nonce)
+                } else {
+                    nonce
+                })
             }
             Query::Code(address, at) => Reply::Bytes(self.code(*address, *at)?),
             Query::Storage(address, slot, at) => Reply::Value(self.storage(*address, *slot, *at)?),
@@ -289,7 +365,8 @@ impl Asked<'_> {
             Some(hash) => self.node.canonical_body(hash, &self.head, self.ledger)?,
             None => None,
         };
-        body.map(|body| body.header.clone()).ok_or_else(|| refused(CODE_REFUSED, "header not found"))
+        body.map(|body| body.header.clone())
+            .ok_or_else(|| refused(CODE_REFUSED, "header not found"))
     }
 
     /// Nonce and balance; zero for accounts that may not be read.
@@ -320,7 +397,10 @@ impl Asked<'_> {
 
     /// The message with its sender's right to send it checked.
     fn message(&self, call: &CallRequest) -> Result<executor::CallRequest, Failure> {
-        if let Some(from) = call.from.filter(|from| !from.is_zero() && !self.may_read(*from)) {
+        if let Some(from) = call
+            .from
+            .filter(|from| !from.is_zero() && !self.may_read(*from))
+        {
             return Err(refused(
                 CODE_REFUSED,
                 format!("not authorised to call as {from}: add its viewing key to the gateway"),
@@ -339,9 +419,17 @@ impl Asked<'_> {
     fn call(&self, call: &CallRequest, at: At) -> Result<Reply, Failure> {
         let (message, header) = (self.message(call)?, self.header(at)?);
         let state = self.ledger.state(header.stateRoot);
-        let hashes = |number| self.ledger.rollup_hash(self.head.history_root, number).ok().flatten();
+        let hashes = |number| {
+            self.ledger
+                .rollup_hash(self.head.history_root, number)
+                .ok()
+                .flatten()
+        };
         match executor::call(state, &self.ledger.query_env(&header), hashes, &message) {
-            Ok(CallOutcome { result: CallResult::Return(output), .. }) => Ok(Reply::Bytes(output)),
+            Ok(CallOutcome {
+                result: CallResult::Return(output),
+                ..
+            }) => Ok(Reply::Bytes(output)),
             Ok(outcome) => Err(unsuccessful(outcome)),
             Err(error) => Err(execution_failure(error)),
         }
@@ -350,7 +438,12 @@ impl Asked<'_> {
     fn estimate(&self, call: &CallRequest, at: At) -> Result<Reply, Failure> {
         let (message, header) = (self.message(call)?, self.header(at)?);
         let state = self.ledger.state(header.stateRoot);
-        let hashes = |number| self.ledger.rollup_hash(self.head.history_root, number).ok().flatten();
+        let hashes = |number| {
+            self.ledger
+                .rollup_hash(self.head.history_root, number)
+                .ok()
+                .flatten()
+        };
         match executor::estimate_gas(state, &self.ledger.query_env(&header), hashes, &message) {
             Ok(Ok(gas)) => Ok(Reply::Count(gas)),
             Ok(Err(outcome)) => Err(unsuccessful(outcome)),
@@ -366,7 +459,10 @@ impl Asked<'_> {
         let Some(body) = self.node.canonical_body(rollup, &self.head, self.ledger)? else {
             return Ok(None);
         };
-        let found = body.transactions.get(position as usize).is_some_and(|t| t.hash == hash);
+        let found = body
+            .transactions
+            .get(position as usize)
+            .is_some_and(|t| t.hash == hash);
         Ok(found.then_some((body, position as usize)))
     }
 
@@ -380,21 +476,28 @@ impl Asked<'_> {
             }));
         }
         let waiting: Option<Arc<Pooled>> = self.node.pool.lock().get(hash);
-        Ok(waiting.filter(|pooled| self.may_read(pooled.sender)).map(|pooled| TransactionInfo {
-            raw: pooled.raw.clone(),
-            from: pooled.sender,
-            position: None,
-        }))
+        Ok(waiting
+            .filter(|pooled| self.may_read(pooled.sender))
+            .map(|pooled| TransactionInfo {
+                raw: pooled.raw.clone(),
+                from: pooled.sender,
+                position: None,
+            }))
     }
 
     fn receipt(&self, hash: B256) -> Result<Option<ReceiptInfo>, Failure> {
-        let Some((body, index)) = self.locate(hash)? else { return Ok(None) };
+        let Some((body, index)) = self.locate(hash)? else {
+            return Ok(None);
+        };
         let transaction = &body.transactions[index];
         if !self.is_party(transaction) {
             return Ok(None);
         }
         let decoded = decode_transaction(transaction.raw.clone()).map_err(LedgerError::Fatal)?;
-        let first_log = body.transactions[..index].iter().map(|t| t.logs.len() as u64).sum::<u64>();
+        let first_log = body.transactions[..index]
+            .iter()
+            .map(|t| t.logs.len() as u64)
+            .sum::<u64>();
         let logs = self.visible_logs(&body, index, first_log);
         Ok(Some(ReceiptInfo {
             transaction: hash,
@@ -423,7 +526,13 @@ impl Asked<'_> {
     fn visible_logs(&self, body: &Body, index: usize, first_log: u64) -> Vec<LogInfo> {
         let transaction = &body.transactions[index];
         let own = self.may_read(transaction.sender);
-        let visible = |log: &BodyLog| own || log.topics.iter().skip(1).any(|topic| self.is_own_topic(topic));
+        let visible = |log: &BodyLog| {
+            own || log
+                .topics
+                .iter()
+                .skip(1)
+                .any(|topic| self.is_own_topic(topic))
+        };
         (first_log..)
             .zip(&transaction.logs)
             .filter(|(_, log)| visible(log))
@@ -448,15 +557,25 @@ impl Asked<'_> {
             return Err(refused(CODE_PARAMS, "invalid block range"));
         }
         if to.saturating_sub(filter.from) > LOG_RANGE_MAX {
-            return Err(refused(CODE_LIMIT, format!("query spans more than {LOG_RANGE_MAX} blocks")));
+            return Err(refused(
+                CODE_LIMIT,
+                format!("query spans more than {LOG_RANGE_MAX} blocks"),
+            ));
         }
         let mut found = Vec::new();
         for number in filter.from..=to {
-            let Some(hash) = self.ledger.rollup_hash(self.head.history_root, number)? else { continue };
-            let Some(body) = self.node.body(hash, self.ledger)? else { continue };
+            let Some(hash) = self.ledger.rollup_hash(self.head.history_root, number)? else {
+                continue;
+            };
+            let Some(body) = self.node.body(hash, self.ledger)? else {
+                continue;
+            };
             self.logs_of(&body, filter, &mut found);
             if found.len() > LOGS_MAX {
-                return Err(refused(CODE_LIMIT, format!("query returns more than {LOGS_MAX} results")));
+                return Err(refused(
+                    CODE_LIMIT,
+                    format!("query returns more than {LOGS_MAX} results"),
+                ));
             }
         }
         Ok(found)
@@ -473,8 +592,13 @@ impl Asked<'_> {
 
     fn rollup_transactions(&self, at: At) -> Result<Vec<B256>, Failure> {
         let header = self.header(at)?;
-        let body = self.node.canonical_body(header.hash(), &self.head, self.ledger)?;
-        let visible = body.iter().flat_map(|body| &body.transactions).filter(|t| self.is_party(t));
+        let body = self
+            .node
+            .canonical_body(header.hash(), &self.head, self.ledger)?;
+        let visible = body
+            .iter()
+            .flat_map(|body| &body.transactions)
+            .filter(|t| self.is_party(t));
         Ok(visible.map(|transaction| transaction.hash).collect())
     }
 }
@@ -482,7 +606,11 @@ impl Asked<'_> {
 fn matches(filter: &LogFilter, log: &LogInfo) -> bool {
     (filter.addresses.is_empty() || filter.addresses.contains(&log.address))
         && filter.topics.iter().enumerate().all(|(position, wanted)| {
-            wanted.is_empty() || log.topics.get(position).is_some_and(|topic| wanted.contains(topic))
+            wanted.is_empty()
+                || log
+                    .topics
+                    .get(position)
+                    .is_some_and(|topic| wanted.contains(topic))
         })
 }
 
@@ -505,7 +633,11 @@ fn unsuccessful(outcome: CallOutcome) -> Failure {
                 Some(reason) => format!("execution reverted: {reason}"),
                 None => "execution reverted".to_string(),
             };
-            Failure::Refused(Refusal { code: CODE_REVERTED, message, data: Some(data) })
+            Failure::Refused(Refusal {
+                code: CODE_REVERTED,
+                message,
+                data: Some(data),
+            })
         }
         CallResult::Halt(reason) => refused(CODE_REFUSED, reason),
     }

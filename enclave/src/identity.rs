@@ -46,7 +46,12 @@ impl Identity {
                 break key;
             }
         };
-        Self { signing, encryption: entropy.secret(), lottery: entropy.secret(), seed: None }
+        Self {
+            signing,
+            encryption: entropy.secret(),
+            lottery: entropy.secret(),
+            seed: None,
+        }
     }
 
     /// Encrypts the identity so that only this program on this machine, in this network, reads it.
@@ -134,7 +139,10 @@ impl Identity {
     ) -> Option<MasterSeed> {
         let context = share_context(config, responder, self.address());
         let mut bytes = envelope::open_from(&self.kem_private_key(), &context, encrypted).ok()?;
-        let seed = <[u8; 32]>::try_from(bytes.as_slice()).ok().map(Secret::new).map(MasterSeed::new);
+        let seed = <[u8; 32]>::try_from(bytes.as_slice())
+            .ok()
+            .map(Secret::new)
+            .map(MasterSeed::new);
         bytes.zeroize();
         seed.filter(|seed| network_key_bytes(seed) == network_key)
     }
@@ -150,7 +158,9 @@ impl Identity {
         let context = share_context(config, self.address(), requester);
         let key = keys::kem_public_key(encryption_key)?;
         let seed = self.seed.as_ref()?.secret();
-        envelope::seal_to(&key, &context, seed.expose(), &mut Entropy(device)).ok().map(Bytes::from)
+        envelope::seal_to(&key, &context, seed.expose(), &mut Entropy(device))
+            .ok()
+            .map(Bytes::from)
     }
 
     /// What `NetworkManagement.register` needs; at genesis this makes the seed.
@@ -169,7 +179,8 @@ impl Identity {
         let (network_key, encrypted_seed) = match (&self.seed, genesis) {
             (Some(seed), true) => (
                 network_key_bytes(seed),
-                self.share_seed(device, config, self.address(), &encryption_key).unwrap_or_default(),
+                self.share_seed(device, config, self.address(), &encryption_key)
+                    .unwrap_or_default(),
             ),
             _ => (Vec::new(), Bytes::new()),
         };

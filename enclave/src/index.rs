@@ -52,7 +52,9 @@ impl Index {
         for (position, transaction) in body.transactions.iter().enumerate() {
             entries.put(transaction.hash, (rollup, position as u32));
             if let Some(envelope) = accepted.waiting.remove(&transaction.hash) {
-                accepted.included.push_back((body.header.l1ProofNumber, envelope));
+                accepted
+                    .included
+                    .push_back((body.header.l1ProofNumber, envelope));
             }
         }
         self.bodies.lock().put(rollup, body);
@@ -78,20 +80,34 @@ impl Index {
     }
 
     /// Where a transaction was last seen: rollup and position.
-    pub fn find(&self, transaction: B256, store: &EncryptedStore<'_>) -> Result<Option<(B256, u32)>, LedgerError> {
+    pub fn find(
+        &self,
+        transaction: B256,
+        store: &EncryptedStore<'_>,
+    ) -> Result<Option<(B256, u32)>, LedgerError> {
         if let Some(entry) = self.entries.lock().get(&transaction) {
             return Ok(Some(*entry));
         }
-        let Some(record) = store.get_record(TRANSACTION, transaction)? else { return Ok(None) };
+        let Some(record) = store.get_record(TRANSACTION, transaction)? else {
+            return Ok(None);
+        };
         Ok(wire::decode(&record, ENTRY_BYTES_MAX).ok())
     }
 
     /// Stores the entries of a rollup: when it is executed, and again when it becomes canonical
     /// after a sibling was.
-    pub fn persist(rollup: B256, body: &Body, store: &EncryptedStore<'_>) -> Result<(), LedgerError> {
-        let records = body.transactions.iter().enumerate().map(|(position, transaction)| {
-            (transaction.hash, wire::encode(&(rollup, position as u32)))
-        });
+    pub fn persist(
+        rollup: B256,
+        body: &Body,
+        store: &EncryptedStore<'_>,
+    ) -> Result<(), LedgerError> {
+        let records = body
+            .transactions
+            .iter()
+            .enumerate()
+            .map(|(position, transaction)| {
+                (transaction.hash, wire::encode(&(rollup, position as u32)))
+            });
         Ok(store.put_records(TRANSACTION, records)?)
     }
 

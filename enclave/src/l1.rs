@@ -12,7 +12,9 @@ use obscuro_protocol::{
     door::L1Block,
     l1::{
         IBridgeManagement::Deposited,
-        INetworkManagement::{HostAddressChanged, NetworkKeyPublished, NodeLeft, NodeRegistered, SeedShared},
+        INetworkManagement::{
+            HostAddressChanged, NetworkKeyPublished, NodeLeft, NodeRegistered, SeedShared,
+        },
         IRollupManagement::RollupPublished,
     },
 };
@@ -85,10 +87,17 @@ pub fn parent_of(header: &[u8]) -> Result<B256, L1Error> {
 }
 
 /// Verifies a block against the number of its parent, which must be the one that it names.
-pub fn verify(block: &L1Block, parent_number: u64, contracts: &Contracts) -> Result<VerifiedBlock, L1Error> {
+pub fn verify(
+    block: &L1Block,
+    parent_number: u64,
+    contracts: &Contracts,
+) -> Result<VerifiedBlock, L1Error> {
     let header = decode_header(&block.header)?;
     if Some(header.number) != parent_number.checked_add(1) {
-        return Err(L1Error::Number { number: header.number, parent: parent_number });
+        return Err(L1Error::Number {
+            number: header.number,
+            parent: parent_number,
+        });
     }
     let events = match &block.receipts {
         Some(receipts) => events(receipts, header.receipts_root, contracts)?,
@@ -96,7 +105,10 @@ pub fn verify(block: &L1Block, parent_number: u64, contracts: &Contracts) -> Res
         None => Vec::new(),
     };
     Ok(VerifiedBlock {
-        id: L1BlockId { number: header.number, hash: keccak256(&block.header) },
+        id: L1BlockId {
+            number: header.number,
+            hash: keccak256(&block.header),
+        },
         parent: header.parent_hash,
         timestamp: header.timestamp,
         randao: header.mix_hash,
@@ -115,9 +127,13 @@ fn decode_header(bytes: &[u8]) -> Result<Header, L1Error> {
 }
 
 fn may_concern(bloom: &Bloom, contracts: &Contracts) -> bool {
-    [contracts.networkManagement, contracts.rollupManagement, contracts.bridgeManagement]
-        .iter()
-        .any(|contract| bloom.contains_input(BloomInput::Raw(contract.as_slice())))
+    [
+        contracts.networkManagement,
+        contracts.rollupManagement,
+        contracts.bridgeManagement,
+    ]
+    .iter()
+    .any(|contract| bloom.contains_input(BloomInput::Raw(contract.as_slice())))
 }
 
 fn events(receipts: &[Bytes], root: B256, contracts: &Contracts) -> Result<Vec<Event>, L1Error> {
@@ -128,7 +144,12 @@ fn events(receipts: &[Bytes], root: B256, contracts: &Contracts) -> Result<Vec<E
     for (index, receipt) in receipts.iter().enumerate() {
         let receipt: ReceiptEnvelope = ReceiptEnvelope::decode_2718(&mut receipt.as_ref())
             .map_err(|_| L1Error::Receipt(index))?;
-        events.extend(receipt.logs().iter().filter_map(|log| event(log, contracts)));
+        events.extend(
+            receipt
+                .logs()
+                .iter()
+                .filter_map(|log| event(log, contracts)),
+        );
     }
     Ok(events)
 }
@@ -138,28 +159,34 @@ fn events(receipts: &[Bytes], root: B256, contracts: &Contracts) -> Result<Vec<E
 fn event(log: &Log, contracts: &Contracts) -> Option<Event> {
     let topic = *log.topics().first()?;
     if log.address == contracts.rollupManagement {
-        return RollupPublished::decode_log(log).ok().map(|e| Event::Published(Box::new(e.data)));
+        return RollupPublished::decode_log(log)
+            .ok()
+            .map(|e| Event::Published(Box::new(e.data)));
     }
     if log.address == contracts.bridgeManagement {
-        return Deposited::decode_log(log).ok().map(|e| Event::Deposited(Box::new(e.data)));
+        return Deposited::decode_log(log)
+            .ok()
+            .map(|e| Event::Deposited(Box::new(e.data)));
     }
     if log.address != contracts.networkManagement {
         return None;
     }
     match topic {
-        NodeRegistered::SIGNATURE_HASH => {
-            NodeRegistered::decode_log(log).ok().map(|e| Event::Registered(Box::new(e.data)))
-        }
-        NetworkKeyPublished::SIGNATURE_HASH => {
-            NetworkKeyPublished::decode_log(log).ok().map(|e| Event::NetworkKey(e.data.networkKey))
-        }
-        SeedShared::SIGNATURE_HASH => {
-            SeedShared::decode_log(log).ok().map(|e| Event::SeedShared(e.data))
-        }
-        HostAddressChanged::SIGNATURE_HASH => {
-            HostAddressChanged::decode_log(log).ok().map(|e| Event::HostAddress(e.data))
-        }
-        NodeLeft::SIGNATURE_HASH => NodeLeft::decode_log(log).ok().map(|e| Event::Left(e.data.enclave)),
+        NodeRegistered::SIGNATURE_HASH => NodeRegistered::decode_log(log)
+            .ok()
+            .map(|e| Event::Registered(Box::new(e.data))),
+        NetworkKeyPublished::SIGNATURE_HASH => NetworkKeyPublished::decode_log(log)
+            .ok()
+            .map(|e| Event::NetworkKey(e.data.networkKey)),
+        SeedShared::SIGNATURE_HASH => SeedShared::decode_log(log)
+            .ok()
+            .map(|e| Event::SeedShared(e.data)),
+        HostAddressChanged::SIGNATURE_HASH => HostAddressChanged::decode_log(log)
+            .ok()
+            .map(|e| Event::HostAddress(e.data)),
+        NodeLeft::SIGNATURE_HASH => NodeLeft::decode_log(log)
+            .ok()
+            .map(|e| Event::Left(e.data.enclave)),
         _ => None,
     }
 }

@@ -46,7 +46,10 @@ pub struct Enclave<D> {
 impl<D: Device> Enclave<D> {
     /// An enclave that awaits [`Request::Start`].
     pub fn new(device: D) -> Self {
-        Self { device, node: RwLock::new(None) }
+        Self {
+            device,
+            node: RwLock::new(None),
+        }
     }
 
     /// The door. Never panics and never blocks on anything but the store.
@@ -59,16 +62,41 @@ impl<D: Device> Enclave<D> {
     }
 
     fn serve(&self, request: Request, store: &dyn Store) -> Result<Reply, DoorError> {
-        let around = Surroundings { device: &self.device, store };
-        if let Request::Start { config, identity, snapshot } = request {
-            return self.start(*config, identity.as_ref().map(|b| &b[..]), snapshot.as_ref().map(|b| &b[..]), around);
+        let around = Surroundings {
+            device: &self.device,
+            store,
+        };
+        if let Request::Start {
+            config,
+            identity,
+            snapshot,
+        } = request
+        {
+            return self.start(
+                *config,
+                identity.as_ref().map(|b| &b[..]),
+                snapshot.as_ref().map(|b| &b[..]),
+                around,
+            );
         }
-        let node = self.node.read().clone().ok_or(DoorError::Retry(Retry::Start))?;
+        let node = self
+            .node
+            .read()
+            .clone()
+            .ok_or(DoorError::Retry(Retry::Start))?;
         Ok(match request {
             Request::Start { .. } => return Err(DoorError::Rejected("already handled".into())),
-            Request::Register { owner, l1_block, genesis } => {
-                Reply::Registration(Box::new(node.register(&self.device, owner, &l1_block, genesis, around)?))
-            }
+            Request::Register {
+                owner,
+                l1_block,
+                genesis,
+            } => Reply::Registration(Box::new(node.register(
+                &self.device,
+                owner,
+                &l1_block,
+                genesis,
+                around,
+            )?)),
             Request::L1Block(block) => Reply::Folded(Box::new(node.l1_block(&block, around)?)),
             Request::SetHead(block) => Reply::Head(node.set_head(block, around)?),
             Request::Envelope(envelope) => node.envelope(&envelope, around)?,
@@ -83,7 +111,9 @@ impl<D: Device> Enclave<D> {
             }
             Request::Seal => Reply::Sealed(node.seal(around)?.map(Box::new)),
             Request::SeedShares => Reply::SeedShares(node.seed_shares(around)?),
-            Request::Rollup(id) => Reply::Rollup(public_body(&node, id, around)?.map(|body| Box::new(body.header.clone()))),
+            Request::Rollup(id) => Reply::Rollup(
+                public_body(&node, id, around)?.map(|body| Box::new(body.header.clone())),
+            ),
             Request::Withdrawals(rollup) => Reply::Withdrawals(
                 public_body(&node, RollupId::Hash(rollup), around)?
                     .map_or_else(Vec::new, |body| body.withdrawals.clone()),
@@ -105,7 +135,9 @@ impl<D: Device> Enclave<D> {
             return Err(DoorError::Rejected("the enclave is already started".into()));
         }
         if config.version != NetworkConfig::VERSION || config.startupHashes > STARTUP_HASHES_MAX {
-            return Err(DoorError::Fatal("the network configuration is not supported".into()));
+            return Err(DoorError::Fatal(
+                "the network configuration is not supported".into(),
+            ));
         }
         startup_chain(config.hash(), config.startupHashes);
         let node = Node::start(config, identity, snapshot, around)?;

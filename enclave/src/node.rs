@@ -90,7 +90,10 @@ impl Node {
             .and_then(|sealed| Identity::unseal(around.device, config_hash, sealed))
             .unwrap_or_else(|| Identity::generate(around.device));
         let node = Self {
-            chain: RwLock::new(Chain::new(View::checkpoint(&config, unknown_genesis(&config)))),
+            chain: RwLock::new(Chain::new(View::checkpoint(
+                &config,
+                unknown_genesis(&config),
+            ))),
             keys: RwLock::new(None),
             pool: Mutex::default(),
             cache: NodeCache::new(DEFAULT_CACHED_NODES),
@@ -162,7 +165,10 @@ impl Node {
 
     /// The keys, once the enclave holds the seed.
     pub fn keys(&self) -> Result<Arc<NetworkKeys>, DoorError> {
-        self.keys.read().clone().ok_or(DoorError::Retry(Retry::Seed))
+        self.keys
+            .read()
+            .clone()
+            .ok_or(DoorError::Retry(Retry::Seed))
     }
 
     /// The ledger over the host's store.
@@ -175,7 +181,11 @@ impl Node {
         let parent_hash = l1::parent_of(&block.header)?;
         let id = keccak256(&block.header);
         if let Some(known) = self.chain.read().view(id) {
-            return Ok(Folded { block: known.block.clone(), identity: None, snapshot: None });
+            return Ok(Folded {
+                block: known.block.clone(),
+                identity: None,
+                snapshot: None,
+            });
         }
         let parent = self
             .chain
@@ -187,7 +197,10 @@ impl Node {
         let Some(keys) = self.keys.read().clone() else {
             return self.fold_without_seed(folded, around);
         };
-        if folded.network_key().is_some_and(|key| *key != keys.network_public) {
+        if folded
+            .network_key()
+            .is_some_and(|key| *key != keys.network_public)
+        {
             // Another node created this network: the seed made here is worthless.
             self.identity.write().forget_seed();
             return self.start_over(folded.block(), around);
@@ -199,7 +212,11 @@ impl Node {
         let view = folded.decide(valid);
         let (block, snapshot) = (view.block.clone(), self.snapshot(&view, &keys, around));
         self.chain.write().insert(view);
-        Ok(Folded { block, identity: None, snapshot })
+        Ok(Folded {
+            block,
+            identity: None,
+            snapshot,
+        })
     }
 
     fn fold_without_seed(
@@ -210,9 +227,18 @@ impl Node {
         let network_key = folded.network_key().cloned().unwrap_or_default();
         let seed = {
             let identity = self.identity.read();
-            folded.shares.iter().filter(|share| share.enclave == identity.address()).find_map(|share| {
-                identity.open_share(&self.config, share.responder, &share.encryptedSeed, &network_key)
-            })
+            folded
+                .shares
+                .iter()
+                .filter(|share| share.enclave == identity.address())
+                .find_map(|share| {
+                    identity.open_share(
+                        &self.config,
+                        share.responder,
+                        &share.encryptedSeed,
+                        &network_key,
+                    )
+                })
         };
         if let Some(seed) = seed {
             self.identity.write().adopt(seed);
@@ -221,13 +247,21 @@ impl Node {
         let view = folded.decide(Vec::new());
         let block = view.block.clone();
         self.chain.write().insert(view);
-        Ok(Folded { block, identity: None, snapshot: None })
+        Ok(Folded {
+            block,
+            identity: None,
+            snapshot: None,
+        })
     }
 
     fn start_over(&self, block: L1BlockId, around: Surroundings<'_>) -> Result<Folded, DoorError> {
         self.derive_keys(around)?;
         let identity = self.identity.read().seal(around.device, self.config_hash);
-        Ok(Folded { block, identity: Some(identity), snapshot: None })
+        Ok(Folded {
+            block,
+            identity: Some(identity),
+            snapshot: None,
+        })
     }
 
     /// Whether a published rollup is valid on this branch of L1 (protocol 5.4).
@@ -240,9 +274,15 @@ impl Node {
         around: Surroundings<'_>,
     ) -> Result<Option<Arc<Rollup>>, DoorError> {
         let header = &event.header;
-        let proof = self.chain.read().ancestor(parent, header.l1ProofNumber, header.l1Proof);
+        let proof = self
+            .chain
+            .read()
+            .ancestor(parent, header.l1ProofNumber, header.l1Proof);
         let Some(proof) = proof else { return Ok(None) };
-        if self.check_context(header, &event.signature, &proof).is_err() {
+        if self
+            .check_context(header, &event.signature, &proof)
+            .is_err()
+        {
             return Ok(None);
         }
         let hash = header.hash();
@@ -250,7 +290,9 @@ impl Node {
             return Ok(verdict.valid());
         }
         let carried = block.payloads.iter().find(|carried| carried.rollup == hash);
-        let Some(carried) = carried else { return Err(DoorError::Retry(Retry::Payload(hash))) };
+        let Some(carried) = carried else {
+            return Err(DoorError::Retry(Retry::Payload(hash)));
+        };
         let payload = match &carried.carrier {
             Carrier::Calldata(bytes) => Some(bytes.clone()),
             Carrier::Blobs(blobs) => blobs::payload(blobs, &event.blobs)
@@ -265,22 +307,33 @@ impl Node {
                 self.judge(header, &bytes, &proof, keys, around)?
             }
             // L1 itself checked calldata: other bytes are the host's.
-            Some(_) if event.blobs.is_empty() => return Err(DoorError::Retry(Retry::Payload(hash))),
+            Some(_) if event.blobs.is_empty() => {
+                return Err(DoorError::Retry(Retry::Payload(hash)));
+            }
             _ => Verdict::Invalid("the blobs do not hold the payload".into()),
         };
-        self.chain.write().judge(hash, header.number, verdict.clone());
+        self.chain
+            .write()
+            .judge(hash, header.number, verdict.clone());
         Ok(verdict.valid())
     }
 
     /// A peer's candidate: judged ahead of its inclusion.
-    pub fn candidate(&self, rollup: &SignedRollup, around: Surroundings<'_>) -> Result<(), DoorError> {
+    pub fn candidate(
+        &self,
+        rollup: &SignedRollup,
+        around: Surroundings<'_>,
+    ) -> Result<(), DoorError> {
         let keys = self.keys()?;
         let header = &rollup.header;
         let proof = self.chain.read().view(header.l1Proof);
         let proof = proof.ok_or(DoorError::Retry(Retry::L1Block(header.l1Proof)))?;
-        self.check_context(header, &rollup.signature, &proof).map_err(DoorError::Rejected)?;
+        self.check_context(header, &rollup.signature, &proof)
+            .map_err(DoorError::Rejected)?;
         if keccak256(&rollup.payload) != header.payloadHash {
-            return Err(DoorError::Rejected("payload does not match the header".into()));
+            return Err(DoorError::Rejected(
+                "payload does not match the header".into(),
+            ));
         }
         let hash = header.hash();
         let known = self.chain.read().verdict(hash);
@@ -288,7 +341,9 @@ impl Node {
             Some(verdict) => verdict,
             None => {
                 let verdict = self.judge(header, &rollup.payload, &proof, &keys, around)?;
-                self.chain.write().judge(hash, header.number, verdict.clone());
+                self.chain
+                    .write()
+                    .judge(hash, header.number, verdict.clone());
                 verdict
             }
         };
@@ -300,14 +355,22 @@ impl Node {
 
     /// The checks that depend on the branch of L1: parent canonical at the proof, aggregator
     /// attested and staked at the proof, signature.
-    fn check_context(&self, header: &RollupHeader, signature: &[u8], proof: &View) -> Result<(), String> {
+    fn check_context(
+        &self,
+        header: &RollupHeader,
+        signature: &[u8],
+        proof: &View,
+    ) -> Result<(), String> {
         if proof.head.hash != header.parent || proof.block.number != header.l1ProofNumber {
             return Err("the parent is not canonical at the L1 proof".into());
         }
         if !proof.is_aggregator(header.aggregator) {
             return Err("the aggregator is not attested and staked at the L1 proof".into());
         }
-        let domain = signing_domain(self.config.l1ChainId, self.config.contracts.rollupManagement);
+        let domain = signing_domain(
+            self.config.l1ChainId,
+            self.config.contracts.rollupManagement,
+        );
         if recover(&header.signing_hash(&domain), signature) != Some(header.aggregator) {
             return Err("the signature is not the aggregator's".into());
         }
@@ -357,7 +420,10 @@ impl Node {
             .into_iter()
             .map(|item| decode_transaction(item.transaction))
             .collect::<Result<_, _>>()?;
-        Ok(Parsed { transactions, withdrawals: payload.withdrawals })
+        Ok(Parsed {
+            transactions,
+            withdrawals: payload.withdrawals,
+        })
     }
 
     /// This enclave's candidate on the head; the same in every call of a round.
@@ -394,7 +460,8 @@ impl Node {
         let ledger = self.ledger(keys, around.store);
         for _ in 0..BUILD_ATTEMPTS_MAX {
             let selected = self.select(view, &ledger)?;
-            let candidates: Vec<Candidate<'_>> = selected.iter().map(|p| pooled_candidate(p)).collect();
+            let candidates: Vec<Candidate<'_>> =
+                selected.iter().map(|p| pooled_candidate(p)).collect();
             let outcome = ledger
                 .execute(&view.head, view, &candidates, OnReject::Skip)?
                 .map_err(DoorError::Rejected)?;
@@ -415,11 +482,20 @@ impl Node {
                 payloadHash: keccak256(&payload),
                 ..outcome.body.header.clone()
             };
-            let domain = signing_domain(self.config.l1ChainId, self.config.contracts.rollupManagement);
+            let domain = signing_domain(
+                self.config.l1ChainId,
+                self.config.contracts.rollupManagement,
+            );
             let signature = identity.sign(header.signing_hash(&domain));
             let rollup = ledger.commit(&view.head, outcome, header.clone())?;
-            self.chain.write().judge(rollup.hash, header.number, Verdict::Valid(Arc::new(rollup)));
-            return Ok(SignedRollup { header, signature, payload });
+            self.chain
+                .write()
+                .judge(rollup.hash, header.number, Verdict::Valid(Arc::new(rollup)));
+            return Ok(SignedRollup {
+                header,
+                signature,
+                payload,
+            });
         }
         Err(DoorError::Rejected("no payload fits the limit".into()))
     }
@@ -431,7 +507,10 @@ impl Node {
             Ok(account) => Some(account.map_or(0, |account| account.nonce)),
             Err(_) => None,
         };
-        Ok(self.pool.lock().select(&order, self.build_bytes.load(Ordering::Relaxed), nonce_of))
+        Ok(self
+            .pool
+            .lock()
+            .select(&order, self.build_bytes.load(Ordering::Relaxed), nonce_of))
     }
 
     fn seal_payload(
@@ -442,9 +521,18 @@ impl Node {
         around: Surroundings<'_>,
     ) -> Result<Bytes, PayloadError> {
         let option = self.config.default_reveal();
-        let items =
-            body.transactions.iter().map(|t| Item { option, transaction: t.raw.clone() }).collect();
-        let payload = Payload { items, withdrawals: body.withdrawals.clone() };
+        let items = body
+            .transactions
+            .iter()
+            .map(|t| Item {
+                option,
+                transaction: t.raw.clone(),
+            })
+            .collect();
+        let payload = Payload {
+            items,
+            withdrawals: body.withdrawals.clone(),
+        };
         let interval = |option| self.config.reveal_interval(option, view.block.number);
         payload::seal(&payload, &keys.seed, interval, &mut Entropy(around.device))
     }
@@ -461,7 +549,11 @@ impl Node {
 
     /// Makes a fed block the L1 head.
     pub fn set_head(&self, block: B256, around: Surroundings<'_>) -> Result<Head, DoorError> {
-        let view = self.chain.read().view(block).ok_or(DoorError::Retry(Retry::L1Block(block)))?;
+        let view = self
+            .chain
+            .read()
+            .view(block)
+            .ok_or(DoorError::Retry(Retry::L1Block(block)))?;
         let former = self.chain.write().set_head(view.clone());
         if former.head.hash != view.head.hash && self.keys.read().is_some() {
             self.follow_head(&former.head, &view.head, around)?;
@@ -471,7 +563,12 @@ impl Node {
 
     /// Transactions of rollups that are no longer canonical return to the pool; those of newly
     /// canonical ones leave it.
-    fn follow_head(&self, former: &Rollup, head: &Rollup, around: Surroundings<'_>) -> Result<(), DoorError> {
+    fn follow_head(
+        &self,
+        former: &Rollup,
+        head: &Rollup,
+        around: Surroundings<'_>,
+    ) -> Result<(), DoorError> {
         let keys = self.keys()?;
         let ledger = self.ledger(&keys, around.store);
         let (orphaned, adopted) = self.branches(former.hash, head.hash);
@@ -491,7 +588,10 @@ impl Node {
         let state = ledger.state(head.header.stateRoot);
         let mut pool = self.pool.lock();
         for sender in pool.senders() {
-            let nonce = state.account(sender).map_err(LedgerError::from)?.map_or(0, |a| a.nonce);
+            let nonce = state
+                .account(sender)
+                .map_err(LedgerError::from)?
+                .map_or(0, |a| a.nonce);
             pool.prune(sender, nonce);
         }
         Ok(())
@@ -522,7 +622,10 @@ impl Node {
                 Some(older) if older.header.number == newer.header.number => {
                     orphaned.push(older.hash);
                     adopted.push(newer.hash);
-                    (a, b) = (chain.rollup(older.header.parent), chain.rollup(newer.header.parent));
+                    (a, b) = (
+                        chain.rollup(older.header.parent),
+                        chain.rollup(newer.header.parent),
+                    );
                 }
                 _ => {
                     adopted.push(newer.hash);
@@ -541,7 +644,10 @@ impl Node {
             .members
             .iter()
             .filter(|(address, member)| **address != enclave && member.is_aggregator())
-            .map(|(address, member)| Peer { enclave: *address, host_address: member.host_address.clone() })
+            .map(|(address, member)| Peer {
+                enclave: *address,
+                host_address: member.host_address.clone(),
+            })
             .collect();
         Head {
             l1: view.block.clone(),
@@ -549,7 +655,10 @@ impl Node {
             number: view.head.header.number,
             included: view.included,
             is_aggregator: has_seed && view.is_aggregator(enclave),
-            is_registered: view.members.get(&enclave).is_some_and(|member| !member.left),
+            is_registered: view
+                .members
+                .get(&enclave)
+                .is_some_and(|member| !member.left),
             seed_shares_due: has_seed && view.members.values().any(Member::awaits_seed),
             has_seed,
             network_key: view.network_key.clone().unwrap_or_default(),
@@ -563,8 +672,15 @@ impl Node {
         self.keys()?;
         let view = self.chain.read().head();
         let identity = self.identity.read();
-        let waiting = view.members.iter().filter(|(_, member)| member.awaits_seed());
-        Ok(waiting.filter_map(|(enclave, member)| self.seed_share(&view, &identity, *enclave, member, around)).collect())
+        let waiting = view
+            .members
+            .iter()
+            .filter(|(_, member)| member.awaits_seed());
+        Ok(waiting
+            .filter_map(|(enclave, member)| {
+                self.seed_share(&view, &identity, *enclave, member, around)
+            })
+            .collect())
     }
 
     fn seed_share(
@@ -582,29 +698,52 @@ impl Node {
             encryptionKeyHash: keccak256(&member.encryption_key),
             encryptedSeedHash: keccak256(&encrypted_seed),
         };
-        let domain = signing_domain(self.config.l1ChainId, self.config.contracts.networkManagement);
+        let domain = signing_domain(
+            self.config.l1ChainId,
+            self.config.contracts.networkManagement,
+        );
         let signature = identity.sign(share.eip712_signing_hash(&domain));
-        let distance = |responder: Address| keccak256([responder.as_slice(), enclave.as_slice()].concat());
+        let distance =
+            |responder: Address| keccak256([responder.as_slice(), enclave.as_slice()].concat());
         let own = distance(identity.address());
         let rank = view
             .members
             .iter()
-            .filter(|(responder, member)| member.has_seed && !member.left && distance(**responder) < own)
+            .filter(|(responder, member)| {
+                member.has_seed && !member.left && distance(**responder) < own
+            })
             .count() as u64;
-        Some(SeedShare { enclave, rank, registered: member.registered, encrypted_seed, signature })
+        Some(SeedShare {
+            enclave,
+            rank,
+            registered: member.registered,
+            encrypted_seed,
+            signature,
+        })
     }
 
     /// What users sent since the last call, for the peers.
     pub fn take_transactions(&self, around: Surroundings<'_>) -> Result<Bytes, DoorError> {
         let keys = self.keys()?;
-        let fresh: Vec<Bytes> = self.pool.lock().take_fresh().iter().map(|p| p.raw.clone()).collect();
+        let fresh: Vec<Bytes> = self
+            .pool
+            .lock()
+            .take_fresh()
+            .iter()
+            .map(|p| p.raw.clone())
+            .collect();
         if fresh.is_empty() {
             return Ok(Bytes::new());
         }
         let plain = obscuro_protocol::padding::pad(&wire::encode(&fresh));
-        envelope::seal(&keys.seed.derive(Label::Gossip), &plain, self.config_hash.as_slice(), &mut Entropy(around.device))
-            .map(Bytes::from)
-            .map_err(|error| DoorError::Fatal(error.to_string()))
+        envelope::seal(
+            &keys.seed.derive(Label::Gossip),
+            &plain,
+            self.config_hash.as_slice(),
+            &mut Entropy(around.device),
+        )
+        .map(Bytes::from)
+        .map_err(|error| DoorError::Fatal(error.to_string()))
     }
 
     fn snapshot(&self, view: &View, keys: &NetworkKeys, around: Surroundings<'_>) -> Option<Bytes> {
@@ -618,9 +757,14 @@ impl Node {
             deep = chain.view(deep.parent)?;
         }
         let key = keys.seed.derive(Label::Snapshot);
-        envelope::seal(&key, &wire::encode(&*deep), self.config_hash.as_slice(), &mut Entropy(around.device))
-            .ok()
-            .map(Bytes::from)
+        envelope::seal(
+            &key,
+            &wire::encode(&*deep),
+            self.config_hash.as_slice(),
+            &mut Entropy(around.device),
+        )
+        .ok()
+        .map(Bytes::from)
     }
 }
 
@@ -642,11 +786,14 @@ struct Parsed {
 pub fn decode_transaction(raw: Bytes) -> Result<Pooled, String> {
     use alloy_consensus::Transaction;
     let mut rest = raw.as_ref();
-    let transaction = TxEnvelope::decode_2718(&mut rest).map_err(|error| format!("invalid transaction: {error}"))?;
+    let transaction = TxEnvelope::decode_2718(&mut rest)
+        .map_err(|error| format!("invalid transaction: {error}"))?;
     if !rest.is_empty() {
         return Err("invalid transaction: bytes left over".into());
     }
-    let sender = transaction.recover_signer().map_err(|_| "invalid sender".to_string())?;
+    let sender = transaction
+        .recover_signer()
+        .map_err(|_| "invalid sender".to_string())?;
     Ok(Pooled {
         hash: *transaction.tx_hash(),
         nonce: transaction.nonce(),
@@ -658,7 +805,11 @@ pub fn decode_transaction(raw: Bytes) -> Result<Pooled, String> {
 }
 
 fn candidate(pooled: &Pooled) -> Candidate<'_> {
-    Candidate { transaction: &pooled.transaction, raw: &pooled.raw, sender: pooled.sender }
+    Candidate {
+        transaction: &pooled.transaction,
+        raw: &pooled.raw,
+        sender: pooled.sender,
+    }
 }
 
 fn pooled_candidate(pooled: &Arc<Pooled>) -> Candidate<'_> {
@@ -668,11 +819,23 @@ fn pooled_candidate(pooled: &Arc<Pooled>) -> Candidate<'_> {
 /// Stands for rollup 0 until the seed is there: nothing is executed on it.
 fn unknown_genesis(config: &NetworkConfig) -> Rollup {
     let hash = config.hash();
-    Rollup { hash, header: RollupHeader { parent: hash, ..Default::default() }, history_root: EMPTY_ROOT }
+    Rollup {
+        hash,
+        header: RollupHeader {
+            parent: hash,
+            ..Default::default()
+        },
+        history_root: EMPTY_ROOT,
+    }
 }
 
 fn open_snapshot(seed: &MasterSeed, config_hash: B256, sealed: &[u8]) -> Option<View> {
-    let plain = envelope::open(&seed.derive(Label::Snapshot), sealed, config_hash.as_slice()).ok()?;
+    let plain = envelope::open(
+        &seed.derive(Label::Snapshot),
+        sealed,
+        config_hash.as_slice(),
+    )
+    .ok()?;
     wire::decode(&plain, SNAPSHOT_BYTES_MAX).ok()
 }
 
@@ -682,17 +845,32 @@ fn difference(expected: &RollupHeader, found: &RollupHeader) -> String {
         ("version", expected.version == found.version),
         ("timestamp", expected.timestamp == found.timestamp),
         ("state root", expected.stateRoot == found.stateRoot),
-        ("transactions root", expected.transactionsRoot == found.transactionsRoot),
+        (
+            "transactions root",
+            expected.transactionsRoot == found.transactionsRoot,
+        ),
         ("receipts root", expected.receiptsRoot == found.receiptsRoot),
-        ("withdrawals root", expected.withdrawalsRoot == found.withdrawalsRoot),
-        ("deposit cursor", expected.depositCursor == found.depositCursor),
+        (
+            "withdrawals root",
+            expected.withdrawalsRoot == found.withdrawalsRoot,
+        ),
+        (
+            "deposit cursor",
+            expected.depositCursor == found.depositCursor,
+        ),
         ("gas used", expected.gasUsed == found.gasUsed),
         ("gas limit", expected.gasLimit == found.gasLimit),
         ("base fee", expected.baseFee == found.baseFee),
         ("number", expected.number == found.number),
-        ("public events root", expected.publicEventsRoot == found.publicEventsRoot),
+        (
+            "public events root",
+            expected.publicEventsRoot == found.publicEventsRoot,
+        ),
     ];
-    let field = fields.iter().find(|(_, same)| !same).map_or("withdrawal list", |(name, _)| name);
+    let field = fields
+        .iter()
+        .find(|(_, same)| !same)
+        .map_or("withdrawal list", |(name, _)| name);
     format!("wrong {field}")
 }
 

@@ -65,7 +65,10 @@ impl Pool {
         if self.hashes.contains_key(&pooled.hash) {
             return Err(PoolError::Known);
         }
-        let former = self.senders.get(&pooled.sender).and_then(|queue| queue.get(&pooled.nonce));
+        let former = self
+            .senders
+            .get(&pooled.sender)
+            .and_then(|queue| queue.get(&pooled.nonce));
         match former.cloned() {
             Some(former) if !outbids(&pooled, &former) => return Err(PoolError::Underpriced),
             Some(former) => self.remove(&former),
@@ -78,7 +81,10 @@ impl Pool {
         }
         self.bytes += pooled.raw.len();
         self.hashes.insert(pooled.hash, pooled.clone());
-        self.senders.entry(pooled.sender).or_default().insert(pooled.nonce, pooled.clone());
+        self.senders
+            .entry(pooled.sender)
+            .or_default()
+            .insert(pooled.nonce, pooled.clone());
         if fresh {
             self.fresh.push(pooled);
         }
@@ -102,7 +108,11 @@ impl Pool {
 
     /// The nonce after the transactions of a sender that follow `nonce` without a gap.
     pub fn next_nonce(&self, sender: Address, mut nonce: u64) -> u64 {
-        while self.senders.get(&sender).is_some_and(|queue| queue.contains_key(&nonce)) {
+        while self
+            .senders
+            .get(&sender)
+            .is_some_and(|queue| queue.contains_key(&nonce))
+        {
             nonce += 1;
         }
         nonce
@@ -110,7 +120,9 @@ impl Pool {
 
     /// Drops what can never be included: nonces below the sender's.
     pub fn prune(&mut self, sender: Address, nonce: u64) {
-        let Some(queue) = self.senders.get_mut(&sender) else { return };
+        let Some(queue) = self.senders.get_mut(&sender) else {
+            return;
+        };
         let kept = queue.split_off(&nonce);
         let dropped = std::mem::replace(queue, kept);
         if queue.is_empty() {
@@ -152,15 +164,21 @@ impl Pool {
     ) -> Vec<Arc<Pooled>> {
         let mut heap = BinaryHeap::new();
         for (&sender, queue) in &self.senders {
-            let Some(nonce) = nonce_of(sender) else { continue };
+            let Some(nonce) = nonce_of(sender) else {
+                continue;
+            };
             if let Some(first) = queue.get(&nonce) {
                 heap.push((rank(order, first), sender, nonce));
             }
         }
         let (mut selected, mut bytes) = (Vec::new(), 0);
         while let Some((_, sender, nonce)) = heap.pop() {
-            let Some(queue) = self.senders.get(&sender) else { continue };
-            let Some(pooled) = queue.get(&nonce) else { continue };
+            let Some(queue) = self.senders.get(&sender) else {
+                continue;
+            };
+            let Some(pooled) = queue.get(&nonce) else {
+                continue;
+            };
             bytes += pooled.raw.len();
             if bytes > bytes_max {
                 break;

@@ -114,7 +114,9 @@ fn genesis_secrets(events: &[Event]) -> (Bytes, Bytes) {
         _ => None,
     });
     let seed = events.iter().find_map(|event| match event {
-        Event::SeedShared(share) if share.enclave == share.responder => Some(share.encryptedSeed.clone()),
+        Event::SeedShared(share) if share.enclave == share.responder => {
+            Some(share.encryptedSeed.clone())
+        }
         _ => None,
     });
     (key.unwrap_or_default(), seed.unwrap_or_default())
@@ -151,7 +153,9 @@ impl View {
 
     /// Whether this enclave may publish.
     pub fn is_aggregator(&self, enclave: Address) -> bool {
-        self.members.get(&enclave).is_some_and(Member::is_aggregator)
+        self.members
+            .get(&enclave)
+            .is_some_and(Member::is_aggregator)
     }
 
     /// Applies a block's events; `measurement` is what quotes must show.
@@ -189,8 +193,9 @@ impl Folded {
     /// The view once the valid ones among [`Self::published`] are known: the canonical rule picks
     /// one (protocol 5.3); a sibling in a later block never competes.
     pub fn decide(mut self, valid: Vec<Arc<Rollup>>) -> View {
-        let winner =
-            valid.into_iter().min_by(|a, b| canonical::precedence(&a.header, &b.header));
+        let winner = valid
+            .into_iter()
+            .min_by(|a, b| canonical::precedence(&a.header, &b.header));
         if let Some(winner) = winner {
             let cursor = winner.header.depositCursor;
             Arc::make_mut(&mut self.view.deposits).retain(|deposit| deposit.index >= cursor);
@@ -200,7 +205,13 @@ impl Folded {
         self.view
     }
 
-    fn apply(&mut self, event: Event, genesis: &(Bytes, Bytes), config: &NetworkConfig, measurement: B256) {
+    fn apply(
+        &mut self,
+        event: Event,
+        genesis: &(Bytes, Bytes),
+        config: &NetworkConfig,
+        measurement: B256,
+    ) {
         match event {
             Event::Registered(event) => self.register(*event, genesis, config, measurement),
             Event::NetworkKey(key) => {
@@ -211,7 +222,9 @@ impl Folded {
                 self.shares.push(event);
             }
             Event::HostAddress(event) => {
-                self.update_member(event.enclave, |member| member.host_address = event.hostAddress);
+                self.update_member(event.enclave, |member| {
+                    member.host_address = event.hostAddress
+                });
             }
             Event::Left(enclave) => self.update_member(enclave, |member| member.left = true),
             Event::Published(event) if event.header.parent == self.view.head.hash => {
@@ -232,16 +245,18 @@ impl Folded {
     ) {
         let attested = event.l1Block < self.view.block.number
             && self.attested(&event, genesis, config) == Some(measurement);
-        Arc::make_mut(&mut self.view.members).entry(event.enclave).or_insert(Member {
-            owner: event.owner,
-            encryption_key: event.encryptionKey,
-            host_address: event.hostAddress,
-            stake: event.stake,
-            registered: self.view.block.number,
-            attested,
-            has_seed: false,
-            left: false,
-        });
+        Arc::make_mut(&mut self.view.members)
+            .entry(event.enclave)
+            .or_insert(Member {
+                owner: event.owner,
+                encryption_key: event.encryptionKey,
+                host_address: event.hostAddress,
+                stake: event.stake,
+                registered: self.view.block.number,
+                attested,
+                has_seed: false,
+                left: false,
+            });
     }
 
     /// Verifies the quote again, whatever the contract said (protocol 3.4). Only the first

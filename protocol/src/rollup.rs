@@ -24,7 +24,11 @@ impl RollupHeader {
     /// The identity of the rollup, and its L2 block hash. Rollup 0 is not published and has no
     /// parent: its hash is the network's config hash, which stands in the place of the parent.
     pub fn hash(&self) -> B256 {
-        if self.number == 0 { self.parent } else { self.eip712_hash_struct() }
+        if self.number == 0 {
+            self.parent
+        } else {
+            self.eip712_hash_struct()
+        }
     }
 
     /// What the aggregator's enclave signs.

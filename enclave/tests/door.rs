@@ -1,0 +1,491 @@
+//! The enclave through its door: the life of a rollup, what users see, and what the enclave
+//! refuses (protocol 12). Not here: real contracts and sockets (`devnet`, `cli`).
+
+#[path = "door/harness.rs"]
+mod harness;
+
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
+use harness::*;
+use obscuro_protocol::{
+    door::{CarriedPayload, Carrier, DoorError, L1Block, Reply, Request, Retry, RollupId},
+    query::{At, CallRequest, LogFilter, Query, Reply as Answer},
+    rollup::SignedRollup,
+};
+
+const OBX: u128 = 1_000_000_000_000_000_000;
+
+/// A network of one aggregator, its seed published, `alice` endowed by a deposit in rollup 1.
+fn network() -> (Node, L1, User) {
+    let (node, mut l1, alice) = (Node::start(1, true), L1::new(), User::new("alice"));
+    let head = node.follow(&l1.block(registered(&node.registration, 1_000), vec![]));
+    assert!(head.is_aggregator && head.has_seed && head.is_registered);
+    let obx = config().contracts.obscuroToken;
+    node.follow(&l1.block(vec![deposited(0, obx, alice.address(), 100 * OBX)], vec![]));
+    let rollup = node.seal().expect("a deposit waits");
+    let head = node.follow(&l1.publish(&rollup));
+    assert_eq!((head.number, head.rollup), (1, rollup.header.hash()));
+    (node, l1, alice)
+}
+
+/// Seals and publishes what waits.
+fn round(node: &Node, l1: &mut L1) -> SignedRollup {
+    let rollup = node.seal().expect("something waits");
+    assert_eq!(
+        node.follow(&l1.publish(&rollup)).rollup,
+        rollup.header.hash()
+    );
+    rollup
+}
+
+fn send(reader: &Reader, node: &Node, raw: Bytes) -> B256 {
+    match reader.ask(node, Query::SendTransaction(raw)) {
+        Answer::Accepted(hash) => hash,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn deposit_transfer_and_receipt() {
+    let (node, mut l1, alice) = network();
+    let (bob, reader) = (
+        User::new("bob"),
+        Reader::new(&node, 7, &[&User::new("alice"), &User::new("bob")]),
+    );
+    assert_eq!(
+        reader.ask(&node, Query::Balance(alice.address(), At::Latest)),
+        Answer::Value(U256::from(100 * OBX))
+    );
+    let hash = send(
+        &reader,
+        &node,
+        alice.transaction(0, TxKind::Call(bob.address()), OBX, Bytes::new()),
+    );
+    // Nothing shows before L1 includes the rollup.
+    assert_eq!(
+        reader.ask(&node, Query::Receipt(hash)),
+        Answer::Receipt(None)
+    );
+    let rollup = node.seal().unwrap();
+    assert_eq!(
+        reader.ask(&node, Query::Balance(bob.address(), At::Latest)),
+        Answer::Value(U256::ZERO)
+    );
+    node.follow(&l1.publish(&rollup));
+    assert_eq!(
+        reader.ask(&node, Query::Balance(bob.address(), At::Latest)),
+        Answer::Value(U256::from(OBX))
+    );
+    let fee = 21_000 * 1_000_000_000u128;
+    assert_eq!(
+        reader.ask(&node, Query::Balance(alice.address(), At::Latest)),
+        Answer::Value(U256::from(99 * OBX - fee)),
+        "the priority fee is ignored"
+    );
+    match reader.ask(&node, Query::Receipt(hash)) {
+        Answer::Receipt(Some(receipt)) => {
+            assert!(receipt.success);
+            assert_eq!((receipt.position.number, receipt.gas_used), (2, 21_000));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        reader.ask(&node, Query::Balance(bob.address(), At::Number(1))),
+        Answer::Value(U256::ZERO)
+    );
+}
+
+#[test]
+fn another_user_sees_nothing() {
+    let (node, mut l1, alice) = network();
+    let own = Reader::new(&node, 7, &[&alice]);
+    // Init code that stores a word, emits an event without topics, and deploys "00".
+    let init = hex!("602a60005560aa60005260206000a0600160005360016000f3");
+    let hash = send(
+        &own,
+        &node,
+        alice.transaction(0, TxKind::Create, 0, init.to_vec()),
+    );
+    round(&node, &mut l1);
+    let contract = alice.address().create(0);
+    let other = Reader::new(&node, 8, &[&User::new("eve")]);
+    let empty = [
+        (
+            Query::Balance(alice.address(), At::Latest),
+            Answer::Value(U256::ZERO),
+        ),
+        (
+            Query::Nonce {
+                account: alice.address(),
+                at: At::Latest,
+                pooled: true,
+            },
+            Answer::Count(0),
+        ),
+        (
+            Query::Storage(contract, U256::ZERO, At::Latest),
+            Answer::Value(U256::ZERO),
+        ),
+        (Query::Transaction(hash), Answer::Transaction(None)),
+        (Query::Receipt(hash), Answer::Receipt(None)),
+        (
+            Query::Logs(LogFilter {
+                from: 0,
+                to: 9,
+                ..Default::default()
+            }),
+            Answer::Logs(vec![]),
+        ),
+        (
+            Query::RollupTransactions(At::Latest),
+            Answer::Hashes(vec![]),
+        ),
+    ];
+    for (query, answer) in empty {
+        assert_eq!(other.ask(&node, query.clone()), answer, "{query:?}");
+    }
+    let call = CallRequest {
+        from: Some(alice.address()),
+        to: Some(contract),
+        ..Default::default()
+    };
+    assert!(matches!(
+        other.ask(&node, Query::Call(call, At::Latest)),
+        Answer::Refused(_)
+    ));
+    assert!(
+        matches!(own.ask(&node, Query::Receipt(hash)), Answer::Receipt(Some(receipt)) if receipt.logs.len() == 1)
+    );
+    assert_eq!(
+        own.ask(&node, Query::RollupTransactions(At::Latest)),
+        Answer::Hashes(vec![hash])
+    );
+}
+
+#[test]
+fn a_newcomer_gets_the_seed_from_l1_and_agrees() {
+    let (node, mut l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    let second = Node::start(2, false);
+    let head = node.follow(&l1.block(registered(&second.registration, 0), vec![]));
+    assert!(head.seed_shares_due);
+    let Ok(Reply::SeedShares(shares)) = node.ask(Request::SeedShares) else {
+        panic!()
+    };
+    assert_eq!(
+        (shares.len(), shares[0].enclave, shares[0].rank),
+        (1, second.registration.enclave, 0)
+    );
+    // A share of another seed first: refused, another awaited.
+    let impostor = Node::start(3, true);
+    impostor.catch_up(&L1::new());
+    let wrong = impostor.registration.encrypted_seed.clone();
+    let responder = node.registration.enclave;
+    node.follow(&l1.block(
+        vec![shared(second.registration.enclave, responder, wrong)],
+        vec![],
+    ));
+    assert!(!second.catch_up(&l1).has_seed);
+    let right = shares[0].encrypted_seed.clone();
+    node.follow(&l1.block(
+        vec![shared(second.registration.enclave, responder, right)],
+        vec![],
+    ));
+    send(
+        &reader,
+        &node,
+        alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new()),
+    );
+    round(&node, &mut l1);
+    let head = second.catch_up(&l1);
+    assert!(head.has_seed && !head.is_aggregator);
+    assert_eq!(head.rollup, node.set_head(l1.tip.hash).rollup);
+    // It answers as the first does.
+    let balance = Query::Balance(alice.address(), At::Latest);
+    assert_eq!(
+        reader.ask(&second, balance.clone()),
+        reader.ask(&node, balance)
+    );
+}
+
+#[test]
+fn unattested_nodes_get_nothing() {
+    let (node, mut l1, _) = network();
+    let other_owner = {
+        let mut registration = Node::start(2, false).registration;
+        registration.quote = Node::start(3, false).registration.quote;
+        registration
+    };
+    let head = node.follow(&l1.block(registered(&other_owner, 1_000), vec![]));
+    assert!(
+        !head.seed_shares_due && head.peers.is_empty(),
+        "another node's quote"
+    );
+}
+
+#[test]
+fn refuses_what_l1_does_not_prove() {
+    let (node, mut l1, alice) = network();
+    let before = node.set_head(l1.tip.hash);
+    let obx = config().contracts.obscuroToken;
+    let genuine = l1.clone().block(vec![], vec![]);
+    let forged = l1
+        .clone()
+        .block(vec![deposited(1, obx, alice.address(), OBX)], vec![]);
+    let cases: [(&str, L1Block, DoorError); 5] = [
+        (
+            "a forged deposit under a genuine header",
+            L1Block {
+                receipts: forged.receipts.clone(),
+                ..genuine.clone()
+            },
+            DoorError::Rejected("receipts do not match the header's receipts root".into()),
+        ),
+        (
+            "receipts withheld",
+            L1Block {
+                receipts: None,
+                ..forged.clone()
+            },
+            DoorError::Retry(Retry::Receipts),
+        ),
+        (
+            "a receipt left out",
+            L1Block {
+                receipts: Some(vec![]),
+                ..forged.clone()
+            },
+            DoorError::Rejected("receipts do not match the header's receipts root".into()),
+        ),
+        (
+            "a block off the chain",
+            {
+                let mut off = L1 {
+                    salt: 9,
+                    ..L1::new()
+                };
+                off.tip.hash = B256::repeat_byte(9);
+                off.block(vec![], vec![])
+            },
+            DoorError::Retry(Retry::L1Block(B256::repeat_byte(9))),
+        ),
+        (
+            "a header with bytes left over",
+            L1Block {
+                header: [genuine.header.as_ref(), &[0]].concat().into(),
+                ..genuine.clone()
+            },
+            DoorError::Rejected("malformed L1 header".into()),
+        ),
+    ];
+    for (case, block, expected) in cases {
+        assert_eq!(node.feed(&block).unwrap_err(), expected, "{case}");
+    }
+    assert_eq!(node.set_head(l1.tip.hash), before, "the state is unchanged");
+    node.follow(&l1.block(vec![], vec![]));
+}
+
+#[test]
+fn a_rollup_with_a_wrong_root_never_becomes_canonical() {
+    let (node, mut l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    send(
+        &reader,
+        &node,
+        alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new()),
+    );
+    let good = node.seal().unwrap();
+    let mut bad = good.clone();
+    bad.header.stateRoot = B256::repeat_byte(7);
+    // Even correctly signed: as by a broken TEE.
+    assert!(matches!(
+        node.ask(Request::Candidate(Box::new(bad.clone()))),
+        Err(DoorError::Rejected(_))
+    ));
+    let before = node.set_head(l1.tip.hash).rollup;
+    assert_eq!(node.follow(&l1.publish(&bad)).rollup, before);
+    // The round goes on.
+    round(&node, &mut l1);
+}
+
+#[test]
+fn payloads_are_demanded_and_checked() {
+    let (node, mut l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    send(
+        &reader,
+        &node,
+        alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new()),
+    );
+    // This node knows its own rollup; one that restarts needs the payload.
+    let rollup = node.seal().unwrap();
+    let follower = follower_of(&node, &l1);
+    let mut block = l1.publish(&rollup);
+    let payloads = std::mem::take(&mut block.payloads);
+    assert_eq!(
+        follower.feed(&block).unwrap_err(),
+        DoorError::Retry(Retry::Payload(rollup.header.hash()))
+    );
+    block.payloads = vec![CarriedPayload {
+        rollup: rollup.header.hash(),
+        carrier: Carrier::Calldata(b"junk".as_slice().into()),
+    }];
+    assert_eq!(
+        follower.feed(&block).unwrap_err(),
+        DoorError::Retry(Retry::Payload(rollup.header.hash()))
+    );
+    block.payloads = payloads;
+    assert_eq!(follower.follow(&block).rollup, rollup.header.hash());
+}
+
+/// The next life of `node` after its disk was lost, at the same L1 block.
+fn follower_of(node: &Node, l1: &L1) -> Node {
+    let follower = Node::restart(
+        1,
+        TestStore::default(),
+        Some(node.registration.identity.clone()),
+    );
+    follower.catch_up(l1);
+    follower
+}
+
+#[test]
+fn a_tampered_store_is_fatal_and_never_believed() {
+    let (node, l1, alice) = network();
+    let fresh = follower_of(&node, &l1);
+    let reader = Reader::new(&node, 7, &[&alice]);
+    for value in fresh.store.0.lock().unwrap().values_mut() {
+        if let Some(byte) = value.last_mut() {
+            *byte ^= 1;
+        }
+    }
+    let (_, envelope) = reader.seal(Query::Balance(alice.address(), At::Number(0)));
+    assert!(matches!(
+        fresh.ask(Request::Envelope(envelope.into())),
+        Err(DoorError::Fatal(_))
+    ));
+}
+
+#[test]
+fn garbled_envelopes_are_refused() {
+    let (node, _, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    let (_, envelope) = reader.seal(Query::Balance(alice.address(), At::Latest));
+    for position in [0, 1, 500, 1_121, 1_150, envelope.len() - 1] {
+        let mut garbled = envelope.clone();
+        garbled[position] ^= 1;
+        let error = node.ask(Request::Envelope(garbled.into())).unwrap_err();
+        assert!(
+            matches!(&error, DoorError::Rejected(reason) if reason.contains("envelope")),
+            "{position}: {error}"
+        );
+    }
+    for length in [0, 1, 100, 1_121, 1_144] {
+        assert!(
+            node.ask(Request::Envelope(envelope[..length].to_vec().into()))
+                .is_err(),
+            "{length}"
+        );
+    }
+}
+
+#[test]
+fn a_round_is_sealed_once() {
+    let (node, mut l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    send(
+        &reader,
+        &node,
+        alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new()),
+    );
+    let first = node.seal().unwrap();
+    send(
+        &reader,
+        &node,
+        alice.transaction(1, TxKind::Call(alice.address()), 0, Bytes::new()),
+    );
+    assert_eq!(node.seal().unwrap(), first, "no second draw in a round");
+    // A newer L1 block replays the round with another nonce.
+    node.follow(&l1.block(vec![], vec![]));
+    let replayed = node.seal().unwrap();
+    assert_ne!(replayed.header.nonce, first.header.nonce);
+}
+
+#[test]
+fn l1_reorganisation_returns_transactions_and_deposits() {
+    let (node, mut l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    let mut fork = L1 {
+        salt: 1,
+        ..l1.clone()
+    };
+    let hash = send(
+        &reader,
+        &node,
+        alice.transaction(0, TxKind::Call(Address::repeat_byte(8)), OBX, Bytes::new()),
+    );
+    let orphan = round(&node, &mut l1);
+    // The other branch wins, without the rollup.
+    node.feed(&fork.block(vec![], vec![])).unwrap();
+    let head = node.follow(&fork.block(vec![], vec![]));
+    assert_eq!(head.number, 1);
+    assert!(matches!(
+        reader.ask(&node, Query::Receipt(hash)),
+        Answer::Receipt(None)
+    ));
+    let again = node.seal().expect("the orphaned transaction waits again");
+    assert_eq!(
+        (again.header.number, again.header.parent),
+        (2, orphan.header.parent)
+    );
+    node.follow(&fork.publish(&again));
+    assert!(matches!(
+        reader.ask(&node, Query::Receipt(hash)),
+        Answer::Receipt(Some(_))
+    ));
+}
+
+#[test]
+fn a_restart_continues_from_the_sealed_identity() {
+    let (node, l1, _) = network();
+    let head = node.set_head(l1.tip.hash);
+    let again = follower_of(&node, &l1);
+    assert_eq!(again.set_head(l1.tip.hash), head, "with an empty disk");
+    let Ok(Reply::Rollup(Some(header))) = again.ask(Request::Rollup(RollupId::Number(1))) else {
+        panic!()
+    };
+    assert_eq!(header.hash(), head.rollup);
+    // A sealed identity of another machine is none: a new identity, not a stuck node.
+    let elsewhere = Node::restart(
+        9,
+        TestStore::default(),
+        Some(node.registration.identity.clone()),
+    );
+    assert!(!elsewhere.catch_up(&l1).has_seed);
+}
+
+#[test]
+fn refusals_are_geths() {
+    let (node, _, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    let poor = User::new("poor");
+    let to = TxKind::Call(Address::repeat_byte(8));
+    let mut wrong_chain = alice.transaction(0, to, 0, Bytes::new()).to_vec();
+    let last = wrong_chain.len() - 1;
+    wrong_chain[last] ^= 1;
+    let cases = [
+        (
+            "insufficient funds for gas * price + value",
+            poor.transaction(0, to, 1, Bytes::new()),
+        ),
+        ("invalid transaction", Bytes::from_static(b"\x02junk")),
+        ("insufficient funds", wrong_chain.into()),
+    ];
+    for (expected, raw) in cases {
+        match reader.ask(&node, Query::SendTransaction(raw)) {
+            Answer::Refused(refusal) => {
+                assert!(refusal.message.contains(expected), "{}", refusal.message)
+            }
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! An enclave behind its door, on an L1 made of headers and receipts alone. Not here: any case.
+
+use alloy_consensus::{
+    Eip658Value, Header, Receipt, ReceiptEnvelope, SignableTransaction, TxEip1559, TxEnvelope,
+};
+use alloy_eips::Encodable2718;
+use alloy_primitives::{Address, B256, Bytes, Log, LogData, TxKind, U256, keccak256};
+use alloy_sol_types::SolEvent;
+use k256::ecdsa::SigningKey;
+use obscuro_enclave::{
+    Enclave,
+    device::{Device, DeviceError},
+    identity::sign_development_quote,
+    store::{Store, StoreError},
+    trie,
+};
+use obscuro_protocol::{
+    config::{Contracts, L1BlockId, NetworkConfig, RevealOption},
+    door::{
+        self, CarriedPayload, Carrier, DoorError, Folded, Head, L1Block, Registration, Reply,
+        Request,
+    },
+    envelope::Session,
+    keys,
+    l1::{IBridgeManagement, INetworkManagement, IRollupManagement},
+    query::{Query, Reply as Answer, Request as UserRequest},
+    rollup::SignedRollup,
+    secret::Secret,
+    viewing::{Authorisation, Credentials, ViewingKey, session_digest},
+    wire,
+};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+pub const OWNER: Address = Address::repeat_byte(0xaa);
+
+/// Entropy from a counter: tests are repeatable.
+pub struct TestDevice {
+    seed: u64,
+    counter: AtomicU64,
+}
+
+impl Device for TestDevice {
+    fn entropy(&self, out: &mut [u8]) {
+        for chunk in out.chunks_mut(32) {
+            let count = self.counter.fetch_add(1, Ordering::Relaxed);
+            let block = keccak256([self.seed.to_be_bytes(), count.to_be_bytes()].concat());
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+    }
+
+    fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
+        Ok(sign_development_quote(
+            &root(),
+            self.measurement(),
+            report_data,
+        ))
+    }
+
+    fn measurement(&self) -> B256 {
+        keccak256("test measurement")
+    }
+
+    fn sealing_key(&self) -> Secret {
+        Secret::new(keccak256(self.seed.to_be_bytes()).into())
+    }
+}
+
+pub fn root() -> SigningKey {
+    SigningKey::from_slice(keccak256("test root").as_slice()).unwrap()
+}
+
+/// A store that a test can tamper with.
+#[derive(Default, Clone)]
+pub struct TestStore(pub Arc<Mutex<HashMap<B256, Vec<u8>>>>);
+
+impl Store for TestStore {
+    fn get(&self, key: B256) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.lock().unwrap().get(&key).cloned())
+    }
+
+    fn put(&self, batch: Vec<(B256, Vec<u8>)>) -> Result<(), StoreError> {
+        self.0.lock().unwrap().extend(batch);
+        Ok(())
+    }
+}
+
+pub fn config() -> NetworkConfig {
+    NetworkConfig {
+        version: 1,
+        l1ChainId: 31_337,
+        l2ChainId: 2_908,
+        checkpoint: L1BlockId {
+            number: 10,
+            hash: keccak256("checkpoint"),
+        },
+        contracts: Contracts {
+            obscuroToken: Address::repeat_byte(1),
+            attestationVerifier: Address::repeat_byte(2),
+            networkManagement: Address::repeat_byte(3),
+            rollupManagement: Address::repeat_byte(4),
+            bridgeManagement: Address::repeat_byte(5),
+        },
+        attestationRoot: Address::from_public_key(root().verifying_key()),
+        gasLimit: 100_000_000,
+        baseFee: 1_000_000_000,
+        revealDefault: RevealOption::XL as u8,
+        revealPeriods: [1, 300, 7_200, 216_000, 2_628_000],
+        idleBlocksMax: 5,
+        startupHashes: 10,
+        withdrawalBlocks: 3,
+        forkTimeoutBlocks: 3,
+    }
+}
+
+/// An enclave with its store.
+pub struct Node {
+    pub enclave: Enclave<TestDevice>,
+    pub store: TestStore,
+    pub registration: Registration,
+}
+
+impl Node {
+    pub fn start(seed: u64, genesis: bool) -> Self {
+        let mut node = Self::restart(seed, TestStore::default(), None);
+        let l1_block = config().checkpoint;
+        match node.ask(Request::Register {
+            owner: OWNER,
+            l1_block,
+            genesis,
+        }) {
+            Ok(Reply::Registration(registration)) => node.registration = *registration,
+            other => panic!("{other:?}"),
+        }
+        node
+    }
+
+    /// A new life on the same machine, with what was sealed in the last.
+    pub fn restart(seed: u64, store: TestStore, identity: Option<Bytes>) -> Self {
+        // Another life has other entropy.
+        let device = TestDevice {
+            seed,
+            counter: AtomicU64::new(identity.is_some() as u64 * 1_000_000),
+        };
+        let node = Self {
+            enclave: Enclave::new(device),
+            store,
+            registration: empty_registration(),
+        };
+        let start = Request::Start {
+            config: Box::new(config()),
+            identity,
+            snapshot: None,
+        };
+        assert!(matches!(node.ask(start), Ok(Reply::Started(_))));
+        node
+    }
+
+    /// Feeds a whole branch from the checkpoint, again if the seed came with it.
+    pub fn catch_up(&self, l1: &L1) -> Head {
+        for block in &l1.blocks {
+            if self.feed(block).unwrap().identity.is_some() {
+                return self.catch_up(l1);
+            }
+        }
+        self.set_head(l1.tip.hash)
+    }
+
+    pub fn ask(&self, request: Request) -> Result<Reply, DoorError> {
+        let reply = self.enclave.handle(&door::encode(&request), &self.store);
+        match door::decode(&reply).unwrap() {
+            Reply::Refused(error) => Err(error),
+            reply => Ok(reply),
+        }
+    }
+
+    pub fn feed(&self, block: &L1Block) -> Result<Folded, DoorError> {
+        match self.ask(Request::L1Block(Box::new(block.clone())))? {
+            Reply::Folded(folded) => Ok(*folded),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Feeds a block and makes it the head.
+    pub fn follow(&self, block: &L1Block) -> Head {
+        let folded = self.feed(block).unwrap();
+        self.set_head(folded.block.hash)
+    }
+
+    pub fn set_head(&self, hash: B256) -> Head {
+        match self.ask(Request::SetHead(hash)).unwrap() {
+            Reply::Head(head) => head,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn seal(&self) -> Option<SignedRollup> {
+        match self.ask(Request::Seal).unwrap() {
+            Reply::Sealed(sealed) => sealed.map(|rollup| *rollup),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn empty_registration() -> Registration {
+    Registration {
+        quote: Bytes::new(),
+        enclave: Address::ZERO,
+        encryption_key: Bytes::new(),
+        network_key: Bytes::new(),
+        encrypted_seed: Bytes::new(),
+        identity: Bytes::new(),
+    }
+}
+
+/// An L1 branch of headers.
+#[derive(Clone)]
+pub struct L1 {
+    pub tip: L1BlockId,
+    pub salt: u64,
+    /// All blocks so far.
+    pub blocks: Vec<L1Block>,
+}
+
+impl L1 {
+    pub fn new() -> Self {
+        Self {
+            tip: config().checkpoint,
+            salt: 0,
+            blocks: Vec::new(),
+        }
+    }
+
+    /// The next block, with these logs and payloads.
+    pub fn block(&mut self, logs: Vec<Log>, payloads: Vec<CarriedPayload>) -> L1Block {
+        let receipt: Receipt<Log> = Receipt {
+            status: Eip658Value::success(),
+            cumulative_gas_used: 100_000,
+            logs,
+        };
+        let receipt = ReceiptEnvelope::Eip1559(receipt.with_bloom());
+        let raw: Bytes = receipt.encoded_2718().into();
+        let header = Header {
+            parent_hash: self.tip.hash,
+            number: self.tip.number + 1,
+            timestamp: 1_000 + 12 * self.tip.number,
+            mix_hash: keccak256([self.tip.hash.as_slice(), &self.salt.to_be_bytes()].concat()),
+            receipts_root: trie::ordered_root([&raw].into_iter()),
+            logs_bloom: *receipt.logs_bloom(),
+            ..Default::default()
+        };
+        let header: Bytes = alloy_rlp::encode(&header).into();
+        self.tip = L1BlockId {
+            number: self.tip.number + 1,
+            hash: keccak256(&header),
+        };
+        let block = L1Block {
+            header,
+            receipts: Some(vec![raw]),
+            payloads,
+        };
+        self.blocks.push(block.clone());
+        block
+    }
+
+    /// The next block, publishing a rollup by calldata.
+    pub fn publish(&mut self, rollup: &SignedRollup) -> L1Block {
+        let payload = CarriedPayload {
+            rollup: rollup.header.hash(),
+            carrier: Carrier::Calldata(rollup.payload.clone()),
+        };
+        self.block(vec![published(rollup)], vec![payload])
+    }
+}
+
+fn log(address: Address, event: impl SolEvent) -> Log {
+    Log {
+        address,
+        data: LogData::from(event.encode_log_data()),
+    }
+}
+
+pub fn published(rollup: &SignedRollup) -> Log {
+    log(
+        config().contracts.rollupManagement,
+        IRollupManagement::RollupPublished {
+            rollup: rollup.header.hash(),
+            aggregator: rollup.header.aggregator,
+            header: rollup.header.clone(),
+            signature: rollup.signature.clone(),
+            blobs: Vec::new(),
+        },
+    )
+}
+
+/// The logs of a registration; at genesis with the network key and the seed.
+pub fn registered(registration: &Registration, stake: u64) -> Vec<Log> {
+    let network = config().contracts.networkManagement;
+    let mut logs = vec![log(
+        network,
+        INetworkManagement::NodeRegistered {
+            enclave: registration.enclave,
+            owner: OWNER,
+            quote: registration.quote.clone(),
+            encryptionKey: registration.encryption_key.clone(),
+            hostAddress: "/ip4/127.0.0.1/tcp/1".into(),
+            stake: U256::from(stake),
+            l1Block: config().checkpoint.number,
+            l1BlockHash: config().checkpoint.hash,
+        },
+    )];
+    if !registration.network_key.is_empty() {
+        logs.push(log(
+            network,
+            INetworkManagement::NetworkKeyPublished {
+                networkKey: registration.network_key.clone(),
+            },
+        ));
+        logs.push(shared(
+            registration.enclave,
+            registration.enclave,
+            registration.encrypted_seed.clone(),
+        ));
+    }
+    logs
+}
+
+pub fn shared(enclave: Address, responder: Address, encrypted_seed: Bytes) -> Log {
+    let network = config().contracts.networkManagement;
+    log(
+        network,
+        INetworkManagement::SeedShared {
+            enclave,
+            responder,
+            encryptedSeed: encrypted_seed,
+        },
+    )
+}
+
+pub fn deposited(index: u64, asset: Address, to: Address, amount: u128) -> Log {
+    log(
+        config().contracts.bridgeManagement,
+        IBridgeManagement::Deposited {
+            index,
+            asset,
+            to,
+            from: to,
+            amount: U256::from(amount),
+            name: "Test Token".into(),
+            symbol: "TT".into(),
+            decimals: 18,
+        },
+    )
+}
+
+/// A user with a wallet key.
+pub struct User(pub SigningKey);
+
+impl User {
+    pub fn new(name: &str) -> Self {
+        Self(SigningKey::from_slice(keccak256(name).as_slice()).unwrap())
+    }
+
+    pub fn address(&self) -> Address {
+        Address::from_public_key(self.0.verifying_key())
+    }
+
+    pub fn sign(&self, digest: B256) -> Bytes {
+        let (signature, recovery) = self.0.sign_prehash_recoverable(digest.as_slice()).unwrap();
+        [signature.to_bytes().as_slice(), &[27 + recovery.to_byte()]]
+            .concat()
+            .into()
+    }
+
+    pub fn transaction(
+        &self,
+        nonce: u64,
+        to: TxKind,
+        value: u128,
+        input: impl Into<Bytes>,
+    ) -> Bytes {
+        let transaction = TxEip1559 {
+            chain_id: config().l2ChainId,
+            nonce,
+            gas_limit: 3_000_000,
+            max_fee_per_gas: 2_000_000_000,
+            max_priority_fee_per_gas: 1,
+            to,
+            value: U256::from(value),
+            input: input.into(),
+            ..Default::default()
+        };
+        let signature = self.sign(transaction.signature_hash());
+        let signature = alloy_primitives::Signature::try_from(signature.as_ref()).unwrap();
+        TxEnvelope::from(transaction.into_signed(signature))
+            .encoded_2718()
+            .into()
+    }
+}
+
+/// A gateway that may read for some users.
+pub struct Reader {
+    session: Session,
+    credentials: Credentials,
+    device: TestDevice,
+}
+
+impl Reader {
+    pub fn new(node: &Node, seed: u64, users: &[&User]) -> Self {
+        let device = TestDevice {
+            seed,
+            counter: AtomicU64::new(0),
+        };
+        let key = keys::kem_public_key(&node.registration.network_key).unwrap();
+        let session = Session::new(
+            &key,
+            config().hash(),
+            &mut obscuro_enclave::device::Entropy(&device),
+        )
+        .unwrap();
+        let viewing = User::new("viewing key");
+        let authorisations = users
+            .iter()
+            .map(|user| {
+                let key = ViewingKey {
+                    account: user.address(),
+                    viewingKey: viewing.address(),
+                    expiresAt: u64::MAX,
+                };
+                let signature = user.sign(key.signing_hash(config().l2ChainId));
+                Authorisation { key, signature }
+            })
+            .collect();
+        let expires_at = u64::MAX;
+        let digest = session_digest(session.id(), config().hash(), expires_at);
+        let credentials = Credentials {
+            authorisations,
+            expires_at,
+            signature: viewing.sign(digest),
+        };
+        Self {
+            session,
+            credentials,
+            device,
+        }
+    }
+
+    pub fn seal(&self, query: Query) -> (B256, Vec<u8>) {
+        let request = UserRequest {
+            credentials: self.credentials.clone(),
+            expires_at: 4_000,
+            query,
+        };
+        self.session
+            .seal(
+                &wire::encode(&request),
+                &mut obscuro_enclave::device::Entropy(&self.device),
+            )
+            .unwrap()
+    }
+
+    pub fn ask(&self, node: &Node, query: Query) -> Answer {
+        let (tag, envelope) = self.seal(query);
+        match node.ask(Request::Envelope(envelope.into())).unwrap() {
+            Reply::Envelope { reply, .. } => {
+                wire::decode(&self.session.open_reply(tag, &reply).unwrap(), 1 << 20).unwrap()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
