@@ -1,3 +1,12 @@
-//! host
+//! The untrusted node around an enclave: it follows L1, publishes rollups, gossips, stores and serves
+//! users, and can read none of it.
+//!
+//! Requires: an [`enclave::Enclave`] and an L1 node.
+//! Provides: [`node::Node`], which is all of it together.
+//! Does not provide: secrets or truth. Everything here may be replaced or lost; the enclave believes
+//! none of it unchecked, and what it needs is rebuilt from L1.
 
+pub mod enclave;
 pub mod rpc;
+mod stop;
+pub mod storage;
