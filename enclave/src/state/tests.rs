@@ -33,52 +33,98 @@ impl Fixture {
     }
 }
 
-/// The state that the unit tests of geth's `state` package and the Yellow Paper's genesis agree on: one account.
+/// The genesis of Sepolia: its root is in every header chain of that network.
 #[test]
-fn a_single_account_has_the_root_that_alloy_computes() {
-    let mut fixture = Fixture::new();
-    let rich = address!("0x8a04d14125d0fdcdc742f4a05c051de07232eda4");
-    let mut changes = Changes::default();
-    let balance = U256::from(1_000_000_000_000_000_000u64);
-    let update = AccountUpdate {
-        balance,
-        storage: vec![(U256::from(1), U256::from(2))],
-        ..Default::default()
-    };
-    changes.set(rich, update, Bytes::new());
-    fixture.apply(&changes);
-    let mut model = Model::default();
-    model.insert(
-        rich,
-        Modelled {
-            balance: 1_000_000_000_000_000_000,
-            slots: [(1, 2)].into(),
-            ..Default::default()
-        },
-    );
-    assert_eq!(fixture.root, reference_root(&model));
-}
-
-/// The well-known dev accounts of geth's `--dev` precompile allocation: nine accounts with one wei each.
-#[test]
-fn an_allocation_of_precompiles_is_independent_of_order() {
-    let allocate = |order: Vec<u8>| {
-        let mut fixture = Fixture::new();
-        for byte in order {
-            let mut changes = Changes::default();
-            let update = AccountUpdate {
-                balance: U256::from(1),
+fn the_genesis_of_sepolia_has_its_root() {
+    const MILLION: u128 = 1_000_000_000_000_000_000_000_000;
+    let allocation = [
+        (
+            address!("a2A6d93439144FFE4D27c9E088dCD8b783946263"),
+            MILLION,
+        ),
+        (
+            address!("Bc11295936Aa79d594139de1B2e12629414F3BDB"),
+            MILLION,
+        ),
+        (
+            address!("7cF5b79bfe291A67AB02b393E456cCc4c266F753"),
+            MILLION,
+        ),
+        (
+            address!("aaec86394441f915bce3e6ab399977e9906f3b69"),
+            MILLION,
+        ),
+        (
+            address!("F47CaE1CF79ca6758Bfc787dbD21E6bdBe7112B8"),
+            MILLION,
+        ),
+        (
+            address!("d7eDDB78ED295B3C9629240E8924fb8D8874ddD8"),
+            MILLION,
+        ),
+        (
+            address!("8b7F0977Bb4f0fBE7076FA22bC24acA043583F5e"),
+            MILLION,
+        ),
+        (
+            address!("e2e2659028143784d557bcec6ff3a0721048880a"),
+            MILLION,
+        ),
+        (
+            address!("d9a5179f091d85051d3c982785efd1455cec8699"),
+            MILLION,
+        ),
+        (
+            address!("beef32ca5b9a198d27B4e02F4c70439fE60356Cf"),
+            MILLION,
+        ),
+        (
+            address!("0000006916a87b82333f4245046623b23794c65c"),
+            10 * MILLION,
+        ),
+        (
+            address!("b21c33de1fab3fa15499c62b59fe0cc3250020d1"),
+            100 * MILLION,
+        ),
+        (
+            address!("10F5d45854e038071485AC9e402308cF80D2d2fE"),
+            100 * MILLION,
+        ),
+        (
+            address!("d7d76c58b3a519e9fA6Cc4D22dC017259BC49F1E"),
+            100 * MILLION,
+        ),
+        (
+            address!("799D329e5f583419167cD722962485926E338F4a"),
+            MILLION / 1_000_000,
+        ),
+    ];
+    let want = b256!("5eb6e371a698b8d68f665192350ffcecbbbf322916f4b51bd79bb6887da3f494");
+    let set = |changes: &mut Changes, (address, balance): (Address, u128)| {
+        let balance = U256::from(balance);
+        changes.set(
+            address,
+            AccountUpdate {
+                balance,
                 ..Default::default()
-            };
-            changes.set(Address::with_last_byte(byte), update, Bytes::new());
-            fixture.apply(&changes);
-        }
-        fixture.root
+            },
+            Bytes::new(),
+        );
     };
-    assert_eq!(
-        allocate((1..=9).collect()),
-        allocate((1..=9).rev().collect())
-    );
+    let mut at_once = Fixture::new();
+    let mut changes = Changes::default();
+    allocation
+        .into_iter()
+        .for_each(|entry| set(&mut changes, entry));
+    at_once.apply(&changes);
+    assert_eq!(at_once.root, want);
+    let mut one_by_one = Fixture::new();
+    for entry in allocation.into_iter().rev() {
+        let mut changes = Changes::default();
+        set(&mut changes, entry);
+        one_by_one.apply(&changes);
+    }
+    assert_eq!(one_by_one.root, want);
 }
 
 #[derive(Clone, Debug, Default)]
@@ -280,7 +326,6 @@ fn values_that_are_no_account_are_malformed() {
     assert_eq!(result, Err(StateError::Malformed(keccak256(address))));
 }
 
-/// Ethereum's mainnet genesis has 8,893 accounts; its root is not reproducible from here, but the empty one is.
 #[test]
 fn the_empty_state_has_the_empty_root() {
     let fixture = Fixture::new();
