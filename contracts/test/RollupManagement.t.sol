@@ -388,17 +388,6 @@ contract RollupManagementTest is Network {
         vm.snapshotGasLastCall("publish a sibling");
     }
 
-    function test_gas_isConfirmed() public {
-        bytes32 first = publish(GENESIS);
-        bytes32 tip = first;
-        for (uint256 i = 0; i < 40; i++) {
-            vm.roll(vm.getBlockNumber() + 1);
-            tip = publish(tip);
-        }
-        rollups.isConfirmed(first, 10);
-        vm.snapshotGasLastCall("isConfirmed");
-    }
-
     /// @dev Every field filled, so that calldata costs what it will.
     function realistic(IRollupManagement.RollupHeader memory h)
         private

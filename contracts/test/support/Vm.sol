@@ -30,10 +30,13 @@ interface Vm {
     function expectRevert(bytes calldata revertData) external;
     function getBlockNumber() external view returns (uint256);
     function label(address account, string calldata newLabel) external;
+    function parseBytes(string calldata stringifiedValue) external pure returns (bytes memory);
+    function parseJsonString(string calldata json, string calldata key) external pure returns (string memory);
     function prank(address sender) external;
     function prank(address sender, address origin) external;
     function readFile(string calldata path) external view returns (string memory);
     function roll(uint256 newHeight) external;
+    function recordLogs() external;
     function setBlockhash(uint256 blockNumber, bytes32 blockHash) external;
     function sign(uint256 privateKey, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function snapshotGasLastCall(string calldata name) external returns (uint256 gasUsed);

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+// Both sides of the bridge under random histories, with an adversary who owns a broken enclave: it publishes rollups
+// with withdrawals that never happened, anywhere in the tree. What does not live here: single functions.
+pragma solidity 0.8.37;
+
+import {BridgeManagement} from "../src/BridgeManagement.sol";
+import {IRollupManagement} from "../src/interfaces/IRollupManagement.sol";
+import {WrappedToken} from "../src/l2/WrappedToken.sol";
+import {L2} from "./support/L2.sol";
+import {Merkle, Withdrawal} from "./support/Merkle.sol";
+import {Network} from "./support/Network.sol";
+import {TaxedToken, Token} from "./support/Tokens.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+
+/// @dev Plays the depositor, the honest enclaves (deposits are credited and withdrawals listed in the next rollup, and
+/// a rollup comes at least every third block), the user on L2, and the thief.
+contract BridgeHandler is Network, L2 {
+    using Merkle for bytes32[];
+
+    uint256 private constant WITHDRAWAL_BLOCKS = 5;
+    uint256 public constant ASSETS = 4;
+
+    struct Published {
+        bytes32 rollup;
+        Withdrawal[] withdrawals;
+    }
+
+    struct Deposit {
+        address asset;
+        uint256 amount;
+    }
+
+    address private immutable depositor = makeAddress("depositor");
+    address private immutable user = makeAddress("user on L2");
+    address private immutable receiver = makeAddress("receiver on L1");
+    address private immutable thief = makeAddress("thief");
+
+    BridgeManagement public bridge;
+    address[ASSETS] public assets;
+
+    /// @dev Sums per asset: on L1 but not yet on L2; burned on L2 but not yet paid on L1.
+    mapping(address => uint256) public inbound;
+    mapping(address => uint256) public outbound;
+    mapping(uint256 => uint256) public timesPaid;
+    uint256 public paidCount;
+
+    Deposit[] private _deposits;
+    uint256 private _cursor;
+    Withdrawal[] private _burned;
+    Published[] private _honest;
+    Published[] private _forged;
+    bytes32 private _head = CONFIG_HASH;
+
+    constructor() {
+        deployNetwork();
+        registerGenesis();
+        startL2(address(obx));
+        bridge = new BridgeManagement(obx, rollups, WITHDRAWAL_BLOCKS);
+        Token token = new Token("Token", "TKN", 6);
+        TaxedToken taxed = new TaxedToken();
+        assets = [address(0), address(obx), address(token), address(taxed)];
+        token.mint(depositor, 1e30);
+        taxed.mint(depositor, 1e30);
+        vm.deal(depositor, 1e30);
+        vm.prank(operator);
+        require(obx.transfer(depositor, 500_000e18));
+        vm.startPrank(depositor);
+        for (uint256 i = 1; i < ASSETS; i++) {
+            IERC20(assets[i]).approve(address(bridge), type(uint256).max);
+        }
+        vm.stopPrank();
+        vm.roll(START + 1);
+    }
+
+    function deposit(uint256 which, uint256 amount) external {
+        address asset = assets[which % ASSETS];
+        amount = bound(amount, 10, 1e20);
+        uint256 before = bridge.locked(asset);
+        vm.prank(depositor);
+        bridge.deposit{value: asset == address(0) ? amount : 0}(asset, amount, user);
+        uint256 received = bridge.locked(asset) - before;
+        _deposits.push(Deposit(asset, received));
+        inbound[asset] += received;
+    }
+
+    function withdrawOnL2(uint256 which, uint256 amount) external {
+        address asset = assets[which % ASSETS];
+        uint256 available = onL2(asset);
+        if (available == 0) return;
+        amount = bound(amount, 1, available);
+        _burned.push(Withdrawal(l2Bridge.withdrawalCount(), asset, receiver, amount));
+        vm.prank(user, user);
+        if (asset == address(obx)) l2Bridge.withdrawNative{value: amount}(receiver);
+        else l2Bridge.withdraw(asset, amount, receiver);
+        outbound[asset] += amount;
+    }
+
+    /// @dev Lets time pass; the honest aggregators publish at least every third block.
+    function advance(uint256 blocks) external {
+        for (blocks = bound(blocks, 1, 24); blocks > 3; blocks -= 3) {
+            vm.roll(vm.getBlockNumber() + 3);
+            publishHonestly();
+        }
+        vm.roll(vm.getBlockNumber() + blocks);
+        publishHonestly();
+    }
+
+    /// @dev Forges a rollup on any rollup there is, honest or forged, that lists everything as the thief's.
+    function forge(uint256 random, bool nextIndex) external {
+        vm.roll(vm.getBlockNumber() + 1);
+        bytes32 parent = CONFIG_HASH;
+        uint256 choice = random % (_honest.length + 2 * _forged.length + 1);
+        if (choice < _honest.length) parent = _honest[_honest.length - 1 - choice].rollup;
+        else if (choice > _honest.length) parent = _forged[(choice - _honest.length - 1) / 2].rollup;
+        uint64 index = nextIndex ? l2Bridge.withdrawalCount() : uint64(random >> 200);
+        Published storage forged = _forged.push();
+        for (uint256 i = 0; i < ASSETS; i++) {
+            uint256 all = bridge.locked(assets[i]);
+            if (all > 0) forged.withdrawals.push(Withdrawal(index++, assets[i], thief, all));
+        }
+        forged.rollup = publishList(parent, forged.withdrawals);
+        publishHonestly();
+    }
+
+    /// @dev Tries to take out of every forged rollup whatever it lists.
+    function steal() external {
+        for (uint256 i = 0; i < _forged.length; i++) {
+            attempt(_forged[i]);
+        }
+    }
+
+    /// @dev Tries to pay every withdrawal of a random honest rollup, paid before or not.
+    function pay(uint256 random) external {
+        if (_honest.length != 0) attempt(_honest[random % _honest.length]);
+    }
+
+    function onL2(address asset) public returns (uint256) {
+        if (asset == address(obx)) return user.balance;
+        WrappedToken wrapped = WrappedToken(l2Bridge.wrapped(asset));
+        return address(wrapped) == address(0) ? 0 : balance(wrapped, user);
+    }
+
+    function stolen(address asset) external view returns (uint256) {
+        return asset == address(0) ? thief.balance : IERC20(asset).balanceOf(thief);
+    }
+
+    function attempt(Published storage published) private {
+        bytes32[] memory leaves = Merkle.leaves(published.withdrawals);
+        for (uint256 i = 0; i < leaves.length; i++) {
+            Withdrawal memory w = published.withdrawals[i];
+            try bridge.withdraw(published.rollup, w.index, w.asset, w.to, w.amount, leaves.proof(i)) {
+                timesPaid[w.index]++;
+                paidCount++;
+                if (w.to == receiver) outbound[w.asset] -= w.amount;
+            } catch {}
+        }
+    }
+
+    /// @dev The next rollup of the canonical chain: withdrawals so far, then deposits so far.
+    function publishHonestly() private {
+        if (rollups.rollup(_head).includedAt == vm.getBlockNumber()) return;
+        Published storage published = _honest.push();
+        published.withdrawals = _burned;
+        delete _burned;
+        for (; _cursor < _deposits.length; _cursor++) {
+            Deposit memory d = _deposits[_cursor];
+            inbound[d.asset] -= d.amount;
+            if (d.asset == address(obx)) vm.deal(user, user.balance + d.amount);
+            else credit(d.asset, user, d.amount);
+        }
+        published.rollup = publishList(_head, published.withdrawals);
+        _head = published.rollup;
+    }
+
+    function publishList(bytes32 parent, Withdrawal[] memory withdrawals) private returns (bytes32) {
+        IRollupManagement.RollupHeader memory h = header(parent);
+        h.withdrawalsRoot = Merkle.leaves(withdrawals).root();
+        return publish(h);
+    }
+}
+
+contract BridgeInvariants is Network {
+    struct FuzzSelector {
+        address addr;
+        bytes4[] selectors;
+    }
+
+    BridgeHandler private handler;
+
+    function setUp() public {
+        handler = new BridgeHandler();
+    }
+
+    function targetContracts() external view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(handler);
+    }
+
+    /// @dev What forge may call of it.
+    function targetSelectors() external view returns (FuzzSelector[] memory targets) {
+        targets = new FuzzSelector[](1);
+        targets[0].addr = address(handler);
+        targets[0].selectors = new bytes4[](6);
+        targets[0].selectors[0] = BridgeHandler.deposit.selector;
+        targets[0].selectors[1] = BridgeHandler.withdrawOnL2.selector;
+        targets[0].selectors[2] = BridgeHandler.advance.selector;
+        targets[0].selectors[3] = BridgeHandler.forge.selector;
+        targets[0].selectors[4] = BridgeHandler.steal.selector;
+        targets[0].selectors[5] = BridgeHandler.pay.selector;
+    }
+
+    /// @dev Protocol 9.5: what the vault holds covers what L2 holds and what is on its way, for every asset, exactly.
+    function invariant_conservation() public {
+        BridgeManagement bridge = handler.bridge();
+        for (uint256 i = 0; i < handler.ASSETS(); i++) {
+            address asset = handler.assets(i);
+            uint256 held = asset == address(0) ? address(bridge).balance : IERC20(asset).balanceOf(address(bridge));
+            uint256 locked = bridge.locked(asset);
+            vm.assertGe(held, locked);
+            vm.assertEq(locked, handler.onL2(asset) + handler.inbound(asset) + handler.outbound(asset));
+        }
+    }
+
+    function invariant_nothingIsStolen() public view {
+        for (uint256 i = 0; i < handler.ASSETS(); i++) {
+            vm.assertEq(handler.stolen(handler.assets(i)), 0);
+        }
+    }
+
+    function invariant_noWithdrawalIsPaidTwice() public view {
+        uint256 sum = 0;
+        for (uint256 i = 0; sum < handler.paidCount(); i++) {
+            uint256 times = handler.timesPaid(i);
+            vm.assertLe(times, 1);
+            sum += times;
+        }
+    }
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+// Tests of RollupTree against a naive model that keeps every rollup in a list and answers by walking, and of what an
+// adversary can make others pay. What does not live here: who may publish (RollupManagement.t.sol).
+pragma solidity 0.8.37;
+
+import {RollupTree} from "../src/RollupTree.sol";
+import {Test} from "./support/Test.sol";
+
+/// @dev The library behind external functions. Rollups are named by small numbers; 1 is genesis.
+contract Tree {
+    using RollupTree for RollupTree.Tree;
+
+    uint256 public immutable timeoutBlocks;
+    RollupTree.Tree private _tree;
+
+    constructor(uint256 timeoutBlocks_) {
+        timeoutBlocks = timeoutBlocks_;
+        _tree.plant(bytes32(uint256(1)));
+    }
+
+    function grow(uint256 rollup, uint256 parent) external {
+        _tree.grow(bytes32(rollup), bytes32(parent), 0, RollupTree.sliceLength(timeoutBlocks));
+    }
+
+    function isConfirmed(uint256 rollup, uint256 blocks) external view returns (bool) {
+        return _tree.isConfirmed(bytes32(rollup), blocks, timeoutBlocks);
+    }
+
+    function isAncestor(uint256 ancestor, uint256 descendant) external view returns (bool) {
+        return _tree.isAncestor(bytes32(ancestor), bytes32(descendant));
+    }
+
+    function liveSince() external view returns (uint256) {
+        return _tree.liveSince(timeoutBlocks);
+    }
+
+    function headOf(uint256 branch) external view returns (uint256) {
+        return uint256(_tree.heads[branch]);
+    }
+
+    function branchOf(uint256 rollup) external view returns (uint256) {
+        return _tree.entries[bytes32(rollup)].branch;
+    }
+
+    function depthOf(uint256 rollup) external view returns (uint256) {
+        return _tree.branches[_tree.entries[bytes32(rollup)].branch].depth;
+    }
+}
+
+/// @dev The same tree, told the slow way. Rollup `i` is at index `i`; index 0 is unused.
+contract Model {
+    uint256 public immutable timeoutBlocks;
+    uint256[] public parent = [0, 0];
+    uint256[] public includedAt;
+    uint256[] public children = [0, 0];
+
+    constructor(uint256 timeoutBlocks_) {
+        timeoutBlocks = timeoutBlocks_;
+        includedAt = [0, block.number];
+    }
+
+    function count() external view returns (uint256) {
+        return parent.length - 1;
+    }
+
+    function grow(uint256 parent_) external returns (uint256 rollup) {
+        rollup = parent.length;
+        parent.push(parent_);
+        includedAt.push(block.number);
+        children.push(0);
+        children[parent_]++;
+    }
+
+    function isAncestor(uint256 ancestor, uint256 descendant) public view returns (bool) {
+        while (descendant > ancestor) descendant = parent[descendant];
+        return descendant == ancestor;
+    }
+
+    /// @dev Since when a head must have made progress to be live: the last block with a rollup that is a timeout ago.
+    function turningPoint() public view returns (uint256 last) {
+        for (uint256 i = 1; i < parent.length; i++) {
+            if (includedAt[i] + timeoutBlocks <= block.number) last = includedAt[i];
+        }
+    }
+
+    /// @dev The definition, word for word: no progress for the timeout after another rollup came in a later block.
+    function isDead(uint256 head) public view returns (bool) {
+        for (uint256 i = 1; i < parent.length; i++) {
+            if (includedAt[i] > includedAt[head] && includedAt[i] + timeoutBlocks <= block.number) return true;
+        }
+        return false;
+    }
+
+    /// @dev Whether all heads with progress at `since` or later build on the rollup.
+    function isUndisputed(uint256 rollup, uint256 since) external view returns (bool) {
+        for (uint256 i = 1; i < parent.length; i++) {
+            if (children[i] == 0 && includedAt[i] >= since && !isAncestor(rollup, i)) return false;
+        }
+        return true;
+    }
+
+    /// @dev Whether all live heads build on the rollup.
+    function isUndisputed(uint256 rollup) external view returns (bool) {
+        for (uint256 i = 1; i < parent.length; i++) {
+            if (children[i] == 0 && !isDead(i) && !isAncestor(rollup, i)) return false;
+        }
+        return true;
+    }
+}
+
+contract RollupTreeTest is Test {
+    uint256 private constant START = 1000;
+
+    Tree private tree;
+    Model private model;
+
+    function plant(uint256 timeoutBlocks) private {
+        vm.roll(START);
+        tree = new Tree(timeoutBlocks);
+        model = new Model(timeoutBlocks);
+    }
+
+    function grow(uint256 parent) private returns (uint256 rollup) {
+        rollup = model.grow(parent);
+        tree.grow(rollup, parent);
+    }
+
+    function advance(uint256 blocks) private {
+        vm.roll(vm.getBlockNumber() + blocks);
+    }
+
+    /// @dev Grows a random tree: mostly at one of the youngest rollups, so that branches compete, sometimes anywhere.
+    function growRandomly(uint256 random, uint256 steps, uint256 gapMax) private {
+        for (uint256 i = 0; i < steps; i++) {
+            random = uint256(keccak256(abi.encode(random)));
+            if (random % 3 != 0) advance(1 + (random >> 8) % gapMax);
+            uint256 count = model.count();
+            uint256 reach = (random >> 64) % 5 == 0 ? count : 1 + (random >> 72) % (count < 4 ? count : 4);
+            uint256 parent = count - (random >> 128) % reach;
+            while (model.includedAt(parent) == vm.getBlockNumber() && parent != 1) parent = model.parent(parent);
+            grow(parent);
+            if (random % 7 == 0) check();
+        }
+        check();
+        advance(1 + random % (2 * tree.timeoutBlocks()));
+        check();
+    }
+
+    /// @dev Everything the tree says, against the model.
+    function check() private view {
+        uint256 exact = model.turningPoint();
+        uint256 since = tree.liveSince();
+        uint256 slice = (tree.timeoutBlocks() + 7) / 8;
+        vm.assertLe(since, exact);
+        vm.assertLt(exact, since + slice);
+
+        uint256 count = model.count();
+        for (uint256 i = 1; i <= count; i++) {
+            uint256 age = vm.getBlockNumber() - model.includedAt(i);
+            bool confirmed = tree.isConfirmed(i, 0);
+            vm.assertTrue(!confirmed || model.isUndisputed(i), "confirmed though a live head disputes it");
+            vm.assertEq(confirmed, model.isUndisputed(i, since));
+            vm.assertEq(tree.isConfirmed(i, age), confirmed);
+            vm.assertFalse(tree.isConfirmed(i, age + 1));
+            vm.assertEq(tree.headOf(tree.branchOf(i)) == i, model.children(i) == 0);
+        }
+    }
+
+    /// forge-config: default.fuzz.runs = 64
+    function test_history_isExactWithSlicesOfOneBlock(uint256 random, uint256 timeoutBlocks) public {
+        plant(bound(timeoutBlocks, 1, 8));
+        growRandomly(random, 40, 3);
+        for (uint256 i = 1; i <= model.count(); i++) {
+            vm.assertEq(tree.isConfirmed(i, 0), model.isUndisputed(i));
+        }
+    }
+
+    /// forge-config: default.fuzz.runs = 64
+    function test_history_isSafeWithLongerSlices(uint256 random, uint256 timeoutBlocks) public {
+        plant(bound(timeoutBlocks, 9, 60));
+        growRandomly(random, 40, 5);
+    }
+
+    /// forge-config: default.fuzz.runs = 64
+    function test_history_isSafeWhenSparse(uint256 random, uint256 timeoutBlocks) public {
+        plant(bound(timeoutBlocks, 2, 60));
+        growRandomly(random, 30, 100);
+    }
+
+    /// forge-config: default.fuzz.runs = 64
+    function test_isAncestor_agreesWithTheModel(uint256 random) public {
+        plant(10);
+        growRandomly(random, 40, 2);
+        for (uint256 i = 1; i <= model.count(); i++) {
+            for (uint256 j = 1; j <= model.count(); j++) {
+                vm.assertEq(tree.isAncestor(i, j), model.isAncestor(i, j));
+            }
+        }
+    }
+
+    function test_isAncestor_agreesWithTheModelInDeepNesting() public {
+        plant(10);
+        uint256 trunk = nest(1, 150);
+        vm.assertEq(tree.depthOf(trunk), 150);
+        uint256 count = model.count();
+        for (uint256 i = 1; i <= count; i += 7) {
+            for (uint256 j = 1; j <= count; j += 3) {
+                vm.assertEq(tree.isAncestor(i, j), model.isAncestor(i, j));
+            }
+        }
+    }
+
+    /// @dev Makes each next rollup the second child of the last, so that every one starts a branch on the branch before.
+    function nest(uint256 trunk, uint256 depth) private returns (uint256) {
+        for (uint256 i = 0; i < depth; i++) {
+            advance(1);
+            grow(trunk);
+            trunk = grow(trunk);
+        }
+        return trunk;
+    }
+
+    /// @dev What the honest chain pays does not grow with the number of forks an adversary has published.
+    /// forge-config: default.isolate = true
+    function test_gas_siblingsMakeNothingDearer() public {
+        plant(80);
+        uint256 trunk = 1;
+        for (uint256 i = 0; i < 20; i++) {
+            advance(1);
+            trunk = grow(trunk);
+        }
+        advance(1);
+        trunk = grow(trunk);
+        uint256 growBefore = vm.snapshotGasLastCall("grow alone");
+        tree.isConfirmed(1, 10);
+        uint256 confirmBefore = vm.snapshotGasLastCall("isConfirmed alone");
+
+        for (uint256 i = 0; i < 300; i++) {
+            grow(1 + i % 20);
+        }
+        trunk = grow(trunk - 1);
+        advance(1);
+        trunk = grow(trunk);
+        uint256 growAfter = vm.snapshotGasLastCall("grow after 300 forks");
+        tree.isConfirmed(1, 10);
+        uint256 confirmAfter = vm.snapshotGasLastCall("isConfirmed after 300 forks");
+        vm.assertLe(growAfter, growBefore + 10_000);
+        vm.assertLe(confirmAfter, confirmBefore + 10_000);
+
+        // The forks die; the rollup they disputed is confirmed.
+        vm.assertFalse(tree.isConfirmed(3, 0));
+        advance(90);
+        trunk = grow(trunk);
+        advance(80);
+        vm.assertTrue(tree.isConfirmed(trunk, 0));
+    }
+
+    /// @dev Nested forks cost the logarithm of their depth.
+    /// forge-config: default.isolate = true
+    function test_gas_nestingCostsItsLogarithm() public {
+        plant(8);
+        uint256 trunk = nest(1, 1000);
+        advance(1);
+        grow(trunk);
+        vm.snapshotGasLastCall("grow at depth 1000");
+        advance(1);
+        // From the far end of the tree: the last common ancestor of a new branch at genesis and the deepest one.
+        grow(1);
+        uint256 growGas = vm.snapshotGasLastCall("grow across depth 1000");
+        tree.isConfirmed(trunk, 0);
+        uint256 confirmGas = vm.snapshotGasLastCall("isConfirmed across depth 1000");
+        vm.assertLe(growGas, 250_000);
+        vm.assertLe(confirmGas, 150_000);
+    }
+}
