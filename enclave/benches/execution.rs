@@ -71,27 +71,18 @@ struct Workload {
 
 impl Workload {
     fn new(count: u64) -> Self {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../contracts/artifacts/WrappedToken.json"
-        );
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/WrappedToken.json");
         let artifact: serde_json::Value =
             serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        let code = hex::decode(artifact["deployedBytecode"].as_str().unwrap())
-            .unwrap()
-            .into();
-        Self {
-            code,
-            transfers: (0..count).map(transfer).collect(),
-        }
+        let code = hex::decode(artifact["deployedBytecode"].as_str().unwrap()).unwrap().into();
+        Self { code, transfers: (0..count).map(transfer).collect() }
     }
 
     fn bare_db(&self) -> CacheDB<EmptyDB> {
         let mut db = CacheDB::new(EmptyDB::new());
         for index in 0..ACCOUNTS {
             db.insert_account_info(user(index), AccountInfo::from_balance(rich()));
-            db.insert_account_storage(TOKEN, balance_slot(user(index)), rich())
-                .unwrap();
+            db.insert_account_storage(TOKEN, balance_slot(user(index)), rich()).unwrap();
         }
         let code = Bytecode::new_raw(self.code.clone());
         db.insert_account_info(TOKEN, AccountInfo::default().with_code(code));
@@ -141,31 +132,16 @@ impl Workload {
     fn chain(&self) -> Chain {
         let (store, cache) = (MemoryStore::new(), NodeCache::default());
         let mut genesis = Changes::default();
-        let account = AccountUpdate {
-            balance: rich(),
-            ..AccountUpdate::default()
-        };
+        let account = AccountUpdate { balance: rich(), ..AccountUpdate::default() };
         for index in 0..ACCOUNTS {
             genesis.set(user(index), account.clone(), Bytes::new());
         }
-        let storage = (0..ACCOUNTS)
-            .map(|index| (balance_slot(user(index)), rich()))
-            .collect();
-        let token = AccountUpdate {
-            nonce: 1,
-            storage,
-            ..AccountUpdate::default()
-        };
+        let storage = (0..ACCOUNTS).map(|index| (balance_slot(user(index)), rich())).collect();
+        let token = AccountUpdate { nonce: 1, storage, ..AccountUpdate::default() };
         genesis.set(TOKEN, token, self.code.clone());
-        let applied = State::new(&store, &cache, EMPTY_ROOT)
-            .apply(&genesis)
-            .unwrap();
+        let applied = State::new(&store, &cache, EMPTY_ROOT).apply(&genesis).unwrap();
         store.insert_nodes(applied.nodes);
-        Chain {
-            store,
-            cache,
-            root: applied.root,
-        }
+        Chain { store, cache, root: applied.root }
     }
 
     fn ours(&self, chain: &Chain, finish: bool) -> Duration {
@@ -231,9 +207,7 @@ fn transfer(index: u64) -> (TxEnvelope, Address) {
         gas_limit: 100_000,
         max_fee_per_gas: u128::from(BASE_FEE),
         to: TxKind::Call(TOKEN),
-        input: [&selector[..], to.into_word().as_slice(), amount.as_slice()]
-            .concat()
-            .into(),
+        input: [&selector[..], to.into_word().as_slice(), amount.as_slice()].concat().into(),
         ..TxEip1559::default()
     };
     (tx.into_signed(Signature::test_signature()).into(), from)
@@ -259,42 +233,24 @@ fn million() {
         let all = (0..SIZE).map(|index| (key(index), value(index)));
         root = trie::update(&store, &cache, EMPTY_ROOT, all, &mut nodes).unwrap();
     });
-    println!(
-        "trie of {SIZE}: built in {build:.2?}, {} nodes",
-        nodes.len()
-    );
+    println!("trie of {SIZE}: built in {build:.2?}, {} nodes", nodes.len());
     store.insert_nodes(nodes.iter().cloned());
     let change = |round: u64, cache: &NodeCache| {
         let picked = |index: u64| (index * 997 + round * 31) % SIZE;
-        let changes: Vec<_> = (0..CHANGED)
-            .map(|i| (key(picked(i)), value(i + round)))
-            .collect();
+        let changes: Vec<_> = (0..CHANGED).map(|i| (key(picked(i)), value(i + round))).collect();
         let mut made = Vec::new();
         let time = timed(|| {
             trie::update(&store, cache, root, changes, &mut made).unwrap();
         });
         (time, made.len())
     };
-    let warm = (1..=ROUNDS as u64)
-        .map(|round| change(round, &cache))
-        .min()
-        .unwrap();
-    println!(
-        "  {CHANGED} changed, warm cache: {:.2?} ({} new nodes)",
-        warm.0, warm.1
-    );
+    let warm = (1..=ROUNDS as u64).map(|round| change(round, &cache)).min().unwrap();
+    println!("  {CHANGED} changed, warm cache: {:.2?} ({} new nodes)", warm.0, warm.1);
     let cold = change(9, &NodeCache::new(1 << 18));
-    println!(
-        "  {CHANGED} changed, cold cache, plain store: {:.2?}",
-        cold.0
-    );
+    println!("  {CHANGED} changed, cold cache, plain store: {:.2?}", cold.0);
     let reads = timed(|| {
         for index in 0..100_000 {
-            assert!(
-                trie::get(&store, &cache, root, key(index * 7))
-                    .unwrap()
-                    .is_some()
-            );
+            assert!(trie::get(&store, &cache, root, key(index * 7)).unwrap().is_some());
         }
     });
     println!("  one read, warm cache: {:.2?}", reads / 100_000);
@@ -315,8 +271,5 @@ fn encrypted(nodes: &[(B256, Bytes)], root: B256, key: impl Fn(u64) -> B256) {
             trie::get(&store, &cache, root, key(u64::from(index) * 997)).unwrap();
         }
     });
-    println!(
-        "  one read, cold cache, encrypted store: {:.2?}",
-        cold / READS
-    );
+    println!("  one read, cold cache, encrypted store: {:.2?}", cold / READS);
 }

@@ -87,11 +87,7 @@ impl From<DoorError> for Failure {
 }
 
 fn refused(code: i32, message: impl Into<String>) -> Failure {
-    Failure::Refused(Refusal {
-        code,
-        message: message.into(),
-        data: None,
-    })
+    Failure::Refused(Refusal { code, message: message.into(), data: None })
 }
 
 /// One query under way.
@@ -140,10 +136,7 @@ impl Node {
                 &mut crate::device::Entropy(around.device),
             )
             .map_err(garbled)?;
-        Ok(DoorReply::Envelope {
-            reply: reply.into(),
-            accepted: transaction.is_some(),
-        })
+        Ok(DoorReply::Envelope { reply: reply.into(), accepted: transaction.is_some() })
     }
 
     fn session_keys(
@@ -174,12 +167,7 @@ impl Node {
         let ledger = self.ledger(keys, around.store);
         let answer = self.check_time(&request, view.timestamp).and_then(|()| {
             let accounts = self.accounts(&request.credentials, session, view.timestamp)?;
-            let asked = Asked {
-                node: self,
-                ledger: &ledger,
-                head: view.head.clone(),
-                accounts,
-            };
+            let asked = Asked { node: self, ledger: &ledger, head: view.head.clone(), accounts };
             asked.answer(&request.query)
         });
         match answer {
@@ -195,10 +183,7 @@ impl Node {
             return Err(refused(CODE_REFUSED, "request expired"));
         }
         if request.expires_at > now.saturating_add(REQUEST_LIFETIME_SECONDS_MAX) && now > 0 {
-            return Err(refused(
-                CODE_REFUSED,
-                "request expires too far in the future",
-            ));
+            return Err(refused(CODE_REFUSED, "request expires too far in the future"));
         }
         Ok(())
     }
@@ -222,12 +207,7 @@ impl Node {
             .verify(session, self.config_hash, self.config.l2ChainId, now)
             .map_err(|error| refused(CODE_REFUSED, error.to_string()))?
             .into();
-        let expiry = credentials
-            .authorisations
-            .iter()
-            .map(|a| a.key.expiresAt)
-            .min()
-            .unwrap_or(0);
+        let expiry = credentials.authorisations.iter().map(|a| a.key.expiresAt).min().unwrap_or(0);
         self.sessions
             .credentials
             .lock()
@@ -327,18 +307,10 @@ impl Asked<'_> {
                 Reply::Accepted(self.node.admit(raw, &self.head.header, self.ledger, true)?)
             }
             Query::Balance(account, at) => Reply::Value(self.account(*account, *at)?.1),
-            Query::Nonce {
-                account,
-                at,
-                pooled,
-            } => {
+            Query::Nonce { account, at, pooled } => {
                 let nonce = self.account(*account, *at)?.0;
                 let next = |nonce| self.node.pool.lock().next_nonce(*account, nonce);
-                Reply::Count(if *pooled && self.may_read(*account) {
-                    next(nonce)
-                } else {
-                    nonce
-                })
+                Reply::Count(if *pooled && self.may_read(*account) { next(nonce) } else { nonce })
             }
             Query::Code(address, at) => Reply::Bytes(self.code(*address, *at)?),
             Query::Storage(address, slot, at) => Reply::Value(self.storage(*address, *slot, *at)?),
@@ -397,10 +369,7 @@ impl Asked<'_> {
 
     /// The message with its sender's right to send it checked.
     fn message(&self, call: &CallRequest) -> Result<executor::CallRequest, Failure> {
-        if let Some(from) = call
-            .from
-            .filter(|from| !from.is_zero() && !self.may_read(*from))
-        {
+        if let Some(from) = call.from.filter(|from| !from.is_zero() && !self.may_read(*from)) {
             return Err(refused(
                 CODE_REFUSED,
                 format!("not authorised to call as {from}: add its viewing key to the gateway"),
@@ -419,17 +388,10 @@ impl Asked<'_> {
     fn call(&self, call: &CallRequest, at: At) -> Result<Reply, Failure> {
         let (message, header) = (self.message(call)?, self.header(at)?);
         let state = self.ledger.state(header.stateRoot);
-        let hashes = |number| {
-            self.ledger
-                .rollup_hash(self.head.history_root, number)
-                .ok()
-                .flatten()
-        };
+        let hashes =
+            |number| self.ledger.rollup_hash(self.head.history_root, number).ok().flatten();
         match executor::call(state, &self.ledger.query_env(&header), hashes, &message) {
-            Ok(CallOutcome {
-                result: CallResult::Return(output),
-                ..
-            }) => Ok(Reply::Bytes(output)),
+            Ok(CallOutcome { result: CallResult::Return(output), .. }) => Ok(Reply::Bytes(output)),
             Ok(outcome) => Err(unsuccessful(outcome)),
             Err(error) => Err(execution_failure(error)),
         }
@@ -438,12 +400,8 @@ impl Asked<'_> {
     fn estimate(&self, call: &CallRequest, at: At) -> Result<Reply, Failure> {
         let (message, header) = (self.message(call)?, self.header(at)?);
         let state = self.ledger.state(header.stateRoot);
-        let hashes = |number| {
-            self.ledger
-                .rollup_hash(self.head.history_root, number)
-                .ok()
-                .flatten()
-        };
+        let hashes =
+            |number| self.ledger.rollup_hash(self.head.history_root, number).ok().flatten();
         match executor::estimate_gas(state, &self.ledger.query_env(&header), hashes, &message) {
             Ok(Ok(gas)) => Ok(Reply::Count(gas)),
             Ok(Err(outcome)) => Err(unsuccessful(outcome)),
@@ -459,10 +417,7 @@ impl Asked<'_> {
         let Some(body) = self.node.canonical_body(rollup, &self.head, self.ledger)? else {
             return Ok(None);
         };
-        let found = body
-            .transactions
-            .get(position as usize)
-            .is_some_and(|t| t.hash == hash);
+        let found = body.transactions.get(position as usize).is_some_and(|t| t.hash == hash);
         Ok(found.then_some((body, position as usize)))
     }
 
@@ -476,13 +431,11 @@ impl Asked<'_> {
             }));
         }
         let waiting: Option<Arc<Pooled>> = self.node.pool.lock().get(hash);
-        Ok(waiting
-            .filter(|pooled| self.may_read(pooled.sender))
-            .map(|pooled| TransactionInfo {
-                raw: pooled.raw.clone(),
-                from: pooled.sender,
-                position: None,
-            }))
+        Ok(waiting.filter(|pooled| self.may_read(pooled.sender)).map(|pooled| TransactionInfo {
+            raw: pooled.raw.clone(),
+            from: pooled.sender,
+            position: None,
+        }))
     }
 
     fn receipt(&self, hash: B256) -> Result<Option<ReceiptInfo>, Failure> {
@@ -494,10 +447,7 @@ impl Asked<'_> {
             return Ok(None);
         }
         let decoded = decode_transaction(transaction.raw.clone()).map_err(LedgerError::Fatal)?;
-        let first_log = body.transactions[..index]
-            .iter()
-            .map(|t| t.logs.len() as u64)
-            .sum::<u64>();
+        let first_log = body.transactions[..index].iter().map(|t| t.logs.len() as u64).sum::<u64>();
         let logs = self.visible_logs(&body, index, first_log);
         Ok(Some(ReceiptInfo {
             transaction: hash,
@@ -526,13 +476,8 @@ impl Asked<'_> {
     fn visible_logs(&self, body: &Body, index: usize, first_log: u64) -> Vec<LogInfo> {
         let transaction = &body.transactions[index];
         let own = self.may_read(transaction.sender);
-        let visible = |log: &BodyLog| {
-            own || log
-                .topics
-                .iter()
-                .skip(1)
-                .any(|topic| self.is_own_topic(topic))
-        };
+        let visible =
+            |log: &BodyLog| own || log.topics.iter().skip(1).any(|topic| self.is_own_topic(topic));
         (first_log..)
             .zip(&transaction.logs)
             .filter(|(_, log)| visible(log))
@@ -592,13 +537,8 @@ impl Asked<'_> {
 
     fn rollup_transactions(&self, at: At) -> Result<Vec<B256>, Failure> {
         let header = self.header(at)?;
-        let body = self
-            .node
-            .canonical_body(header.hash(), &self.head, self.ledger)?;
-        let visible = body
-            .iter()
-            .flat_map(|body| &body.transactions)
-            .filter(|t| self.is_party(t));
+        let body = self.node.canonical_body(header.hash(), &self.head, self.ledger)?;
+        let visible = body.iter().flat_map(|body| &body.transactions).filter(|t| self.is_party(t));
         Ok(visible.map(|transaction| transaction.hash).collect())
     }
 }
@@ -607,10 +547,7 @@ fn matches(filter: &LogFilter, log: &LogInfo) -> bool {
     (filter.addresses.is_empty() || filter.addresses.contains(&log.address))
         && filter.topics.iter().enumerate().all(|(position, wanted)| {
             wanted.is_empty()
-                || log
-                    .topics
-                    .get(position)
-                    .is_some_and(|topic| wanted.contains(topic))
+                || log.topics.get(position).is_some_and(|topic| wanted.contains(topic))
         })
 }
 
@@ -633,11 +570,7 @@ fn unsuccessful(outcome: CallOutcome) -> Failure {
                 Some(reason) => format!("execution reverted: {reason}"),
                 None => "execution reverted".to_string(),
             };
-            Failure::Refused(Refusal {
-                code: CODE_REVERTED,
-                message,
-                data: Some(data),
-            })
+            Failure::Refused(Refusal { code: CODE_REVERTED, message, data: Some(data) })
         }
         CallResult::Halt(reason) => refused(CODE_REFUSED, reason),
     }

@@ -26,15 +26,12 @@ pub fn payload(blobs: &[Bytes], hashes: &[B256]) -> Result<Option<Vec<u8>>, Blob
     for (bytes, hash) in blobs.iter().zip(hashes) {
         let blob = Blob::try_from(bytes.as_ref()).map_err(|_| BlobError::NotTheseBlobs)?;
         let kzg_blob = c_kzg::Blob::from_bytes(bytes).map_err(|_| BlobError::NotTheseBlobs)?;
-        let commitment = settings
-            .blob_to_kzg_commitment(&kzg_blob)
-            .map_err(|_| BlobError::NotTheseBlobs)?;
+        let commitment =
+            settings.blob_to_kzg_commitment(&kzg_blob).map_err(|_| BlobError::NotTheseBlobs)?;
         if kzg_to_versioned_hash(commitment.to_bytes().as_slice()) != *hash {
             return Err(BlobError::NotTheseBlobs);
         }
         checked.push(blob);
     }
-    Ok(SimpleCoder::default()
-        .decode_all(&checked)
-        .map(|parts| parts.concat()))
+    Ok(SimpleCoder::default().decode_all(&checked).map(|parts| parts.concat()))
 }

@@ -58,9 +58,7 @@ impl Chain {
 
     /// The ancestor of `view`, or itself, with this number and hash.
     pub fn ancestor(&self, view: &View, number: u64, hash: B256) -> Option<Arc<View>> {
-        let mut current = self
-            .view(view.block.hash)
-            .or_else(|| self.view(view.parent))?;
+        let mut current = self.view(view.block.hash).or_else(|| self.view(view.parent))?;
         while current.block.number > number {
             current = self.view(current.parent)?;
         }
@@ -76,16 +74,9 @@ impl Chain {
     pub fn set_head(&mut self, view: Arc<View>) -> Arc<View> {
         let oldest_block = view.block.number.saturating_sub(VIEWS_RETAINED_BLOCKS);
         let former = std::mem::replace(&mut self.head, view);
-        self.views
-            .retain(|_, view| view.block.number >= oldest_block);
-        let oldest_rollup = self
-            .head
-            .head
-            .header
-            .number
-            .saturating_sub(VIEWS_RETAINED_BLOCKS);
-        self.verdicts
-            .retain(|_, (number, _)| *number >= oldest_rollup);
+        self.views.retain(|_, view| view.block.number >= oldest_block);
+        let oldest_rollup = self.head.head.header.number.saturating_sub(VIEWS_RETAINED_BLOCKS);
+        self.verdicts.retain(|_, (number, _)| *number >= oldest_rollup);
         while self.sealed.len() > SEALED_RETAINED {
             self.sealed.pop_first();
         }
@@ -94,9 +85,7 @@ impl Chain {
 
     /// What is known of a rollup.
     pub fn verdict(&self, rollup: B256) -> Option<Verdict> {
-        self.verdicts
-            .get(&rollup)
-            .map(|(_, verdict)| verdict.clone())
+        self.verdicts.get(&rollup).map(|(_, verdict)| verdict.clone())
     }
 
     /// A valid rollup.
@@ -120,7 +109,6 @@ impl Chain {
     /// Remembers this enclave's candidate.
     pub fn remember_sealed(&mut self, rollup: Arc<SignedRollup>) {
         let (parent, proof) = rollup.header.round();
-        self.sealed
-            .insert((rollup.header.l1ProofNumber, parent, proof), rollup);
+        self.sealed.insert((rollup.header.l1ProofNumber, parent, proof), rollup);
     }
 }

@@ -46,12 +46,7 @@ impl Identity {
                 break key;
             }
         };
-        Self {
-            signing,
-            encryption: entropy.secret(),
-            lottery: entropy.secret(),
-            seed: None,
-        }
+        Self { signing, encryption: entropy.secret(), lottery: entropy.secret(), seed: None }
     }
 
     /// Encrypts the identity so that only this program on this machine, in this network, reads it.
@@ -139,10 +134,8 @@ impl Identity {
     ) -> Option<MasterSeed> {
         let context = share_context(config, responder, self.address());
         let mut bytes = envelope::open_from(&self.kem_private_key(), &context, encrypted).ok()?;
-        let seed = <[u8; 32]>::try_from(bytes.as_slice())
-            .ok()
-            .map(Secret::new)
-            .map(MasterSeed::new);
+        let seed =
+            <[u8; 32]>::try_from(bytes.as_slice()).ok().map(Secret::new).map(MasterSeed::new);
         bytes.zeroize();
         seed.filter(|seed| network_key_bytes(seed) == network_key)
     }
@@ -158,9 +151,7 @@ impl Identity {
         let context = share_context(config, self.address(), requester);
         let key = keys::kem_public_key(encryption_key)?;
         let seed = self.seed.as_ref()?.secret();
-        envelope::seal_to(&key, &context, seed.expose(), &mut Entropy(device))
-            .ok()
-            .map(Bytes::from)
+        envelope::seal_to(&key, &context, seed.expose(), &mut Entropy(device)).ok().map(Bytes::from)
     }
 
     /// What `NetworkManagement.register` needs; at genesis this makes the seed.

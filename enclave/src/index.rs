@@ -52,9 +52,7 @@ impl Index {
         for (position, transaction) in body.transactions.iter().enumerate() {
             entries.put(transaction.hash, (rollup, position as u32));
             if let Some(envelope) = accepted.waiting.remove(&transaction.hash) {
-                accepted
-                    .included
-                    .push_back((body.header.l1ProofNumber, envelope));
+                accepted.included.push_back((body.header.l1ProofNumber, envelope));
             }
         }
         self.bodies.lock().put(rollup, body);
@@ -101,13 +99,9 @@ impl Index {
         body: &Body,
         store: &EncryptedStore<'_>,
     ) -> Result<(), LedgerError> {
-        let records = body
-            .transactions
-            .iter()
-            .enumerate()
-            .map(|(position, transaction)| {
-                (transaction.hash, wire::encode(&(rollup, position as u32)))
-            });
+        let records = body.transactions.iter().enumerate().map(|(position, transaction)| {
+            (transaction.hash, wire::encode(&(rollup, position as u32)))
+        });
         Ok(store.put_records(TRANSACTION, records)?)
     }
 

@@ -94,10 +94,7 @@ pub fn verify(
 ) -> Result<VerifiedBlock, L1Error> {
     let header = decode_header(&block.header)?;
     if Some(header.number) != parent_number.checked_add(1) {
-        return Err(L1Error::Number {
-            number: header.number,
-            parent: parent_number,
-        });
+        return Err(L1Error::Number { number: header.number, parent: parent_number });
     }
     let events = match &block.receipts {
         Some(receipts) => events(receipts, header.receipts_root, contracts)?,
@@ -105,10 +102,7 @@ pub fn verify(
         None => Vec::new(),
     };
     Ok(VerifiedBlock {
-        id: L1BlockId {
-            number: header.number,
-            hash: keccak256(&block.header),
-        },
+        id: L1BlockId { number: header.number, hash: keccak256(&block.header) },
         parent: header.parent_hash,
         timestamp: header.timestamp,
         randao: header.mix_hash,
@@ -127,13 +121,9 @@ fn decode_header(bytes: &[u8]) -> Result<Header, L1Error> {
 }
 
 fn may_concern(bloom: &Bloom, contracts: &Contracts) -> bool {
-    [
-        contracts.networkManagement,
-        contracts.rollupManagement,
-        contracts.bridgeManagement,
-    ]
-    .iter()
-    .any(|contract| bloom.contains_input(BloomInput::Raw(contract.as_slice())))
+    [contracts.networkManagement, contracts.rollupManagement, contracts.bridgeManagement]
+        .iter()
+        .any(|contract| bloom.contains_input(BloomInput::Raw(contract.as_slice())))
 }
 
 fn events(receipts: &[Bytes], root: B256, contracts: &Contracts) -> Result<Vec<Event>, L1Error> {
@@ -144,12 +134,7 @@ fn events(receipts: &[Bytes], root: B256, contracts: &Contracts) -> Result<Vec<E
     for (index, receipt) in receipts.iter().enumerate() {
         let receipt: ReceiptEnvelope = ReceiptEnvelope::decode_2718(&mut receipt.as_ref())
             .map_err(|_| L1Error::Receipt(index))?;
-        events.extend(
-            receipt
-                .logs()
-                .iter()
-                .filter_map(|log| event(log, contracts)),
-        );
+        events.extend(receipt.logs().iter().filter_map(|log| event(log, contracts)));
     }
     Ok(events)
 }
@@ -159,34 +144,30 @@ fn events(receipts: &[Bytes], root: B256, contracts: &Contracts) -> Result<Vec<E
 fn event(log: &Log, contracts: &Contracts) -> Option<Event> {
     let topic = *log.topics().first()?;
     if log.address == contracts.rollupManagement {
-        return RollupPublished::decode_log(log)
-            .ok()
-            .map(|e| Event::Published(Box::new(e.data)));
+        return RollupPublished::decode_log(log).ok().map(|e| Event::Published(Box::new(e.data)));
     }
     if log.address == contracts.bridgeManagement {
-        return Deposited::decode_log(log)
-            .ok()
-            .map(|e| Event::Deposited(Box::new(e.data)));
+        return Deposited::decode_log(log).ok().map(|e| Event::Deposited(Box::new(e.data)));
     }
     if log.address != contracts.networkManagement {
         return None;
     }
     match topic {
-        NodeRegistered::SIGNATURE_HASH => NodeRegistered::decode_log(log)
-            .ok()
-            .map(|e| Event::Registered(Box::new(e.data))),
-        NetworkKeyPublished::SIGNATURE_HASH => NetworkKeyPublished::decode_log(log)
-            .ok()
-            .map(|e| Event::NetworkKey(e.data.networkKey)),
-        SeedShared::SIGNATURE_HASH => SeedShared::decode_log(log)
-            .ok()
-            .map(|e| Event::SeedShared(e.data)),
-        HostAddressChanged::SIGNATURE_HASH => HostAddressChanged::decode_log(log)
-            .ok()
-            .map(|e| Event::HostAddress(e.data)),
-        NodeLeft::SIGNATURE_HASH => NodeLeft::decode_log(log)
-            .ok()
-            .map(|e| Event::Left(e.data.enclave)),
+        NodeRegistered::SIGNATURE_HASH => {
+            NodeRegistered::decode_log(log).ok().map(|e| Event::Registered(Box::new(e.data)))
+        }
+        NetworkKeyPublished::SIGNATURE_HASH => {
+            NetworkKeyPublished::decode_log(log).ok().map(|e| Event::NetworkKey(e.data.networkKey))
+        }
+        SeedShared::SIGNATURE_HASH => {
+            SeedShared::decode_log(log).ok().map(|e| Event::SeedShared(e.data))
+        }
+        HostAddressChanged::SIGNATURE_HASH => {
+            HostAddressChanged::decode_log(log).ok().map(|e| Event::HostAddress(e.data))
+        }
+        NodeLeft::SIGNATURE_HASH => {
+            NodeLeft::decode_log(log).ok().map(|e| Event::Left(e.data.enclave))
+        }
         _ => None,
     }
 }

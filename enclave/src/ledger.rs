@@ -184,9 +184,7 @@ impl<'a> Ledger<'a> {
     /// Rollup 0: the bridge and the deterministic deployer, nothing else. Its hash is the
     /// config's.
     pub fn genesis(&self) -> Result<Rollup, LedgerError> {
-        let applied = self
-            .state(EMPTY_ROOT)
-            .apply(&genesis_changes(self.config))?;
+        let applied = self.state(EMPTY_ROOT).apply(&genesis_changes(self.config))?;
         self.store.put_nodes(&applied.nodes)?;
         let hash = self.config.hash();
         let header = RollupHeader {
@@ -201,10 +199,7 @@ impl<'a> Ledger<'a> {
             baseFee: self.config.baseFee,
             ..Default::default()
         };
-        let body = Body {
-            header: header.clone(),
-            ..Default::default()
-        };
+        let body = Body { header: header.clone(), ..Default::default() };
         self.finish(hash, header, EMPTY_ROOT, &body, Vec::new())
     }
 
@@ -218,9 +213,7 @@ impl<'a> Ledger<'a> {
             gas_limit: self.config.gasLimit,
             base_fee: self.config.baseFee,
             prevrandao: B256::new(
-                *self
-                    .round_secret(b"prevrandao", parent.hash, proof.block.hash)
-                    .expose(),
+                *self.round_secret(b"prevrandao", parent.hash, proof.block.hash).expose(),
             ),
             excess_blob_gas: None,
             fees: FeeRule::Pool(FEE_POOL),
@@ -248,11 +241,7 @@ impl<'a> Ledger<'a> {
     }
 
     fn round_secret(&self, purpose: &[u8], parent: B256, proof: B256) -> Secret {
-        keys::derive(
-            &self.randomness,
-            purpose,
-            &[parent.as_slice(), proof.as_slice()].concat(),
-        )
+        keys::derive(&self.randomness, purpose, &[parent.as_slice(), proof.as_slice()].concat())
     }
 
     /// Executes deposits, then transactions, on top of `parent` at `proof`. `Ok(Err(_))`: a
@@ -265,11 +254,8 @@ impl<'a> Ledger<'a> {
         on_reject: OnReject,
     ) -> Result<Result<Outcome, String>, LedgerError> {
         let hashes = |number| self.rollup_hash(parent.history_root, number).ok().flatten();
-        let mut block = Block::new(
-            self.state(parent.header.stateRoot),
-            self.env(parent, proof),
-            hashes,
-        );
+        let mut block =
+            Block::new(self.state(parent.header.stateRoot), self.env(parent, proof), hashes);
         apply_deposits(&mut block, &proof.deposits, self.config)?;
         let (mut transactions, mut withdrawals) = (Vec::new(), Vec::new());
         for candidate in candidates {
@@ -293,13 +279,7 @@ impl<'a> Ledger<'a> {
             }
         }
         let finished = block.finish()?;
-        Ok(Ok(self.outcome(
-            parent,
-            proof,
-            finished,
-            transactions,
-            withdrawals,
-        )))
+        Ok(Ok(self.outcome(parent, proof, finished, transactions, withdrawals)))
     }
 
     fn outcome(
@@ -329,11 +309,7 @@ impl<'a> Ledger<'a> {
         };
         Outcome {
             state_root: finished.applied.root,
-            body: Body {
-                header,
-                transactions,
-                withdrawals,
-            },
+            body: Body { header, transactions, withdrawals },
             nodes: finished.applied.nodes,
         }
     }
@@ -346,10 +322,7 @@ impl<'a> Ledger<'a> {
         header: RollupHeader,
     ) -> Result<Rollup, LedgerError> {
         let hash = header.hash();
-        let body = Body {
-            header: header.clone(),
-            ..outcome.body
-        };
+        let body = Body { header: header.clone(), ..outcome.body };
         self.finish(hash, header, parent.history_root, &body, outcome.nodes)
     }
 
@@ -361,20 +334,14 @@ impl<'a> Ledger<'a> {
         body: &Body,
         mut nodes: Vec<(B256, Bytes)>,
     ) -> Result<Rollup, LedgerError> {
-        let entry = vec![(
-            history_key(header.number),
-            Some(Bytes::copy_from_slice(hash.as_slice())),
-        )];
+        let entry =
+            vec![(history_key(header.number), Some(Bytes::copy_from_slice(hash.as_slice())))];
         let history_root =
             trie::update(&self.store, self.cache, parent_history, entry, &mut nodes)?;
         self.store.put_nodes(&nodes)?;
         self.store.put_record(BODY, hash, &wire::encode(body))?;
         Index::persist(hash, body, &self.store)?;
-        Ok(Rollup {
-            hash,
-            header,
-            history_root,
-        })
+        Ok(Rollup { hash, header, history_root })
     }
 
     /// The hash of an ancestor by number.
@@ -409,12 +376,7 @@ impl<'a> Ledger<'a> {
         transaction: &TxEnvelope,
         sender: Address,
     ) -> Result<(), ExecutionError> {
-        executor::check(
-            self.state(rollup.stateRoot),
-            &self.query_env(rollup),
-            transaction,
-            sender,
-        )
+        executor::check(self.state(rollup.stateRoot), &self.query_env(rollup), transaction, sender)
     }
 }
 
@@ -426,11 +388,7 @@ fn genesis_changes(config: &NetworkConfig) -> Changes {
     let mut changes = Changes::default();
     let bridge = Contract::L2Bridge.runtime_code();
     let obx = U256::from_be_slice(config.contracts.obscuroToken.as_slice());
-    changes.set(
-        L2_BRIDGE,
-        contract(&bridge, vec![(U256::ZERO, obx)]),
-        bridge,
-    );
+    changes.set(L2_BRIDGE, contract(&bridge, vec![(U256::ZERO, obx)]), bridge);
     let deployer = Bytes::from_static(&CREATE2_DEPLOYER_CODE);
     changes.set(CREATE2_DEPLOYER, contract(&deployer, Vec::new()), deployer);
     changes
@@ -440,11 +398,7 @@ fn contract(code: &Bytes, storage: Vec<(U256, U256)>) -> AccountUpdate {
     AccountUpdate {
         nonce: 1,
         balance: U256::ZERO,
-        code_hash: if code.is_empty() {
-            EMPTY_CODE_HASH
-        } else {
-            keccak256(code)
-        },
+        code_hash: if code.is_empty() { EMPTY_CODE_HASH } else { keccak256(code) },
         wipe_storage: false,
         storage,
     }
@@ -469,9 +423,7 @@ fn apply_deposits<S: trie::NodeStore>(
                 symbol: deposit.symbol.clone(),
                 decimals: deposit.decimals,
             };
-            block
-                .system_call(SYSTEM_ADDRESS, L2_BRIDGE, call.abi_encode().into())
-                .map(|_| ())
+            block.system_call(SYSTEM_ADDRESS, L2_BRIDGE, call.abi_encode().into()).map(|_| ())
         };
         match result {
             Ok(()) | Err(ExecutionError::Rejected(_)) => {}
@@ -486,12 +438,7 @@ fn withdrawal(log: &alloy_primitives::Log) -> Option<Withdrawal> {
         return None;
     }
     let event = IL2Bridge::Withdrawal::decode_log(log).ok()?.data;
-    Some(Withdrawal {
-        index: event.index,
-        asset: event.asset,
-        to: event.to,
-        amount: event.amount,
-    })
+    Some(Withdrawal { index: event.index, asset: event.asset, to: event.to, amount: event.amount })
 }
 
 fn body_transaction(candidate: &Candidate<'_>, executed: executor::Executed) -> BodyTransaction {
@@ -501,9 +448,7 @@ fn body_transaction(candidate: &Candidate<'_>, executed: executor::Executed) -> 
         sender: candidate.sender,
         success: executed.success,
         gas_used: executed.gas_used,
-        contract: executed
-            .contract_address
-            .filter(|_| candidate.transaction.kind().is_create()),
+        contract: executed.contract_address.filter(|_| candidate.transaction.kind().is_create()),
         logs: executed
             .logs
             .into_iter()

@@ -46,10 +46,7 @@ pub struct Enclave<D> {
 impl<D: Device> Enclave<D> {
     /// An enclave that awaits [`Request::Start`].
     pub fn new(device: D) -> Self {
-        Self {
-            device,
-            node: RwLock::new(None),
-        }
+        Self { device, node: RwLock::new(None) }
     }
 
     /// The door. Never panics and never blocks on anything but the store.
@@ -62,16 +59,8 @@ impl<D: Device> Enclave<D> {
     }
 
     fn serve(&self, request: Request, store: &dyn Store) -> Result<Reply, DoorError> {
-        let around = Surroundings {
-            device: &self.device,
-            store,
-        };
-        if let Request::Start {
-            config,
-            identity,
-            snapshot,
-        } = request
-        {
+        let around = Surroundings { device: &self.device, store };
+        if let Request::Start { config, identity, snapshot } = request {
             return self.start(
                 *config,
                 identity.as_ref().map(|b| &b[..]),
@@ -79,24 +68,12 @@ impl<D: Device> Enclave<D> {
                 around,
             );
         }
-        let node = self
-            .node
-            .read()
-            .clone()
-            .ok_or(DoorError::Retry(Retry::Start))?;
+        let node = self.node.read().clone().ok_or(DoorError::Retry(Retry::Start))?;
         Ok(match request {
             Request::Start { .. } => return Err(DoorError::Rejected("already handled".into())),
-            Request::Register {
-                owner,
-                l1_block,
-                genesis,
-            } => Reply::Registration(Box::new(node.register(
-                &self.device,
-                owner,
-                &l1_block,
-                genesis,
-                around,
-            )?)),
+            Request::Register { owner, l1_block, genesis } => Reply::Registration(Box::new(
+                node.register(&self.device, owner, &l1_block, genesis, around)?,
+            )),
             Request::L1Block(block) => Reply::Folded(Box::new(node.l1_block(&block, around)?)),
             Request::SetHead(block) => Reply::Head(node.set_head(block, around)?),
             Request::Envelope(envelope) => node.envelope(&envelope, around)?,
@@ -135,9 +112,7 @@ impl<D: Device> Enclave<D> {
             return Err(DoorError::Rejected("the enclave is already started".into()));
         }
         if config.version != NetworkConfig::VERSION || config.startupHashes > STARTUP_HASHES_MAX {
-            return Err(DoorError::Fatal(
-                "the network configuration is not supported".into(),
-            ));
+            return Err(DoorError::Fatal("the network configuration is not supported".into()));
         }
         startup_chain(config.hash(), config.startupHashes);
         let node = Node::start(config, identity, snapshot, around)?;

@@ -90,10 +90,7 @@ impl Node {
             .and_then(|sealed| Identity::unseal(around.device, config_hash, sealed))
             .unwrap_or_else(|| Identity::generate(around.device));
         let node = Self {
-            chain: RwLock::new(Chain::new(View::checkpoint(
-                &config,
-                unknown_genesis(&config),
-            ))),
+            chain: RwLock::new(Chain::new(View::checkpoint(&config, unknown_genesis(&config)))),
             keys: RwLock::new(None),
             pool: Mutex::default(),
             cache: NodeCache::new(DEFAULT_CACHED_NODES),
@@ -165,10 +162,7 @@ impl Node {
 
     /// The keys, once the enclave holds the seed.
     pub fn keys(&self) -> Result<Arc<NetworkKeys>, DoorError> {
-        self.keys
-            .read()
-            .clone()
-            .ok_or(DoorError::Retry(Retry::Seed))
+        self.keys.read().clone().ok_or(DoorError::Retry(Retry::Seed))
     }
 
     /// The ledger over the host's store.
@@ -181,11 +175,7 @@ impl Node {
         let parent_hash = l1::parent_of(&block.header)?;
         let id = keccak256(&block.header);
         if let Some(known) = self.chain.read().view(id) {
-            return Ok(Folded {
-                block: known.block.clone(),
-                identity: None,
-                snapshot: None,
-            });
+            return Ok(Folded { block: known.block.clone(), identity: None, snapshot: None });
         }
         let parent = self
             .chain
@@ -197,10 +187,7 @@ impl Node {
         let Some(keys) = self.keys.read().clone() else {
             return self.fold_without_seed(folded, around);
         };
-        if folded
-            .network_key()
-            .is_some_and(|key| *key != keys.network_public)
-        {
+        if folded.network_key().is_some_and(|key| *key != keys.network_public) {
             // Another node created this network: the seed made here is worthless.
             self.identity.write().forget_seed();
             return self.start_over(folded.block(), around);
@@ -212,11 +199,7 @@ impl Node {
         let view = folded.decide(valid);
         let (block, snapshot) = (view.block.clone(), self.snapshot(&view, &keys, around));
         self.chain.write().insert(view);
-        Ok(Folded {
-            block,
-            identity: None,
-            snapshot,
-        })
+        Ok(Folded { block, identity: None, snapshot })
     }
 
     fn fold_without_seed(
@@ -227,18 +210,16 @@ impl Node {
         let network_key = folded.network_key().cloned().unwrap_or_default();
         let seed = {
             let identity = self.identity.read();
-            folded
-                .shares
-                .iter()
-                .filter(|share| share.enclave == identity.address())
-                .find_map(|share| {
+            folded.shares.iter().filter(|share| share.enclave == identity.address()).find_map(
+                |share| {
                     identity.open_share(
                         &self.config,
                         share.responder,
                         &share.encryptedSeed,
                         &network_key,
                     )
-                })
+                },
+            )
         };
         if let Some(seed) = seed {
             self.identity.write().adopt(seed);
@@ -247,21 +228,13 @@ impl Node {
         let view = folded.decide(Vec::new());
         let block = view.block.clone();
         self.chain.write().insert(view);
-        Ok(Folded {
-            block,
-            identity: None,
-            snapshot: None,
-        })
+        Ok(Folded { block, identity: None, snapshot: None })
     }
 
     fn start_over(&self, block: L1BlockId, around: Surroundings<'_>) -> Result<Folded, DoorError> {
         self.derive_keys(around)?;
         let identity = self.identity.read().seal(around.device, self.config_hash);
-        Ok(Folded {
-            block,
-            identity: Some(identity),
-            snapshot: None,
-        })
+        Ok(Folded { block, identity: Some(identity), snapshot: None })
     }
 
     /// Whether a published rollup is valid on this branch of L1 (protocol 5.4).
@@ -274,15 +247,9 @@ impl Node {
         around: Surroundings<'_>,
     ) -> Result<Option<Arc<Rollup>>, DoorError> {
         let header = &event.header;
-        let proof = self
-            .chain
-            .read()
-            .ancestor(parent, header.l1ProofNumber, header.l1Proof);
+        let proof = self.chain.read().ancestor(parent, header.l1ProofNumber, header.l1Proof);
         let Some(proof) = proof else { return Ok(None) };
-        if self
-            .check_context(header, &event.signature, &proof)
-            .is_err()
-        {
+        if self.check_context(header, &event.signature, &proof).is_err() {
             return Ok(None);
         }
         let hash = header.hash();
@@ -312,9 +279,7 @@ impl Node {
             }
             _ => Verdict::Invalid("the blobs do not hold the payload".into()),
         };
-        self.chain
-            .write()
-            .judge(hash, header.number, verdict.clone());
+        self.chain.write().judge(hash, header.number, verdict.clone());
         Ok(verdict.valid())
     }
 
@@ -328,12 +293,9 @@ impl Node {
         let header = &rollup.header;
         let proof = self.chain.read().view(header.l1Proof);
         let proof = proof.ok_or(DoorError::Retry(Retry::L1Block(header.l1Proof)))?;
-        self.check_context(header, &rollup.signature, &proof)
-            .map_err(DoorError::Rejected)?;
+        self.check_context(header, &rollup.signature, &proof).map_err(DoorError::Rejected)?;
         if keccak256(&rollup.payload) != header.payloadHash {
-            return Err(DoorError::Rejected(
-                "payload does not match the header".into(),
-            ));
+            return Err(DoorError::Rejected("payload does not match the header".into()));
         }
         let hash = header.hash();
         let known = self.chain.read().verdict(hash);
@@ -341,9 +303,7 @@ impl Node {
             Some(verdict) => verdict,
             None => {
                 let verdict = self.judge(header, &rollup.payload, &proof, &keys, around)?;
-                self.chain
-                    .write()
-                    .judge(hash, header.number, verdict.clone());
+                self.chain.write().judge(hash, header.number, verdict.clone());
                 verdict
             }
         };
@@ -367,10 +327,7 @@ impl Node {
         if !proof.is_aggregator(header.aggregator) {
             return Err("the aggregator is not attested and staked at the L1 proof".into());
         }
-        let domain = signing_domain(
-            self.config.l1ChainId,
-            self.config.contracts.rollupManagement,
-        );
+        let domain = signing_domain(self.config.l1ChainId, self.config.contracts.rollupManagement);
         if recover(&header.signing_hash(&domain), signature) != Some(header.aggregator) {
             return Err("the signature is not the aggregator's".into());
         }
@@ -420,10 +377,7 @@ impl Node {
             .into_iter()
             .map(|item| decode_transaction(item.transaction))
             .collect::<Result<_, _>>()?;
-        Ok(Parsed {
-            transactions,
-            withdrawals: payload.withdrawals,
-        })
+        Ok(Parsed { transactions, withdrawals: payload.withdrawals })
     }
 
     /// This enclave's candidate on the head; the same in every call of a round.
@@ -482,20 +436,12 @@ impl Node {
                 payloadHash: keccak256(&payload),
                 ..outcome.body.header.clone()
             };
-            let domain = signing_domain(
-                self.config.l1ChainId,
-                self.config.contracts.rollupManagement,
-            );
+            let domain =
+                signing_domain(self.config.l1ChainId, self.config.contracts.rollupManagement);
             let signature = identity.sign(header.signing_hash(&domain));
             let rollup = ledger.commit(&view.head, outcome, header.clone())?;
-            self.chain
-                .write()
-                .judge(rollup.hash, header.number, Verdict::Valid(Arc::new(rollup)));
-            return Ok(SignedRollup {
-                header,
-                signature,
-                payload,
-            });
+            self.chain.write().judge(rollup.hash, header.number, Verdict::Valid(Arc::new(rollup)));
+            return Ok(SignedRollup { header, signature, payload });
         }
         Err(DoorError::Rejected("no payload fits the limit".into()))
     }
@@ -507,10 +453,7 @@ impl Node {
             Ok(account) => Some(account.map_or(0, |account| account.nonce)),
             Err(_) => None,
         };
-        Ok(self
-            .pool
-            .lock()
-            .select(&order, self.build_bytes.load(Ordering::Relaxed), nonce_of))
+        Ok(self.pool.lock().select(&order, self.build_bytes.load(Ordering::Relaxed), nonce_of))
     }
 
     fn seal_payload(
@@ -521,18 +464,9 @@ impl Node {
         around: Surroundings<'_>,
     ) -> Result<Bytes, PayloadError> {
         let option = self.config.default_reveal();
-        let items = body
-            .transactions
-            .iter()
-            .map(|t| Item {
-                option,
-                transaction: t.raw.clone(),
-            })
-            .collect();
-        let payload = Payload {
-            items,
-            withdrawals: body.withdrawals.clone(),
-        };
+        let items =
+            body.transactions.iter().map(|t| Item { option, transaction: t.raw.clone() }).collect();
+        let payload = Payload { items, withdrawals: body.withdrawals.clone() };
         let interval = |option| self.config.reveal_interval(option, view.block.number);
         payload::seal(&payload, &keys.seed, interval, &mut Entropy(around.device))
     }
@@ -549,11 +483,7 @@ impl Node {
 
     /// Makes a fed block the L1 head.
     pub fn set_head(&self, block: B256, around: Surroundings<'_>) -> Result<Head, DoorError> {
-        let view = self
-            .chain
-            .read()
-            .view(block)
-            .ok_or(DoorError::Retry(Retry::L1Block(block)))?;
+        let view = self.chain.read().view(block).ok_or(DoorError::Retry(Retry::L1Block(block)))?;
         let former = self.chain.write().set_head(view.clone());
         if former.head.hash != view.head.hash && self.keys.read().is_some() {
             self.follow_head(&former.head, &view.head, around)?;
@@ -588,10 +518,7 @@ impl Node {
         let state = ledger.state(head.header.stateRoot);
         let mut pool = self.pool.lock();
         for sender in pool.senders() {
-            let nonce = state
-                .account(sender)
-                .map_err(LedgerError::from)?
-                .map_or(0, |a| a.nonce);
+            let nonce = state.account(sender).map_err(LedgerError::from)?.map_or(0, |a| a.nonce);
             pool.prune(sender, nonce);
         }
         Ok(())
@@ -622,10 +549,7 @@ impl Node {
                 Some(older) if older.header.number == newer.header.number => {
                     orphaned.push(older.hash);
                     adopted.push(newer.hash);
-                    (a, b) = (
-                        chain.rollup(older.header.parent),
-                        chain.rollup(newer.header.parent),
-                    );
+                    (a, b) = (chain.rollup(older.header.parent), chain.rollup(newer.header.parent));
                 }
                 _ => {
                     adopted.push(newer.hash);
@@ -655,10 +579,7 @@ impl Node {
             number: view.head.header.number,
             included: view.included,
             is_aggregator: has_seed && view.is_aggregator(enclave),
-            is_registered: view
-                .members
-                .get(&enclave)
-                .is_some_and(|member| !member.left),
+            is_registered: view.members.get(&enclave).is_some_and(|member| !member.left),
             seed_shares_due: has_seed && view.members.values().any(Member::awaits_seed),
             has_seed,
             network_key: view.network_key.clone().unwrap_or_default(),
@@ -672,10 +593,7 @@ impl Node {
         self.keys()?;
         let view = self.chain.read().head();
         let identity = self.identity.read();
-        let waiting = view
-            .members
-            .iter()
-            .filter(|(_, member)| member.awaits_seed());
+        let waiting = view.members.iter().filter(|(_, member)| member.awaits_seed());
         Ok(waiting
             .filter_map(|(enclave, member)| {
                 self.seed_share(&view, &identity, *enclave, member, around)
@@ -698,10 +616,7 @@ impl Node {
             encryptionKeyHash: keccak256(&member.encryption_key),
             encryptedSeedHash: keccak256(&encrypted_seed),
         };
-        let domain = signing_domain(
-            self.config.l1ChainId,
-            self.config.contracts.networkManagement,
-        );
+        let domain = signing_domain(self.config.l1ChainId, self.config.contracts.networkManagement);
         let signature = identity.sign(share.eip712_signing_hash(&domain));
         let distance =
             |responder: Address| keccak256([responder.as_slice(), enclave.as_slice()].concat());
@@ -713,25 +628,14 @@ impl Node {
                 member.has_seed && !member.left && distance(**responder) < own
             })
             .count() as u64;
-        Some(SeedShare {
-            enclave,
-            rank,
-            registered: member.registered,
-            encrypted_seed,
-            signature,
-        })
+        Some(SeedShare { enclave, rank, registered: member.registered, encrypted_seed, signature })
     }
 
     /// What users sent since the last call, for the peers.
     pub fn take_transactions(&self, around: Surroundings<'_>) -> Result<Bytes, DoorError> {
         let keys = self.keys()?;
-        let fresh: Vec<Bytes> = self
-            .pool
-            .lock()
-            .take_fresh()
-            .iter()
-            .map(|p| p.raw.clone())
-            .collect();
+        let fresh: Vec<Bytes> =
+            self.pool.lock().take_fresh().iter().map(|p| p.raw.clone()).collect();
         if fresh.is_empty() {
             return Ok(Bytes::new());
         }
@@ -791,9 +695,7 @@ pub fn decode_transaction(raw: Bytes) -> Result<Pooled, String> {
     if !rest.is_empty() {
         return Err("invalid transaction: bytes left over".into());
     }
-    let sender = transaction
-        .recover_signer()
-        .map_err(|_| "invalid sender".to_string())?;
+    let sender = transaction.recover_signer().map_err(|_| "invalid sender".to_string())?;
     Ok(Pooled {
         hash: *transaction.tx_hash(),
         nonce: transaction.nonce(),
@@ -805,11 +707,7 @@ pub fn decode_transaction(raw: Bytes) -> Result<Pooled, String> {
 }
 
 fn candidate(pooled: &Pooled) -> Candidate<'_> {
-    Candidate {
-        transaction: &pooled.transaction,
-        raw: &pooled.raw,
-        sender: pooled.sender,
-    }
+    Candidate { transaction: &pooled.transaction, raw: &pooled.raw, sender: pooled.sender }
 }
 
 fn pooled_candidate(pooled: &Arc<Pooled>) -> Candidate<'_> {
@@ -821,21 +719,14 @@ fn unknown_genesis(config: &NetworkConfig) -> Rollup {
     let hash = config.hash();
     Rollup {
         hash,
-        header: RollupHeader {
-            parent: hash,
-            ..Default::default()
-        },
+        header: RollupHeader { parent: hash, ..Default::default() },
         history_root: EMPTY_ROOT,
     }
 }
 
 fn open_snapshot(seed: &MasterSeed, config_hash: B256, sealed: &[u8]) -> Option<View> {
-    let plain = envelope::open(
-        &seed.derive(Label::Snapshot),
-        sealed,
-        config_hash.as_slice(),
-    )
-    .ok()?;
+    let plain =
+        envelope::open(&seed.derive(Label::Snapshot), sealed, config_hash.as_slice()).ok()?;
     wire::decode(&plain, SNAPSHOT_BYTES_MAX).ok()
 }
 
@@ -845,32 +736,17 @@ fn difference(expected: &RollupHeader, found: &RollupHeader) -> String {
         ("version", expected.version == found.version),
         ("timestamp", expected.timestamp == found.timestamp),
         ("state root", expected.stateRoot == found.stateRoot),
-        (
-            "transactions root",
-            expected.transactionsRoot == found.transactionsRoot,
-        ),
+        ("transactions root", expected.transactionsRoot == found.transactionsRoot),
         ("receipts root", expected.receiptsRoot == found.receiptsRoot),
-        (
-            "withdrawals root",
-            expected.withdrawalsRoot == found.withdrawalsRoot,
-        ),
-        (
-            "deposit cursor",
-            expected.depositCursor == found.depositCursor,
-        ),
+        ("withdrawals root", expected.withdrawalsRoot == found.withdrawalsRoot),
+        ("deposit cursor", expected.depositCursor == found.depositCursor),
         ("gas used", expected.gasUsed == found.gasUsed),
         ("gas limit", expected.gasLimit == found.gasLimit),
         ("base fee", expected.baseFee == found.baseFee),
         ("number", expected.number == found.number),
-        (
-            "public events root",
-            expected.publicEventsRoot == found.publicEventsRoot,
-        ),
+        ("public events root", expected.publicEventsRoot == found.publicEventsRoot),
     ];
-    let field = fields
-        .iter()
-        .find(|(_, same)| !same)
-        .map_or("withdrawal list", |(name, _)| name);
+    let field = fields.iter().find(|(_, same)| !same).map_or("withdrawal list", |(name, _)| name);
     format!("wrong {field}")
 }
 

@@ -65,10 +65,7 @@ impl Pool {
         if self.hashes.contains_key(&pooled.hash) {
             return Err(PoolError::Known);
         }
-        let former = self
-            .senders
-            .get(&pooled.sender)
-            .and_then(|queue| queue.get(&pooled.nonce));
+        let former = self.senders.get(&pooled.sender).and_then(|queue| queue.get(&pooled.nonce));
         match former.cloned() {
             Some(former) if !outbids(&pooled, &former) => return Err(PoolError::Underpriced),
             Some(former) => self.remove(&former),
@@ -81,10 +78,7 @@ impl Pool {
         }
         self.bytes += pooled.raw.len();
         self.hashes.insert(pooled.hash, pooled.clone());
-        self.senders
-            .entry(pooled.sender)
-            .or_default()
-            .insert(pooled.nonce, pooled.clone());
+        self.senders.entry(pooled.sender).or_default().insert(pooled.nonce, pooled.clone());
         if fresh {
             self.fresh.push(pooled);
         }
@@ -108,11 +102,7 @@ impl Pool {
 
     /// The nonce after the transactions of a sender that follow `nonce` without a gap.
     pub fn next_nonce(&self, sender: Address, mut nonce: u64) -> u64 {
-        while self
-            .senders
-            .get(&sender)
-            .is_some_and(|queue| queue.contains_key(&nonce))
-        {
+        while self.senders.get(&sender).is_some_and(|queue| queue.contains_key(&nonce)) {
             nonce += 1;
         }
         nonce

@@ -37,12 +37,7 @@ impl Account {
 
 impl Default for Account {
     fn default() -> Self {
-        Self {
-            nonce: 0,
-            balance: U256::ZERO,
-            storage_root: EMPTY_ROOT,
-            code_hash: EMPTY_CODE_HASH,
-        }
+        Self { nonce: 0, balance: U256::ZERO, storage_root: EMPTY_ROOT, code_hash: EMPTY_CODE_HASH }
     }
 }
 
@@ -111,10 +106,8 @@ impl<'a, S: NodeStore> State<'a, S> {
             return Ok(U256::ZERO);
         }
         let key = slot_key(slot);
-        match trie::get(self.store, self.cache, storage_root, key)? {
-            Some(rlp) => decode(&rlp, key),
-            None => Ok(U256::ZERO),
-        }
+        let word = trie::read(self.store, self.cache, storage_root, key, decode)?;
+        word.unwrap_or(Some(U256::ZERO)).ok_or(StateError::Malformed(key))
     }
 
     /// The code with this hash.
@@ -123,8 +116,9 @@ impl<'a, S: NodeStore> State<'a, S> {
     }
 
     fn account_at(&self, key: B256) -> Result<Option<Account>, StateError> {
-        match trie::get(self.store, self.cache, self.root, key)? {
-            Some(rlp) => decode(&rlp, key).map(Some),
+        match trie::read(self.store, self.cache, self.root, key, decode)? {
+            Some(Some(account)) => Ok(Some(account)),
+            Some(None) => Err(StateError::Malformed(key)),
             None => Ok(None),
         }
     }
@@ -135,6 +129,6 @@ fn slot_key(slot: U256) -> B256 {
 }
 
 /// A value that must fill `rlp` exactly.
-fn decode<T: Decodable>(rlp: &[u8], key: B256) -> Result<T, StateError> {
-    alloy_rlp::decode_exact(rlp).map_err(|_| StateError::Malformed(key))
+fn decode<T: Decodable>(rlp: &[u8]) -> Option<T> {
+    alloy_rlp::decode_exact(rlp).ok()
 }

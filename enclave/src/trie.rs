@@ -17,8 +17,8 @@ pub use cache::{DEFAULT_CACHED_NODES, MAX_CACHED_CODES, NodeCache};
 use crate::store::StoreError;
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::Nibbles;
-use node::{Link, Node};
-use std::sync::Arc;
+use cache::{Hint, Walked};
+use node::{Node, NodeRef, Step, step};
 use update::{Change, Updater};
 
 /// Root of the trie that holds nothing: keccak256 of the empty RLP string.
@@ -66,7 +66,19 @@ pub fn get<S: NodeStore>(
     root: B256,
     key: B256,
 ) -> Result<Option<Bytes>, TrieError> {
-    walk(store, cache, root, Nibbles::unpack(key), |_| ())
+    read(store, cache, root, key, Bytes::copy_from_slice)
+}
+
+/// [`get`] without copying the value: `decode` sees it where it lies. It runs while the cache is locked, so it must be
+/// quick and must not use the cache.
+pub(crate) fn read<S: NodeStore, R>(
+    store: &S,
+    cache: &NodeCache,
+    root: B256,
+    key: B256,
+    decode: impl Fn(&[u8]) -> R,
+) -> Result<Option<R>, TrieError> {
+    walk(store, cache, root, Nibbles::unpack(key), |_| (), decode)
 }
 
 /// Applies `changes` (`None`, or an empty value, deletes) and returns the new root.
@@ -80,10 +92,8 @@ pub fn update<S: NodeStore>(
     changes: impl IntoIterator<Item = (B256, Option<Bytes>)>,
     new_nodes: &mut Vec<(B256, Bytes)>,
 ) -> Result<B256, TrieError> {
-    let changes = changes
-        .into_iter()
-        .map(|(key, value)| Change::new(Nibbles::unpack(key), value))
-        .collect();
+    let changes =
+        changes.into_iter().map(|(key, value)| Change::new(Nibbles::unpack(key), value)).collect();
     Updater::new(store, cache, new_nodes).run(root, changes)
 }
 
@@ -96,16 +106,11 @@ pub fn update_unhashed<S: NodeStore>(
     changes: Vec<(Vec<u8>, Option<Bytes>)>,
     new_nodes: &mut Vec<(B256, Bytes)>,
 ) -> Result<B256, TrieError> {
-    if changes
-        .iter()
-        .any(|(key, _)| key.len() > MAX_KEY_NIBBLES / 2)
-    {
+    if changes.iter().any(|(key, _)| key.len() > MAX_KEY_NIBBLES / 2) {
         return Err(TrieError::Malformed(root));
     }
-    let changes = changes
-        .into_iter()
-        .map(|(key, value)| Change::new(Nibbles::unpack(key), value))
-        .collect();
+    let changes =
+        changes.into_iter().map(|(key, value)| Change::new(Nibbles::unpack(key), value)).collect();
     Updater::new(store, cache, new_nodes).run(root, changes)
 }
 
@@ -118,11 +123,12 @@ pub fn prove<S: NodeStore>(
     key: B256,
 ) -> Result<Vec<Bytes>, TrieError> {
     let mut proof = Vec::new();
-    walk(store, cache, root, Nibbles::unpack(key), |node| {
+    let visit = |node: NodeRef<'_>| {
         let mut rlp = Vec::new();
         node.encode(&mut rlp);
         proof.push(rlp.into());
-    })?;
+    };
+    walk(store, cache, root, Nibbles::unpack(key), visit, |_| ())?;
     Ok(proof)
 }
 
@@ -144,59 +150,60 @@ pub fn code<S: NodeStore>(store: &S, cache: &NodeCache, hash: B256) -> Result<By
     Ok(code)
 }
 
-/// Descends to `path`, showing every separately hashed node to `visit`.
-fn walk<S: NodeStore>(
+/// Follows `path` from `root`, showing every separately hashed node to `visit`, and reads the value it leads to.
+/// `read` runs while the cache is locked and must not use it.
+fn walk<S: NodeStore, R>(
     store: &S,
     cache: &NodeCache,
     root: B256,
     path: Nibbles,
-    mut visit: impl FnMut(&Node),
-) -> Result<Option<Bytes>, TrieError> {
+    mut visit: impl FnMut(NodeRef<'_>),
+    read: impl Fn(&[u8]) -> R,
+) -> Result<Option<R>, TrieError> {
     if root == EMPTY_ROOT {
         return Ok(None);
     }
-    let mut rest = path;
-    let mut node = load(store, cache, root)?;
-    visit(&node);
+    let (mut hash, mut rest) = (root, path);
     loop {
-        let link = match &*node {
-            Node::Leaf { path, value } => return Ok((*path == rest).then(|| value.clone())),
-            Node::Extension { path, child } => {
-                if !rest.starts_with(path) {
-                    return Ok(None);
-                }
-                rest = node::tail(&rest, path.len());
-                child
-            }
-            Node::Branch(branch) => {
-                let Some(nibble) = rest.first() else {
-                    return Ok((!branch.value.is_empty()).then(|| branch.value.clone()));
-                };
-                rest = node::tail(&rest, 1);
-                branch.child(nibble)
-            }
+        (hash, rest) = match cache.walk(hash, rest, &mut visit, &read) {
+            Walked::Done(value) => return Ok(value),
+            Walked::Missing(hash, rest) => (hash, rest),
         };
-        node = match link {
-            Link::Empty => return Ok(None),
-            Link::Inline(inline) => Arc::clone(inline),
-            Link::Hash(hash) => {
-                let node = load(store, cache, *hash)?;
-                visit(&node);
-                node
+        // Take one step on what was fetched: a cache that cannot hold it must not stop the walk.
+        let node = fetch_node(store, hash)?;
+        visit(NodeRef::Other(&node));
+        match step(NodeRef::Other(&node), &mut rest) {
+            Step::Value(value) => {
+                let value = value.map(|value| read(value));
+                cache.put_node(hash, node);
+                return Ok(value);
             }
-        };
+            Step::Descend(child, _) => {
+                cache.put_node(hash, node);
+                hash = child;
+            }
+        }
     }
 }
 
-/// The decoded node with this hash, from the cache or, checked, from the store.
-fn load<S: NodeStore>(store: &S, cache: &NodeCache, hash: B256) -> Result<Arc<Node>, TrieError> {
-    if let Some(node) = cache.node(hash) {
+/// A copy of the node with this hash, from the cache or, checked, from the store; and where it now is.
+fn load<S: NodeStore>(
+    store: &S,
+    cache: &NodeCache,
+    hash: B256,
+    hint: Hint,
+) -> Result<Node, TrieError> {
+    if let Some(node) = cache.node(hash, hint) {
         return Ok(node);
     }
-    let rlp = fetch(store, hash)?;
-    let node = Arc::new(Node::decode(&rlp).ok_or(TrieError::Malformed(hash))?);
-    cache.put_node(hash, Arc::clone(&node));
+    let node = fetch_node(store, hash)?;
+    cache.put_node(hash, node.clone());
     Ok(node)
+}
+
+fn fetch_node<S: NodeStore>(store: &S, hash: B256) -> Result<Node, TrieError> {
+    let rlp = fetch(store, hash)?;
+    Node::decode(&rlp).ok_or(TrieError::Malformed(hash))
 }
 
 /// Bytes by content: absent is an error, and so is anything that does not hash to `hash`.

@@ -153,9 +153,7 @@ impl View {
 
     /// Whether this enclave may publish.
     pub fn is_aggregator(&self, enclave: Address) -> bool {
-        self.members
-            .get(&enclave)
-            .is_some_and(Member::is_aggregator)
+        self.members.get(&enclave).is_some_and(Member::is_aggregator)
     }
 
     /// Applies a block's events; `measurement` is what quotes must show.
@@ -193,9 +191,7 @@ impl Folded {
     /// The view once the valid ones among [`Self::published`] are known: the canonical rule picks
     /// one (protocol 5.3); a sibling in a later block never competes.
     pub fn decide(mut self, valid: Vec<Arc<Rollup>>) -> View {
-        let winner = valid
-            .into_iter()
-            .min_by(|a, b| canonical::precedence(&a.header, &b.header));
+        let winner = valid.into_iter().min_by(|a, b| canonical::precedence(&a.header, &b.header));
         if let Some(winner) = winner {
             let cursor = winner.header.depositCursor;
             Arc::make_mut(&mut self.view.deposits).retain(|deposit| deposit.index >= cursor);
@@ -222,9 +218,7 @@ impl Folded {
                 self.shares.push(event);
             }
             Event::HostAddress(event) => {
-                self.update_member(event.enclave, |member| {
-                    member.host_address = event.hostAddress
-                });
+                self.update_member(event.enclave, |member| member.host_address = event.hostAddress);
             }
             Event::Left(enclave) => self.update_member(enclave, |member| member.left = true),
             Event::Published(event) if event.header.parent == self.view.head.hash => {
@@ -245,18 +239,16 @@ impl Folded {
     ) {
         let attested = event.l1Block < self.view.block.number
             && self.attested(&event, genesis, config) == Some(measurement);
-        Arc::make_mut(&mut self.view.members)
-            .entry(event.enclave)
-            .or_insert(Member {
-                owner: event.owner,
-                encryption_key: event.encryptionKey,
-                host_address: event.hostAddress,
-                stake: event.stake,
-                registered: self.view.block.number,
-                attested,
-                has_seed: false,
-                left: false,
-            });
+        Arc::make_mut(&mut self.view.members).entry(event.enclave).or_insert(Member {
+            owner: event.owner,
+            encryption_key: event.encryptionKey,
+            host_address: event.hostAddress,
+            stake: event.stake,
+            registered: self.view.block.number,
+            attested,
+            has_seed: false,
+            left: false,
+        });
     }
 
     /// Verifies the quote again, whatever the contract said (protocol 3.4). Only the first

@@ -30,10 +30,7 @@ fn network() -> (Node, L1, User) {
 /// Seals and publishes what waits.
 fn round(node: &Node, l1: &mut L1) -> SignedRollup {
     let rollup = node.seal().expect("something waits");
-    assert_eq!(
-        node.follow(&l1.publish(&rollup)).rollup,
-        rollup.header.hash()
-    );
+    assert_eq!(node.follow(&l1.publish(&rollup)).rollup, rollup.header.hash());
     rollup
 }
 
@@ -47,24 +44,16 @@ fn send(reader: &Reader, node: &Node, raw: Bytes) -> B256 {
 #[test]
 fn deposit_transfer_and_receipt() {
     let (node, mut l1, alice) = network();
-    let (bob, reader) = (
-        User::new("bob"),
-        Reader::new(&node, 7, &[&User::new("alice"), &User::new("bob")]),
-    );
+    let (bob, reader) =
+        (User::new("bob"), Reader::new(&node, 7, &[&User::new("alice"), &User::new("bob")]));
     assert_eq!(
         reader.ask(&node, Query::Balance(alice.address(), At::Latest)),
         Answer::Value(U256::from(100 * OBX))
     );
-    let hash = send(
-        &reader,
-        &node,
-        alice.transaction(0, TxKind::Call(bob.address()), OBX, Bytes::new()),
-    );
+    let hash =
+        send(&reader, &node, alice.transaction(0, TxKind::Call(bob.address()), OBX, Bytes::new()));
     // Nothing shows before L1 includes the rollup.
-    assert_eq!(
-        reader.ask(&node, Query::Receipt(hash)),
-        Answer::Receipt(None)
-    );
+    assert_eq!(reader.ask(&node, Query::Receipt(hash)), Answer::Receipt(None));
     let rollup = node.seal().unwrap();
     assert_eq!(
         reader.ask(&node, Query::Balance(bob.address(), At::Latest)),
@@ -100,65 +89,29 @@ fn another_user_sees_nothing() {
     let own = Reader::new(&node, 7, &[&alice]);
     // Init code that stores a word, emits an event without topics, and deploys "00".
     let init = hex!("602a60005560aa60005260206000a0600160005360016000f3");
-    let hash = send(
-        &own,
-        &node,
-        alice.transaction(0, TxKind::Create, 0, init.to_vec()),
-    );
+    let hash = send(&own, &node, alice.transaction(0, TxKind::Create, 0, init.to_vec()));
     round(&node, &mut l1);
     let contract = alice.address().create(0);
     let other = Reader::new(&node, 8, &[&User::new("eve")]);
     let empty = [
-        (
-            Query::Balance(alice.address(), At::Latest),
-            Answer::Value(U256::ZERO),
-        ),
-        (
-            Query::Nonce {
-                account: alice.address(),
-                at: At::Latest,
-                pooled: true,
-            },
-            Answer::Count(0),
-        ),
-        (
-            Query::Storage(contract, U256::ZERO, At::Latest),
-            Answer::Value(U256::ZERO),
-        ),
+        (Query::Balance(alice.address(), At::Latest), Answer::Value(U256::ZERO)),
+        (Query::Nonce { account: alice.address(), at: At::Latest, pooled: true }, Answer::Count(0)),
+        (Query::Storage(contract, U256::ZERO, At::Latest), Answer::Value(U256::ZERO)),
         (Query::Transaction(hash), Answer::Transaction(None)),
         (Query::Receipt(hash), Answer::Receipt(None)),
-        (
-            Query::Logs(LogFilter {
-                from: 0,
-                to: 9,
-                ..Default::default()
-            }),
-            Answer::Logs(vec![]),
-        ),
-        (
-            Query::RollupTransactions(At::Latest),
-            Answer::Hashes(vec![]),
-        ),
+        (Query::Logs(LogFilter { from: 0, to: 9, ..Default::default() }), Answer::Logs(vec![])),
+        (Query::RollupTransactions(At::Latest), Answer::Hashes(vec![])),
     ];
     for (query, answer) in empty {
         assert_eq!(other.ask(&node, query.clone()), answer, "{query:?}");
     }
-    let call = CallRequest {
-        from: Some(alice.address()),
-        to: Some(contract),
-        ..Default::default()
-    };
-    assert!(matches!(
-        other.ask(&node, Query::Call(call, At::Latest)),
-        Answer::Refused(_)
-    ));
+    let call =
+        CallRequest { from: Some(alice.address()), to: Some(contract), ..Default::default() };
+    assert!(matches!(other.ask(&node, Query::Call(call, At::Latest)), Answer::Refused(_)));
     assert!(
         matches!(own.ask(&node, Query::Receipt(hash)), Answer::Receipt(Some(receipt)) if receipt.logs.len() == 1)
     );
-    assert_eq!(
-        own.ask(&node, Query::RollupTransactions(At::Latest)),
-        Answer::Hashes(vec![hash])
-    );
+    assert_eq!(own.ask(&node, Query::RollupTransactions(At::Latest)), Answer::Hashes(vec![hash]));
 }
 
 #[test]
@@ -168,9 +121,7 @@ fn a_newcomer_gets_the_seed_from_l1_and_agrees() {
     let second = Node::start(2, false);
     let head = node.follow(&l1.block(registered(&second.registration, 0), vec![]));
     assert!(head.seed_shares_due);
-    let Ok(Reply::SeedShares(shares)) = node.ask(Request::SeedShares) else {
-        panic!()
-    };
+    let Ok(Reply::SeedShares(shares)) = node.ask(Request::SeedShares) else { panic!() };
     assert_eq!(
         (shares.len(), shares[0].enclave, shares[0].rank),
         (1, second.registration.enclave, 0)
@@ -180,31 +131,18 @@ fn a_newcomer_gets_the_seed_from_l1_and_agrees() {
     impostor.catch_up(&L1::new());
     let wrong = impostor.registration.encrypted_seed.clone();
     let responder = node.registration.enclave;
-    node.follow(&l1.block(
-        vec![shared(second.registration.enclave, responder, wrong)],
-        vec![],
-    ));
+    node.follow(&l1.block(vec![shared(second.registration.enclave, responder, wrong)], vec![]));
     assert!(!second.catch_up(&l1).has_seed);
     let right = shares[0].encrypted_seed.clone();
-    node.follow(&l1.block(
-        vec![shared(second.registration.enclave, responder, right)],
-        vec![],
-    ));
-    send(
-        &reader,
-        &node,
-        alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new()),
-    );
+    node.follow(&l1.block(vec![shared(second.registration.enclave, responder, right)], vec![]));
+    send(&reader, &node, alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new()));
     round(&node, &mut l1);
     let head = second.catch_up(&l1);
     assert!(head.has_seed && !head.is_aggregator);
     assert_eq!(head.rollup, node.set_head(l1.tip.hash).rollup);
     // It answers as the first does.
     let balance = Query::Balance(alice.address(), At::Latest);
-    assert_eq!(
-        reader.ask(&second, balance.clone()),
-        reader.ask(&node, balance)
-    );
+    assert_eq!(reader.ask(&second, balance.clone()), reader.ask(&node, balance));
 }
 
 #[test]
@@ -216,10 +154,7 @@ fn unattested_nodes_get_nothing() {
         registration
     };
     let head = node.follow(&l1.block(registered(&other_owner, 1_000), vec![]));
-    assert!(
-        !head.seed_shares_due && head.peers.is_empty(),
-        "another node's quote"
-    );
+    assert!(!head.seed_shares_due && head.peers.is_empty(), "another node's quote");
 }
 
 #[test]
@@ -228,41 +163,27 @@ fn refuses_what_l1_does_not_prove() {
     let before = node.set_head(l1.tip.hash);
     let obx = config().contracts.obscuroToken;
     let genuine = l1.clone().block(vec![], vec![]);
-    let forged = l1
-        .clone()
-        .block(vec![deposited(1, obx, alice.address(), OBX)], vec![]);
+    let forged = l1.clone().block(vec![deposited(1, obx, alice.address(), OBX)], vec![]);
     let cases: [(&str, L1Block, DoorError); 5] = [
         (
             "a forged deposit under a genuine header",
-            L1Block {
-                receipts: forged.receipts.clone(),
-                ..genuine.clone()
-            },
+            L1Block { receipts: forged.receipts.clone(), ..genuine.clone() },
             DoorError::Rejected("receipts do not match the header's receipts root".into()),
         ),
         (
             "receipts withheld",
-            L1Block {
-                receipts: None,
-                ..forged.clone()
-            },
+            L1Block { receipts: None, ..forged.clone() },
             DoorError::Retry(Retry::Receipts),
         ),
         (
             "a receipt left out",
-            L1Block {
-                receipts: Some(vec![]),
-                ..forged.clone()
-            },
+            L1Block { receipts: Some(vec![]), ..forged.clone() },
             DoorError::Rejected("receipts do not match the header's receipts root".into()),
         ),
         (
             "a block off the chain",
             {
-                let mut off = L1 {
-                    salt: 9,
-                    ..L1::new()
-                };
+                let mut off = L1 { salt: 9, ..L1::new() };
                 off.tip.hash = B256::repeat_byte(9);
                 off.block(vec![], vec![])
             },
@@ -270,10 +191,7 @@ fn refuses_what_l1_does_not_prove() {
         ),
         (
             "a header with bytes left over",
-            L1Block {
-                header: [genuine.header.as_ref(), &[0]].concat().into(),
-                ..genuine.clone()
-            },
+            L1Block { header: [genuine.header.as_ref(), &[0]].concat().into(), ..genuine.clone() },
             DoorError::Rejected("malformed L1 header".into()),
         ),
     ];
@@ -288,11 +206,7 @@ fn refuses_what_l1_does_not_prove() {
 fn a_rollup_with_a_wrong_root_never_becomes_canonical() {
     let (node, mut l1, alice) = network();
     let reader = Reader::new(&node, 7, &[&alice]);
-    send(
-        &reader,
-        &node,
-        alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new()),
-    );
+    send(&reader, &node, alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new()));
     let good = node.seal().unwrap();
     let mut bad = good.clone();
     bad.header.stateRoot = B256::repeat_byte(7);
@@ -311,11 +225,7 @@ fn a_rollup_with_a_wrong_root_never_becomes_canonical() {
 fn payloads_are_demanded_and_checked() {
     let (node, mut l1, alice) = network();
     let reader = Reader::new(&node, 7, &[&alice]);
-    send(
-        &reader,
-        &node,
-        alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new()),
-    );
+    send(&reader, &node, alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new()));
     // This node knows its own rollup; one that restarts needs the payload.
     let rollup = node.seal().unwrap();
     let follower = follower_of(&node, &l1);
@@ -339,11 +249,7 @@ fn payloads_are_demanded_and_checked() {
 
 /// The next life of `node` after its disk was lost, at the same L1 block.
 fn follower_of(node: &Node, l1: &L1) -> Node {
-    let follower = Node::restart(
-        1,
-        TestStore::default(),
-        Some(node.registration.identity.clone()),
-    );
+    let follower = Node::restart(1, TestStore::default(), Some(node.registration.identity.clone()));
     follower.catch_up(l1);
     follower
 }
@@ -359,10 +265,7 @@ fn a_tampered_store_is_fatal_and_never_believed() {
         }
     }
     let (_, envelope) = reader.seal(Query::Balance(alice.address(), At::Number(0)));
-    assert!(matches!(
-        fresh.ask(Request::Envelope(envelope.into())),
-        Err(DoorError::Fatal(_))
-    ));
+    assert!(matches!(fresh.ask(Request::Envelope(envelope.into())), Err(DoorError::Fatal(_))));
 }
 
 #[test]
@@ -381,8 +284,7 @@ fn garbled_envelopes_are_refused() {
     }
     for length in [0, 1, 100, 1_121, 1_144] {
         assert!(
-            node.ask(Request::Envelope(envelope[..length].to_vec().into()))
-                .is_err(),
+            node.ask(Request::Envelope(envelope[..length].to_vec().into())).is_err(),
             "{length}"
         );
     }
@@ -392,17 +294,9 @@ fn garbled_envelopes_are_refused() {
 fn a_round_is_sealed_once() {
     let (node, mut l1, alice) = network();
     let reader = Reader::new(&node, 7, &[&alice]);
-    send(
-        &reader,
-        &node,
-        alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new()),
-    );
+    send(&reader, &node, alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new()));
     let first = node.seal().unwrap();
-    send(
-        &reader,
-        &node,
-        alice.transaction(1, TxKind::Call(alice.address()), 0, Bytes::new()),
-    );
+    send(&reader, &node, alice.transaction(1, TxKind::Call(alice.address()), 0, Bytes::new()));
     assert_eq!(node.seal().unwrap(), first, "no second draw in a round");
     // A newer L1 block replays the round with another nonce.
     node.follow(&l1.block(vec![], vec![]));
@@ -414,10 +308,7 @@ fn a_round_is_sealed_once() {
 fn l1_reorganisation_returns_transactions_and_deposits() {
     let (node, mut l1, alice) = network();
     let reader = Reader::new(&node, 7, &[&alice]);
-    let mut fork = L1 {
-        salt: 1,
-        ..l1.clone()
-    };
+    let mut fork = L1 { salt: 1, ..l1.clone() };
     let hash = send(
         &reader,
         &node,
@@ -428,20 +319,11 @@ fn l1_reorganisation_returns_transactions_and_deposits() {
     node.feed(&fork.block(vec![], vec![])).unwrap();
     let head = node.follow(&fork.block(vec![], vec![]));
     assert_eq!(head.number, 1);
-    assert!(matches!(
-        reader.ask(&node, Query::Receipt(hash)),
-        Answer::Receipt(None)
-    ));
+    assert!(matches!(reader.ask(&node, Query::Receipt(hash)), Answer::Receipt(None)));
     let again = node.seal().expect("the orphaned transaction waits again");
-    assert_eq!(
-        (again.header.number, again.header.parent),
-        (2, orphan.header.parent)
-    );
+    assert_eq!((again.header.number, again.header.parent), (2, orphan.header.parent));
     node.follow(&fork.publish(&again));
-    assert!(matches!(
-        reader.ask(&node, Query::Receipt(hash)),
-        Answer::Receipt(Some(_))
-    ));
+    assert!(matches!(reader.ask(&node, Query::Receipt(hash)), Answer::Receipt(Some(_))));
 }
 
 #[test]
@@ -455,11 +337,8 @@ fn a_restart_continues_from_the_sealed_identity() {
     };
     assert_eq!(header.hash(), head.rollup);
     // A sealed identity of another machine is none: a new identity, not a stuck node.
-    let elsewhere = Node::restart(
-        9,
-        TestStore::default(),
-        Some(node.registration.identity.clone()),
-    );
+    let elsewhere =
+        Node::restart(9, TestStore::default(), Some(node.registration.identity.clone()));
     assert!(!elsewhere.catch_up(&l1).has_seed);
 }
 
@@ -473,10 +352,7 @@ fn refusals_are_geths() {
     let last = wrong_chain.len() - 1;
     wrong_chain[last] ^= 1;
     let cases = [
-        (
-            "insufficient funds for gas * price + value",
-            poor.transaction(0, to, 1, Bytes::new()),
-        ),
+        ("insufficient funds for gas * price + value", poor.transaction(0, to, 1, Bytes::new())),
         ("invalid transaction", Bytes::from_static(b"\x02junk")),
         ("insufficient funds", wrong_chain.into()),
     ];

@@ -47,22 +47,14 @@ fn run(path: PathBuf, secure: bool) -> Result<(), Failed> {
         check(name, root, at_once(&pairs)?)?;
         if vector["in"].is_object() {
             // Any order must do: these have no deletions.
-            check(
-                name,
-                root,
-                one_by_one(&pairs.iter().rev().cloned().collect())?,
-            )?;
+            check(name, root, one_by_one(&pairs.iter().rev().cloned().collect())?)?;
         }
     }
     Ok(())
 }
 
 fn check(name: &str, want: B256, have: B256) -> Result<(), Failed> {
-    if want == have {
-        Ok(())
-    } else {
-        Err(format!("{name}: root {have}, expected {want}").into())
-    }
+    if want == have { Ok(()) } else { Err(format!("{name}: root {have}, expected {want}").into()) }
 }
 
 fn pairs(input: &Value, secure: bool) -> Pairs {
@@ -72,14 +64,10 @@ fn pairs(input: &Value, secure: bool) -> Pairs {
         (key, value.map(|value| bytes(value).into()))
     };
     match input {
-        Value::Object(map) => map
-            .iter()
-            .map(|(key, value)| pair(key, value.as_str()))
-            .collect(),
-        Value::Array(list) => list
-            .iter()
-            .map(|item| pair(item[0].as_str().unwrap(), item[1].as_str()))
-            .collect(),
+        Value::Object(map) => map.iter().map(|(key, value)| pair(key, value.as_str())).collect(),
+        Value::Array(list) => {
+            list.iter().map(|item| pair(item[0].as_str().unwrap(), item[1].as_str())).collect()
+        }
         other => panic!("unexpected input {other}"),
     }
 }
@@ -105,11 +93,5 @@ fn one_by_one(pairs: &Pairs) -> Result<B256, Failed> {
 
 fn at_once(pairs: &Pairs) -> Result<B256, Failed> {
     let (store, cache) = (MemoryStore::new(), NodeCache::new(1));
-    Ok(update_unhashed(
-        &store,
-        &cache,
-        EMPTY_ROOT,
-        pairs.clone(),
-        &mut Vec::new(),
-    )?)
+    Ok(update_unhashed(&store, &cache, EMPTY_ROOT, pairs.clone(), &mut Vec::new())?)
 }

@@ -48,7 +48,9 @@ fn serve_connection<D: Device>(enclave: &Enclave<D>, stream: UnixStream) -> io::
     let channel = Channel(Mutex::new(stream));
     loop {
         let frame = channel.receive()?;
-        let ToEnclave::Request(request) = decode(&frame)? else { return Err(out_of_turn()) };
+        let ToEnclave::Request(request) = decode(&frame)? else {
+            return Err(out_of_turn());
+        };
         let reply = enclave.handle(&door::encode(&*request), &channel);
         let reply: door::Reply = decode(&reply)?;
         channel.send(&FromEnclave::Reply(Box::new(reply)))?;

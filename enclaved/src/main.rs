@@ -2,17 +2,10 @@
 //! Unix socket.
 
 use clap::Parser;
-use eyre::{Context, Result, ensure};
+use eyre::{Context, Result};
 use obscuro_enclave::Enclave;
 use obscuro_enclaved::{SoftwareDevice, serve};
-use obscuro_protocol::secret::Secret;
-use std::{
-    fs,
-    io::Write,
-    os::unix::{fs::OpenOptionsExt, net::UnixListener},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, os::unix::net::UnixListener, path::PathBuf, sync::Arc};
 
 /// Run an Obscuro enclave behind a Unix socket.
 ///
@@ -31,7 +24,8 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let device = SoftwareDevice::new(sealing_key(&arguments.sealing_key)?)?;
+    let device = SoftwareDevice::open(&arguments.sealing_key)
+        .with_context(|| format!("sealing key {}", arguments.sealing_key.display()))?;
     if arguments.socket.exists() {
         fs::remove_file(&arguments.socket)
             .with_context(|| format!("cannot replace {}", arguments.socket.display()))?;
@@ -39,23 +33,4 @@ fn main() -> Result<()> {
     let listener = UnixListener::bind(&arguments.socket)
         .with_context(|| format!("cannot listen on {}", arguments.socket.display()))?;
     serve(Arc::new(Enclave::new(device)), &listener).context("the socket failed")
-}
-
-fn sealing_key(path: &Path) -> Result<Secret> {
-    if !path.exists() {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key)?;
-        fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .and_then(|mut file| file.write_all(&key).and_then(|()| file.sync_all()))
-            .with_context(|| format!("cannot create {}", path.display()))?;
-    }
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    ensure!(bytes.len() == 32, "{} is not a 32-byte sealing key: delete it to start anew", path.display());
-    let mut key = [0; 32];
-    key.copy_from_slice(&bytes);
-    Ok(Secret::new(key))
 }

@@ -9,6 +9,12 @@ use obscuro_enclave::{
     identity::sign_development_quote,
 };
 use obscuro_protocol::secret::Secret;
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 /// The software device of one machine.
 pub struct SoftwareDevice {
@@ -19,14 +25,32 @@ pub struct SoftwareDevice {
 impl SoftwareDevice {
     /// A device whose sealing key stands in for the CPU's.
     pub fn new(sealing_key: Secret) -> Result<Self, DeviceError> {
-        let root = SigningKey::from_slice(keccak256("Obscuro development attestation root").as_slice())
-            .map_err(|error| DeviceError(error.to_string()))?;
+        let root =
+            SigningKey::from_slice(keccak256("Obscuro development attestation root").as_slice())
+                .map_err(|error| DeviceError(error.to_string()))?;
         Ok(Self { sealing_key, root })
     }
 
-    /// The signer of its quotes.
-    pub fn root(&self) -> Address {
-        Address::from_public_key(self.root.verifying_key())
+    /// A device whose sealing key lies in a file, which is created if it does not exist.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if !path.exists() {
+            let mut key = [0; 32];
+            getrandom::fill(&mut key).map_err(io::Error::other)?;
+            let mut file =
+                fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            file.write_all(&key)?;
+            file.sync_all()?;
+        }
+        let key = <[u8; 32]>::try_from(fs::read(path)?.as_slice())
+            .map_err(|_| io::Error::other("not 32 bytes: delete the file to start anew"))?;
+        Self::new(Secret::new(key)).map_err(io::Error::other)
+    }
+
+    /// The signer of every software device's quotes.
+    pub fn development_root() -> Address {
+        let key = keccak256("Obscuro development attestation root");
+        SigningKey::from_slice(key.as_slice())
+            .map_or(Address::ZERO, |key| Address::from_public_key(key.verifying_key()))
     }
 
     /// Stands in for the hash of the program.

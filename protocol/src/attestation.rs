@@ -69,21 +69,12 @@ impl ReportData<'_> {
 
 /// What the development root signs.
 pub fn development_digest(measurement: B256, report_data: B256) -> B256 {
-    keccak256(
-        (
-            keccak256("Obscuro development quote v1"),
-            measurement,
-            report_data,
-        )
-            .abi_encode(),
-    )
+    keccak256((keccak256("Obscuro development quote v1"), measurement, report_data).abi_encode())
 }
 
 /// The wire form of a development quote.
 pub fn development_quote(measurement: B256, signature: &[u8]) -> Bytes {
-    (measurement, Bytes::copy_from_slice(signature))
-        .abi_encode_params()
-        .into()
+    (measurement, Bytes::copy_from_slice(signature)).abi_encode_params().into()
 }
 
 /// Checks a development quote and returns the measurement it proves.

@@ -28,26 +28,14 @@ mod tests {
     #[test]
     fn rules_in_their_order() {
         let cases = [
-            (
-                "most recent proof beats the nonce",
-                header(9, 50, 1),
-                header(8, 1, 1),
-            ),
-            (
-                "lowest nonce in the same round",
-                header(9, 1, 1),
-                header(9, 2, 1),
-            ),
+            ("most recent proof beats the nonce", header(9, 50, 1), header(8, 1, 1)),
+            ("lowest nonce in the same round", header(9, 1, 1), header(9, 2, 1)),
         ];
         for (rule, winner, loser) in cases {
             assert_eq!(precedence(&winner, &loser), Ordering::Less, "{rule}");
             assert_eq!(precedence(&loser, &winner), Ordering::Greater, "{rule}");
         }
         let (a, b) = (header(9, 1, 1), header(9, 1, 2));
-        assert_eq!(
-            precedence(&a, &b),
-            a.hash().cmp(&b.hash()),
-            "lowest hash decides a tie"
-        );
+        assert_eq!(precedence(&a, &b), a.hash().cmp(&b.hash()), "lowest hash decides a tie");
     }
 }

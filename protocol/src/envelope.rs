@@ -71,10 +71,7 @@ impl Session {
         >(&OpModeS::Base, network, &info, rng)
         .map_err(|_| EnvelopeError::Unopenable)?;
         let keys = SessionKeys::export(|label, out| context.export(label, out))?;
-        Ok(Self {
-            encapsulation: encapsulation.to_bytes().to_vec(),
-            keys,
-        })
+        Ok(Self { encapsulation: encapsulation.to_bytes().to_vec(), keys })
     }
 
     /// What a viewing key signs to bind itself to this session.
@@ -109,10 +106,7 @@ impl SessionKeys {
             export(label, &mut key).map_err(|_| EnvelopeError::Unopenable)?;
             Ok(Secret::new(key))
         };
-        Ok(Self {
-            request: key(LABEL_ENVELOPE_REQUEST)?,
-            reply: key(LABEL_ENVELOPE_REPLY)?,
-        })
+        Ok(Self { request: key(LABEL_ENVELOPE_REQUEST)?, reply: key(LABEL_ENVELOPE_REPLY)? })
     }
 
     /// The enclave's end: recovers the keys from an encapsulation. The costly step: cache it by
@@ -165,14 +159,9 @@ impl<'a> Received<'a> {
         if envelope.len() > ENVELOPE_BYTES_MAX || envelope.first() != Some(&VERSION) {
             return Err(EnvelopeError::Malformed);
         }
-        let (header, body) = envelope
-            .split_at_checked(HEADER_BYTES)
-            .ok_or(EnvelopeError::Malformed)?;
-        Ok(Self {
-            header,
-            body,
-            tag: keccak256(envelope),
-        })
+        let (header, body) =
+            envelope.split_at_checked(HEADER_BYTES).ok_or(EnvelopeError::Malformed)?;
+        Ok(Self { header, body, tag: keccak256(envelope) })
     }
 
     /// The encapsulation, for [`SessionKeys::recover`].
@@ -200,9 +189,7 @@ pub fn seal_to(
         XWing,
     >(&OpModeS::Base, recipient, &info, rng)
     .map_err(|_| EnvelopeError::Unopenable)?;
-    let ciphertext = sender
-        .seal(plaintext, &[])
-        .map_err(|_| EnvelopeError::Unopenable)?;
+    let ciphertext = sender.seal(plaintext, &[]).map_err(|_| EnvelopeError::Unopenable)?;
     Ok([encapsulation.to_bytes().to_vec(), ciphertext].concat())
 }
 
@@ -213,9 +200,8 @@ pub fn open_from(
     sealed: &[u8],
 ) -> Result<Vec<u8>, EnvelopeError> {
     let info = [LABEL_SEED_SHARE, context].concat();
-    let (encapsulation, ciphertext) = sealed
-        .split_at_checked(KEM_ENCAPSULATION_BYTES)
-        .ok_or(EnvelopeError::Malformed)?;
+    let (encapsulation, ciphertext) =
+        sealed.split_at_checked(KEM_ENCAPSULATION_BYTES).ok_or(EnvelopeError::Malformed)?;
     let encapsulation =
         Encapsulation::from_bytes(encapsulation).map_err(|_| EnvelopeError::Malformed)?;
     hpke::setup_receiver::<ChaCha20Poly1305, HkdfSha256, XWing>(
@@ -238,36 +224,21 @@ pub fn seal(
     let mut nonce = [0; NONCE_BYTES];
     rng.fill_bytes(&mut nonce);
     let ciphertext = XChaCha20Poly1305::new(key.expose().into())
-        .encrypt(
-            &nonce.into(),
-            Payload {
-                msg: plaintext,
-                aad,
-            },
-        )
+        .encrypt(&nonce.into(), Payload { msg: plaintext, aad })
         .map_err(|_| EnvelopeError::Unopenable)?;
     Ok([nonce.as_slice(), &ciphertext].concat())
 }
 
 /// Opens what [`seal`] sealed.
 pub fn open(key: &Secret, sealed: &[u8], aad: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
-    let (nonce, ciphertext) = sealed
-        .split_first_chunk::<NONCE_BYTES>()
-        .ok_or(EnvelopeError::Malformed)?;
+    let (nonce, ciphertext) =
+        sealed.split_first_chunk::<NONCE_BYTES>().ok_or(EnvelopeError::Malformed)?;
     XChaCha20Poly1305::new(key.expose().into())
-        .decrypt(
-            &(*nonce).into(),
-            Payload {
-                msg: ciphertext,
-                aad,
-            },
-        )
+        .decrypt(&(*nonce).into(), Payload { msg: ciphertext, aad })
         .map_err(|_| EnvelopeError::Unopenable)
 }
 
 fn open_padded(key: &Secret, sealed: &[u8], aad: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
     let padded = open(key, sealed, aad)?;
-    padding::unpad(&padded)
-        .map(<[u8]>::to_vec)
-        .ok_or(EnvelopeError::Malformed)
+    padding::unpad(&padded).map(<[u8]>::to_vec).ok_or(EnvelopeError::Malformed)
 }

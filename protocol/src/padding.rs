@@ -38,10 +38,7 @@ mod tests {
         assert!(sizes.len() < 300, "{} sizes", sizes.len());
         for length in PADDED_BYTES_MIN..1_000_000 {
             let padded = padded_len(length);
-            assert!(
-                padded >= length && padded * 100 <= length * 112,
-                "{length} -> {padded}"
-            );
+            assert!(padded >= length && padded * 100 <= length * 112, "{length} -> {padded}");
         }
     }
 

@@ -87,10 +87,7 @@ pub fn seal(
     interval: impl Fn(RevealOption) -> u64,
     rng: &mut impl CryptoRng,
 ) -> Result<Bytes, PayloadError> {
-    let mut map = PositionMap {
-        groups: Vec::new(),
-        order: runs(&payload.items),
-    };
+    let mut map = PositionMap { groups: Vec::new(), order: runs(&payload.items) };
     let mut groups = Vec::new();
     for option in options(&payload.items) {
         let sealed = seal_group(&payload.items, option, seed, interval(option), rng)?;
@@ -125,10 +122,7 @@ pub fn open(bytes: &[u8], seed: &MasterSeed) -> Result<Payload, PayloadError> {
     let map: PositionMap =
         wire::decode(map, PAYLOAD_BYTES_MAX).map_err(|_| PayloadError::Malformed("map"))?;
     let groups = open_groups(&map, groups, seed)?;
-    Ok(Payload {
-        items: interleave(&map, groups)?,
-        withdrawals,
-    })
+    Ok(Payload { items: interleave(&map, groups)?, withdrawals })
 }
 
 /// The withdrawals, which anyone can read.
@@ -138,10 +132,7 @@ pub fn withdrawals(bytes: &[u8]) -> Result<Vec<Withdrawal>, PayloadError> {
 
 /// The options that occur, shortest first.
 fn options(items: &[Item]) -> Vec<RevealOption> {
-    RevealOption::ALL
-        .into_iter()
-        .filter(|o| items.iter().any(|i| i.option == *o))
-        .collect()
+    RevealOption::ALL.into_iter().filter(|o| items.iter().any(|i| i.option == *o)).collect()
 }
 
 /// The interleaving as runs, indexing the groups in the order of [`options`].
@@ -149,10 +140,7 @@ fn runs(items: &[Item]) -> Vec<(u8, u32)> {
     let options = options(items);
     let mut runs: Vec<(u8, u32)> = Vec::new();
     for item in items {
-        let group = options
-            .iter()
-            .position(|o| *o == item.option)
-            .unwrap_or_default() as u8;
+        let group = options.iter().position(|o| *o == item.option).unwrap_or_default() as u8;
         match runs.last_mut() {
             Some((last, count)) if *last == group => *count += 1,
             _ => runs.push((group, 1)),
@@ -168,11 +156,8 @@ fn seal_group(
     interval: u64,
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<u8>, PayloadError> {
-    let transactions: Vec<&Bytes> = items
-        .iter()
-        .filter(|i| i.option == option)
-        .map(|i| &i.transaction)
-        .collect();
+    let transactions: Vec<&Bytes> =
+        items.iter().filter(|i| i.option == option).map(|i| &i.transaction).collect();
     let mut plain = Vec::new();
     alloy_rlp::encode_list::<_, Bytes>(&transactions, &mut plain);
     if plain.len() > GROUP_BYTES_MAX {
@@ -203,10 +188,7 @@ fn open_groups(
         let transactions = open_group(sealed, &key, position.option, position.interval)?;
         let items: Vec<Item> = transactions
             .into_iter()
-            .map(|transaction| Item {
-                option: position.option,
-                transaction,
-            })
+            .map(|transaction| Item { option: position.option, transaction })
             .collect();
         groups.push(items.into_iter());
     }
@@ -240,15 +222,9 @@ fn interleave(
 ) -> Result<Vec<Item>, PayloadError> {
     let mut items = Vec::new();
     for &(group, count) in &map.order {
-        let group = groups
-            .get_mut(group as usize)
-            .ok_or(PayloadError::Malformed("group index"))?;
+        let group = groups.get_mut(group as usize).ok_or(PayloadError::Malformed("group index"))?;
         for _ in 0..count {
-            items.push(
-                group
-                    .next()
-                    .ok_or(PayloadError::Malformed("group too short"))?,
-            );
+            items.push(group.next().ok_or(PayloadError::Malformed("group too short"))?);
             if items.len() > ROLLUP_TRANSACTIONS_MAX {
                 return Err(PayloadError::Malformed("too many transactions"));
             }
@@ -273,9 +249,8 @@ fn put_section(out: &mut Vec<u8>, section: &[u8]) {
 }
 
 fn take_section(bytes: &[u8]) -> Result<(&[u8], &[u8]), PayloadError> {
-    let (length, rest) = bytes
-        .split_first_chunk::<4>()
-        .ok_or(PayloadError::Malformed("section length"))?;
+    let (length, rest) =
+        bytes.split_first_chunk::<4>().ok_or(PayloadError::Malformed("section length"))?;
     rest.split_at_checked(u32::from_be_bytes(*length) as usize)
         .ok_or(PayloadError::Malformed("section"))
 }
@@ -285,9 +260,7 @@ fn split(bytes: &[u8]) -> Result<(Vec<Withdrawal>, &[u8], &[u8]), PayloadError> 
     if bytes.len() > PAYLOAD_BYTES_MAX {
         return Err(PayloadError::TooLong(bytes.len()));
     }
-    let (&version, rest) = bytes
-        .split_first()
-        .ok_or(PayloadError::Malformed("empty"))?;
+    let (&version, rest) = bytes.split_first().ok_or(PayloadError::Malformed("empty"))?;
     if version != VERSION {
         return Err(PayloadError::Malformed("version"));
     }
@@ -302,10 +275,8 @@ fn encode_withdrawals(withdrawals: &[Withdrawal]) -> Vec<u8> {
     if withdrawals.is_empty() {
         return Vec::new();
     }
-    let abi: Vec<AbiWithdrawal> = withdrawals
-        .iter()
-        .map(|w| (w.index, w.asset, w.to, w.amount))
-        .collect();
+    let abi: Vec<AbiWithdrawal> =
+        withdrawals.iter().map(|w| (w.index, w.asset, w.to, w.amount)).collect();
     abi.abi_encode()
 }
 
@@ -320,11 +291,6 @@ fn decode_withdrawals(bytes: &[u8]) -> Result<Vec<Withdrawal>, PayloadError> {
         .map_err(|_| PayloadError::Malformed("withdrawals"))?;
     Ok(abi
         .into_iter()
-        .map(|(index, asset, to, amount)| Withdrawal {
-            index,
-            asset,
-            to,
-            amount,
-        })
+        .map(|(index, asset, to, amount)| Withdrawal { index, asset, to, amount })
         .collect())
 }

@@ -24,11 +24,7 @@ impl RollupHeader {
     /// The identity of the rollup, and its L2 block hash. Rollup 0 is not published and has no
     /// parent: its hash is the network's config hash, which stands in the place of the parent.
     pub fn hash(&self) -> B256 {
-        if self.number == 0 {
-            self.parent
-        } else {
-            self.eip712_hash_struct()
-        }
+        if self.number == 0 { self.parent } else { self.eip712_hash_struct() }
     }
 
     /// What the aggregator's enclave signs.
@@ -78,9 +74,7 @@ pub struct Withdrawal {
 impl Withdrawal {
     /// The leaf of the withdrawal tree: a doubled hash, so that no inner node can pass for a leaf.
     pub fn leaf(&self) -> B256 {
-        keccak256(keccak256(
-            (self.index, self.asset, self.to, self.amount).abi_encode(),
-        ))
+        keccak256(keccak256((self.index, self.asset, self.to, self.amount).abi_encode()))
     }
 }
 

@@ -58,15 +58,7 @@ pub struct Authorisation {
 
 /// What a viewing key signs to bind a session to itself.
 pub fn session_digest(session: B256, config_hash: B256, expires_at: u64) -> B256 {
-    keccak256(
-        (
-            keccak256("Obscuro session v1"),
-            session,
-            config_hash,
-            expires_at,
-        )
-            .abi_encode(),
-    )
+    keccak256((keccak256("Obscuro session v1"), session, config_hash, expires_at).abi_encode())
 }
 
 /// Accounts that one session may read, and the proof of it. All authorisations name the same

@@ -34,10 +34,7 @@ pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
 /// Decodes a message of at most `limit` bytes; every byte must be used.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, WireError> {
     if bytes.len() > limit {
-        return Err(WireError::TooLong {
-            length: bytes.len(),
-            limit,
-        });
+        return Err(WireError::TooLong { length: bytes.len(), limit });
     }
     let (&version, body) = bytes.split_first().ok_or(WireError::Malformed)?;
     if version != VERSION {

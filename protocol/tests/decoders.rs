@@ -31,9 +31,7 @@ impl TryRng for Counter {
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
         self.0 += 1;
-        Ok(u64::from_be_bytes(
-            keccak256(self.0.to_be_bytes())[..8].try_into().unwrap(),
-        ))
+        Ok(u64::from_be_bytes(keccak256(self.0.to_be_bytes())[..8].try_into().unwrap()))
     }
 
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
@@ -59,18 +57,14 @@ fn item() -> impl Strategy<Value = Item> {
 }
 
 fn withdrawal() -> impl Strategy<Value = Withdrawal> {
-    (
-        any::<u64>(),
-        any::<[u8; 20]>(),
-        any::<[u8; 20]>(),
-        any::<[u8; 32]>(),
-    )
-        .prop_map(|(index, asset, to, amount)| Withdrawal {
+    (any::<u64>(), any::<[u8; 20]>(), any::<[u8; 20]>(), any::<[u8; 32]>()).prop_map(
+        |(index, asset, to, amount)| Withdrawal {
             index,
             asset: Address::from(asset),
             to: Address::from(to),
             amount: U256::from_be_bytes(amount),
-        })
+        },
+    )
 }
 
 proptest! {
@@ -139,14 +133,9 @@ proptest! {
 
 #[test]
 fn too_much_is_refused() {
-    let item = Item {
-        option: RevealOption::XS,
-        transaction: incompressible(PAYLOAD_BYTES_MAX).into(),
-    };
-    let payload = Payload {
-        items: vec![item],
-        withdrawals: vec![],
-    };
+    let item =
+        Item { option: RevealOption::XS, transaction: incompressible(PAYLOAD_BYTES_MAX).into() };
+    let payload = Payload { items: vec![item], withdrawals: vec![] };
     let sealed = payload::seal(&payload, &seed(), |_| 0, &mut Counter(1));
     assert!(matches!(sealed, Err(PayloadError::TooLong(_))));
     assert!(matches!(
@@ -155,10 +144,7 @@ fn too_much_is_refused() {
     ));
     assert!(Received::parse(&vec![1; ENVELOPE_BYTES_MAX + 1]).is_err());
     let bomb = Gossip::Transactions(Bytes::from(vec![0; 3 << 20])).encode();
-    assert!(matches!(
-        Gossip::decode(&bomb),
-        Err(wire::WireError::TooLong { .. })
-    ));
+    assert!(matches!(Gossip::decode(&bomb), Err(wire::WireError::TooLong { .. })));
 }
 
 fn incompressible(length: usize) -> Vec<u8> {
@@ -172,14 +158,8 @@ fn trailing_and_missing_bytes_are_malformed() {
     let message = wire::encode(&door::Request::Seal);
     assert!(wire::decode::<door::Request>(&message, 100).is_ok());
     let longer = [message.as_slice(), &[0]].concat();
-    assert!(matches!(
-        wire::decode::<door::Request>(&longer, 100),
-        Err(wire::WireError::Malformed)
-    ));
-    assert!(matches!(
-        wire::decode::<door::Request>(&[], 100),
-        Err(wire::WireError::Malformed)
-    ));
+    assert!(matches!(wire::decode::<door::Request>(&longer, 100), Err(wire::WireError::Malformed)));
+    assert!(matches!(wire::decode::<door::Request>(&[], 100), Err(wire::WireError::Malformed)));
     assert!(matches!(
         wire::decode::<door::Request>(&[9, 9], 100),
         Err(wire::WireError::Version(9))

@@ -12,9 +12,7 @@ use serde_json::{Value, json};
 use std::{fs, path::PathBuf};
 
 fn compare(name: &str, value: Value) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../vectors")
-        .join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../vectors").join(name);
     let text = serde_json::to_string_pretty(&value).unwrap() + "\n";
     if std::env::var_os("FREEZE").is_some() {
         fs::write(&path, &text).unwrap();
@@ -89,10 +87,7 @@ fn network_config() {
         version: 1,
         l1ChainId: 1,
         l2ChainId: 2_908,
-        checkpoint: L1BlockId {
-            number: 100,
-            hash: keccak256("checkpoint"),
-        },
+        checkpoint: L1BlockId { number: 100, hash: keccak256("checkpoint") },
         contracts: Contracts {
             obscuroToken: Address::repeat_byte(1),
             attestationVerifier: Address::repeat_byte(2),
@@ -110,10 +105,7 @@ fn network_config() {
         withdrawalBlocks: 50,
         forkTimeoutBlocks: 50,
     };
-    compare(
-        "network_config.json",
-        json!({ "config": config, "hash": config.hash() }),
-    );
+    compare("network_config.json", json!({ "config": config, "hash": config.hash() }));
 }
 
 #[test]

@@ -41,9 +41,7 @@ pub struct Block<'a, S: NodeStore> {
 
 impl<S: NodeStore> std::fmt::Debug for Block<'_, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Block")
-            .field("env", &self.env)
-            .finish_non_exhaustive()
+        f.debug_struct("Block").field("env", &self.env).finish_non_exhaustive()
     }
 }
 
@@ -106,12 +104,7 @@ impl<'a, S: NodeStore> Block<'a, S> {
         };
         let prepared = transaction::prepare(tx, sender, &self.env, remaining)?;
         self.forget_emptied_authorities(&prepared);
-        let Prepared {
-            env,
-            ty,
-            gas_price,
-            blob_gas,
-        } = prepared;
+        let Prepared { env, ty, gas_price, blob_gas } = prepared;
         let parts = match self.evm.transact_one(env) {
             Ok(result) => Parts::from(result),
             Err(EVMError::Transaction(error)) => {
@@ -154,19 +147,8 @@ impl<'a, S: NodeStore> Block<'a, S> {
         self.check_alive()?;
         match self.evm.system_call_one_with_caller(from, to, data) {
             Ok(result) => {
-                let Parts {
-                    failure,
-                    gas_used,
-                    logs,
-                    output,
-                    ..
-                } = Parts::from(result);
-                Ok(SystemOutcome {
-                    failure,
-                    gas_used,
-                    logs,
-                    output,
-                })
+                let Parts { failure, gas_used, logs, output, .. } = Parts::from(result);
+                Ok(SystemOutcome { failure, gas_used, logs, output })
             }
             Err(error) => Err(self.poison(error)),
         }
@@ -176,9 +158,7 @@ impl<'a, S: NodeStore> Block<'a, S> {
     pub fn credit(&mut self, to: Address, amount: U256) -> Result<(), ExecutionError> {
         self.check_alive()?;
         let journal = &mut self.evm.ctx.journaled_state;
-        let credited = journal
-            .load_account_mut(to)
-            .map(|mut account| account.incr_balance(amount));
+        let credited = journal.load_account_mut(to).map(|mut account| account.incr_balance(amount));
         journal.commit_tx();
         match credited {
             Ok(true) => Ok(()),
@@ -192,11 +172,10 @@ impl<'a, S: NodeStore> Block<'a, S> {
         if let FeeRule::Pool(pool) = self.env.fees
             && !self.fees.base.is_zero()
         {
-            self.credit(pool, self.fees.base)
-                .map_err(|error| match error {
-                    ExecutionError::Fatal(fatal) => fatal,
-                    ExecutionError::Rejected(reject) => Fatal::Evm(reject.to_string()),
-                })?;
+            self.credit(pool, self.fees.base).map_err(|error| match error {
+                ExecutionError::Fatal(fatal) => fatal,
+                ExecutionError::Rejected(reject) => Fatal::Evm(reject.to_string()),
+            })?;
         }
         if self.poisoned {
             return Err(Fatal::Poisoned);
@@ -250,11 +229,7 @@ impl<'a, S: NodeStore> Block<'a, S> {
     }
 
     fn check_alive(&self) -> Result<(), Fatal> {
-        if self.poisoned {
-            Err(Fatal::Poisoned)
-        } else {
-            Ok(())
-        }
+        if self.poisoned { Err(Fatal::Poisoned) } else { Ok(()) }
     }
 
     fn poison(&mut self, error: EVMError<StateError, InvalidTransaction>) -> ExecutionError {
@@ -277,9 +252,7 @@ pub(super) fn fatal(error: EVMError<StateError, InvalidTransaction>) -> Fatal {
 
 /// Root of the receipts trie, and the union of the receipts' blooms.
 fn digest(receipts: &[ReceiptEnvelope]) -> (B256, Bloom) {
-    let bloom = receipts
-        .iter()
-        .fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom());
+    let bloom = receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom());
     let encoded = receipts.iter().map(Encodable2718::encoded_2718);
     (trie::ordered_root(encoded), bloom)
 }

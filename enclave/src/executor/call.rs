@@ -95,10 +95,7 @@ pub fn estimate_gas<'a, S: NodeStore>(
     let mut session = Session::new(state, env, Box::new(block_hashes), request)?;
     let mut high = session.most_gas(state)?;
     if session.is_plain_transfer(state)? && high >= TRANSFER_GAS {
-        if session
-            .run(TRANSFER_GAS)
-            .is_ok_and(|parts| parts.failure.is_none())
-        {
+        if session.run(TRANSFER_GAS).is_ok_and(|parts| parts.failure.is_none()) {
             return Ok(Ok(TRANSFER_GAS));
         }
     }
@@ -108,17 +105,10 @@ pub fn estimate_gas<'a, S: NodeStore>(
     }
     // Less than was used cannot do. What is used and refunded, with the 1/64 that calls hold back, often does.
     let mut low = parts.gas_used.saturating_sub(1);
-    let needed = parts
-        .gas_used
-        .saturating_add(parts.refunded)
-        .saturating_add(CALL_STIPEND);
+    let needed = parts.gas_used.saturating_add(parts.refunded).saturating_add(CALL_STIPEND);
     let optimistic = needed.saturating_mul(64) / 63;
     if optimistic < high {
-        if session.suffices(optimistic)? {
-            high = optimistic
-        } else {
-            low = optimistic
-        }
+        if session.suffices(optimistic)? { high = optimistic } else { low = optimistic }
     }
     while low.saturating_add(1) < high {
         if (high - low).saturating_mul(1000) < high.saturating_mul(ESTIMATE_ERROR_PER_MILLE) {
@@ -126,11 +116,7 @@ pub fn estimate_gas<'a, S: NodeStore>(
         }
         // Most need little more than they use: look near the low end first, as geth does.
         let middle = (low + (high - low) / 2).min(low.saturating_mul(2));
-        if session.suffices(middle)? {
-            high = middle
-        } else {
-            low = middle
-        }
+        if session.suffices(middle)? { high = middle } else { low = middle }
     }
     Ok(Ok(high))
 }
@@ -151,11 +137,7 @@ impl<'a, S: NodeStore> Session<'a, S> {
     ) -> Result<Self, ExecutionError> {
         if request.data.len() > MAX_CALL_DATA_BYTES {
             let size = request.data.len();
-            return Err(Reject::CallDataTooLong {
-                size,
-                max: MAX_CALL_DATA_BYTES,
-            }
-            .into());
+            return Err(Reject::CallDataTooLong { size, max: MAX_CALL_DATA_BYTES }.into());
         }
         let mut env = env.clone();
         let tx = message(request, &mut env)?;
@@ -170,10 +152,7 @@ impl<'a, S: NodeStore> Session<'a, S> {
 
     /// Executes with this gas limit and undoes the effects.
     fn run(&mut self, gas_limit: u64) -> Result<Parts, ExecutionError> {
-        let result = self.evm.transact_one(TxEnv {
-            gas_limit,
-            ..self.tx.clone()
-        });
+        let result = self.evm.transact_one(TxEnv { gas_limit, ..self.tx.clone() });
         let _ = self.evm.finalize();
         match result {
             Ok(result) => Ok(result.into()),
@@ -204,18 +183,9 @@ impl<'a, S: NodeStore> Session<'a, S> {
             return Ok(cap);
         }
         let address = self.tx.caller;
-        let have = state
-            .account(address)
-            .map_err(Fatal::from)?
-            .unwrap_or_default()
-            .balance;
+        let have = state.account(address).map_err(Fatal::from)?.unwrap_or_default().balance;
         let Some(funds) = have.checked_sub(self.tx.value) else {
-            return Err(Reject::InsufficientFunds {
-                address,
-                have,
-                want: self.tx.value,
-            }
-            .into());
+            return Err(Reject::InsufficientFunds { address, have, want: self.tx.value }.into());
         };
         let affordable = funds / U256::from(self.tx.gas_price);
         Ok(cap.min(u64::try_from(affordable).unwrap_or(u64::MAX)))
@@ -243,11 +213,7 @@ fn message(request: &CallRequest, env: &mut BlockEnv) -> Result<TxEnv, Reject> {
             0
         }
         _ if offered < u128::from(env.base_fee) => {
-            return Err(Reject::FeeTooLow {
-                address,
-                max_fee: offered,
-                base_fee: env.base_fee,
-            });
+            return Err(Reject::FeeTooLow { address, max_fee: offered, base_fee: env.base_fee });
         }
         FeeRule::Ethereum => offered,
         FeeRule::Pool(_) => env.base_fee.into(),
@@ -283,9 +249,5 @@ fn outcome(parts: Parts) -> Result<CallOutcome, ExecutionError> {
         Some(Failure::Revert) => CallResult::Revert(parts.output),
         Some(Failure::Halt(reason)) => CallResult::Halt(reason),
     };
-    Ok(CallOutcome {
-        result,
-        gas_used: parts.gas_used,
-        logs: parts.logs,
-    })
+    Ok(CallOutcome { result, gas_used: parts.gas_used, logs: parts.logs })
 }

@@ -38,12 +38,7 @@ struct Loaded {
 
 impl<'a, S: NodeStore> BlockState<'a, S> {
     pub fn new(state: State<'a, S>, block_hashes: BlockHashes<'a>) -> Self {
-        Self {
-            state,
-            block_hashes,
-            loaded: Vec::new(),
-            index: AddressMap::default(),
-        }
+        Self { state, block_hashes, loaded: Vec::new(), index: AddressMap::default() }
     }
 
     pub fn state(&self) -> &State<'a, S> {
@@ -54,21 +49,14 @@ impl<'a, S: NodeStore> BlockState<'a, S> {
     pub fn changes(&self, accounts: EvmState) -> Changes {
         let mut changes = Changes::default();
         for (address, after) in accounts {
-            let before = self
-                .index
-                .get(&address)
-                .copied()
-                .flatten()
-                .and_then(|id| self.get(id));
+            let before = self.index.get(&address).copied().flatten().and_then(|id| self.get(id));
             if let Some(change) = change(before, &after) {
                 if let AccountChange::Updated(update) = &change
                     && before.is_none_or(|before| before.account.code_hash != update.code_hash)
                     && update.code_hash != EMPTY_CODE_HASH
                     && let Some(code) = after.info.code
                 {
-                    changes
-                        .codes
-                        .insert(update.code_hash, code.original_bytes());
+                    changes.codes.insert(update.code_hash, code.original_bytes());
                 }
                 changes.accounts.insert(address, change);
             }
@@ -90,10 +78,7 @@ impl<'a, S: NodeStore> BlockState<'a, S> {
             return Ok(*entry.insert(None));
         };
         let id = AccountId::new(self.loaded.len());
-        self.loaded.push(Loaded {
-            account,
-            slots: HashMap::default(),
-        });
+        self.loaded.push(Loaded { account, slots: HashMap::default() });
         Ok(*entry.insert(id))
     }
 
@@ -115,15 +100,13 @@ impl<S: NodeStore> Database for BlockState<'_, S> {
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
         let id = self.load(address)?;
-        Ok(id
-            .and_then(|id| self.get(id))
-            .map(|Loaded { account, .. }| AccountInfo {
-                balance: account.balance,
-                nonce: account.nonce,
-                code_hash: account.code_hash,
-                account_id: id,
-                code: None,
-            }))
+        Ok(id.and_then(|id| self.get(id)).map(|Loaded { account, .. }| AccountInfo {
+            balance: account.balance,
+            nonce: account.nonce,
+            code_hash: account.code_hash,
+            account_id: id,
+            code: None,
+        }))
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, StateError> {

@@ -73,8 +73,7 @@ fn blob_price(excess_blob_gas: u64) -> BlobExcessGasAndPrice {
 impl BlockEnv {
     /// Blob gas all transactions together may use.
     pub fn max_blob_gas(&self) -> u64 {
-        self.excess_blob_gas
-            .map_or(0, |_| BLOBS.max_blob_gas_per_block())
+        self.excess_blob_gas.map_or(0, |_| BLOBS.max_blob_gas_per_block())
     }
 
     /// The block environment. Chains without blobs show the price of an excess of zero to `BLOBBASEFEE`.

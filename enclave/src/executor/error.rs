@@ -42,27 +42,15 @@ impl From<TrieError> for Fatal {
 #[expect(missing_docs, reason = "the messages say what the fields mean")]
 pub enum Reject {
     #[error("nonce too low: address {address}, tx: {tx} state: {state}")]
-    NonceTooLow {
-        address: Address,
-        tx: u64,
-        state: u64,
-    },
+    NonceTooLow { address: Address, tx: u64, state: u64 },
     #[error("nonce too high: address {address}, tx: {tx} state: {state}")]
-    NonceTooHigh {
-        address: Address,
-        tx: u64,
-        state: u64,
-    },
+    NonceTooHigh { address: Address, tx: u64, state: u64 },
     #[error("nonce has max value: address {address}, nonce: {}", u64::MAX)]
     NonceMax { address: Address },
     #[error(
         "insufficient funds for gas * price + value: address {address} have {have} want {want}"
     )]
-    InsufficientFunds {
-        address: Address,
-        have: U256,
-        want: U256,
-    },
+    InsufficientFunds { address: Address, have: U256, want: U256 },
     #[error("insufficient funds for gas * price + value: address {address}: the cost overflows")]
     CostOverflow { address: Address },
     #[error("intrinsic gas too low: have {have}, want {want}")]
@@ -72,19 +60,11 @@ pub enum Reject {
     #[error(
         "max fee per gas less than block base fee: address {address}, maxFeePerGas: {max_fee}, baseFee: {base_fee}"
     )]
-    FeeTooLow {
-        address: Address,
-        max_fee: u128,
-        base_fee: u64,
-    },
+    FeeTooLow { address: Address, max_fee: u128, base_fee: u64 },
     #[error(
         "max priority fee per gas higher than max fee per gas: address {address}, maxPriorityFeePerGas: {tip}, maxFeePerGas: {max_fee}"
     )]
-    TipAboveFee {
-        address: Address,
-        tip: u128,
-        max_fee: u128,
-    },
+    TipAboveFee { address: Address, tip: u128, max_fee: u128 },
     #[error("gas limit reached: {remaining} gas left in the block, transaction wants {want}")]
     BlockFull { remaining: u64, want: u64 },
     #[error("exceeds block gas limit: {limit}, transaction wants {want}")]
@@ -102,11 +82,7 @@ pub enum Reject {
     #[error(
         "max fee per blob gas less than block blob gas fee: address {address} blobGasFeeCap: {max_fee}, blobBaseFee: {base_fee}"
     )]
-    BlobFeeTooLow {
-        address: Address,
-        max_fee: u128,
-        base_fee: u128,
-    },
+    BlobFeeTooLow { address: Address, max_fee: u128, base_fee: u128 },
     #[error("blob gas limit reached: {remaining} left in the block, transaction wants {want}")]
     BlobsFull { remaining: u64, want: u64 },
     #[error("blob transaction has {have} blobs, at most {max} are allowed")]

@@ -97,9 +97,7 @@ pub fn revert_reason(output: &[u8]) -> Option<String> {
     if let Ok(revert) = Revert::abi_decode(output) {
         return Some(revert.reason);
     }
-    Panic::abi_decode(output)
-        .ok()
-        .map(|panic| panic.to_string())
+    Panic::abi_decode(output).ok().map(|panic| panic.to_string())
 }
 
 /// The parts of an execution result that matter here.
@@ -119,19 +117,11 @@ impl From<ExecutionResult> for Parts {
         let (failure, logs, output) = match result {
             ExecutionResult::Success { logs, output, .. } => (None, logs, output.into_data()),
             ExecutionResult::Revert { output, .. } => (Some(Failure::Revert), Vec::new(), output),
-            ExecutionResult::Halt { reason, .. } => (
-                Some(Failure::Halt(halt_text(&reason))),
-                Vec::new(),
-                Bytes::new(),
-            ),
+            ExecutionResult::Halt { reason, .. } => {
+                (Some(Failure::Halt(halt_text(&reason))), Vec::new(), Bytes::new())
+            }
         };
-        Self {
-            failure,
-            gas_used,
-            refunded,
-            logs,
-            output,
-        }
+        Self { failure, gas_used, refunded, logs, output }
     }
 }
 

@@ -49,11 +49,7 @@ pub(super) fn prepare<T: Transaction>(
         tx_type: ty as u8,
         caller: sender,
         gas_limit: tx.gas_limit(),
-        gas_price: if tip.is_some() {
-            tx_max_fee(tx, env, gas_price)
-        } else {
-            gas_price
-        },
+        gas_price: if tip.is_some() { tx_max_fee(tx, env, gas_price) } else { gas_price },
         kind: tx.kind(),
         value: tx.value(),
         data: tx.input().clone(),
@@ -65,33 +61,19 @@ pub(super) fn prepare<T: Transaction>(
         max_fee_per_blob_gas: tx.max_fee_per_blob_gas().unwrap_or_default(),
         authorization_list,
     };
-    Ok(Prepared {
-        env,
-        ty,
-        gas_price,
-        blob_gas,
-    })
+    Ok(Prepared { env, ty, gas_price, blob_gas })
 }
 
 fn check_gas<T: Transaction>(tx: &T, env: &BlockEnv, remaining: Remaining) -> Result<(), Reject> {
     let want = tx.gas_limit();
     if want > env.gas_limit {
-        return Err(Reject::AboveBlockLimit {
-            limit: env.gas_limit,
-            want,
-        });
+        return Err(Reject::AboveBlockLimit { limit: env.gas_limit, want });
     }
     if want > remaining.gas {
-        return Err(Reject::BlockFull {
-            remaining: remaining.gas,
-            want,
-        });
+        return Err(Reject::BlockFull { remaining: remaining.gas, want });
     }
     match tx.chain_id() {
-        Some(have) if have != env.chain_id => Err(Reject::ChainId {
-            have,
-            want: env.chain_id,
-        }),
+        Some(have) if have != env.chain_id => Err(Reject::ChainId { have, want: env.chain_id }),
         _ => Ok(()),
     }
 }
@@ -114,21 +96,11 @@ fn check_blobs<T: Transaction>(
         return Err(Reject::CreateNotAllowed);
     }
     let blobs = tx.blob_versioned_hashes().unwrap_or_default().len();
-    let want = u64::try_from(blobs)
-        .unwrap_or(u64::MAX)
-        .saturating_mul(DATA_GAS_PER_BLOB);
+    let want = u64::try_from(blobs).unwrap_or(u64::MAX).saturating_mul(DATA_GAS_PER_BLOB);
     if want > remaining.blob_gas {
-        return Err(Reject::BlobsFull {
-            remaining: remaining.blob_gas,
-            want,
-        });
+        return Err(Reject::BlobsFull { remaining: remaining.blob_gas, want });
     }
-    if tx
-        .max_fee_per_blob_gas()
-        .unwrap_or_default()
-        .checked_mul(want.into())
-        .is_none()
-    {
+    if tx.max_fee_per_blob_gas().unwrap_or_default().checked_mul(want.into()).is_none() {
         return Err(Reject::CostOverflow { address: sender });
     }
     Ok(want)
@@ -146,10 +118,7 @@ fn check_authorizations<T: Transaction>(tx: &T, ty: TxType) -> Result<(), Reject
     let count = u64::try_from(count).unwrap_or(u64::MAX);
     let want = count.saturating_mul(PER_EMPTY_ACCOUNT_COST);
     if want > tx.gas_limit() {
-        return Err(Reject::IntrinsicGas {
-            have: tx.gas_limit(),
-            want,
-        });
+        return Err(Reject::IntrinsicGas { have: tx.gas_limit(), want });
     }
     Ok(())
 }
@@ -164,18 +133,10 @@ fn fees<T: Transaction>(
     if let Some(tip) = tip
         && tip > max_fee
     {
-        return Err(Reject::TipAboveFee {
-            address,
-            tip,
-            max_fee,
-        });
+        return Err(Reject::TipAboveFee { address, tip, max_fee });
     }
     if max_fee < u128::from(env.base_fee) {
-        return Err(Reject::FeeTooLow {
-            address,
-            max_fee,
-            base_fee: env.base_fee,
-        });
+        return Err(Reject::FeeTooLow { address, max_fee, base_fee: env.base_fee });
     }
     // revm multiplies these in 128 bits.
     if max_fee.checked_mul(tx.gas_limit().into()).is_none() {
@@ -204,56 +165,39 @@ pub(super) fn rejection(error: InvalidTransaction, tx: &TxEnv, env: &BlockEnv) -
         Invalid::NonceTooLow { tx, state } => Reject::NonceTooLow { address, tx, state },
         Invalid::NonceTooHigh { tx, state } => Reject::NonceTooHigh { address, tx, state },
         Invalid::NonceOverflowInTransaction => Reject::NonceMax { address },
-        Invalid::LackOfFundForMaxFee { fee, balance } => Reject::InsufficientFunds {
-            address,
-            have: *balance,
-            want: *fee,
-        },
+        Invalid::LackOfFundForMaxFee { fee, balance } => {
+            Reject::InsufficientFunds { address, have: *balance, want: *fee }
+        }
         Invalid::OverflowPaymentInTransaction => Reject::CostOverflow { address },
-        Invalid::CallGasCostMoreThanGasLimit {
-            initial_gas,
-            gas_limit,
-        } => Reject::IntrinsicGas {
-            have: gas_limit,
-            want: initial_gas,
-        },
-        Invalid::GasFloorMoreThanGasLimit {
-            gas_floor,
-            gas_limit,
-        } => Reject::FloorGas {
-            have: gas_limit,
-            want: gas_floor,
-        },
-        Invalid::GasPriceLessThanBasefee => Reject::FeeTooLow {
-            address,
-            max_fee: tx.gas_price,
-            base_fee: env.base_fee,
-        },
+        Invalid::CallGasCostMoreThanGasLimit { initial_gas, gas_limit } => {
+            Reject::IntrinsicGas { have: gas_limit, want: initial_gas }
+        }
+        Invalid::GasFloorMoreThanGasLimit { gas_floor, gas_limit } => {
+            Reject::FloorGas { have: gas_limit, want: gas_floor }
+        }
+        Invalid::GasPriceLessThanBasefee => {
+            Reject::FeeTooLow { address, max_fee: tx.gas_price, base_fee: env.base_fee }
+        }
         Invalid::PriorityFeeGreaterThanMaxFee => Reject::TipAboveFee {
             address,
             tip: tx.gas_priority_fee.unwrap_or_default(),
             max_fee: tx.gas_price,
         },
-        Invalid::CallerGasLimitMoreThanBlock => Reject::AboveBlockLimit {
-            limit: env.gas_limit,
-            want: tx.gas_limit,
-        },
-        Invalid::TxGasLimitGreaterThanCap { gas_limit, cap } => Reject::AboveTransactionCap {
-            cap,
-            want: gas_limit,
-        },
+        Invalid::CallerGasLimitMoreThanBlock => {
+            Reject::AboveBlockLimit { limit: env.gas_limit, want: tx.gas_limit }
+        }
+        Invalid::TxGasLimitGreaterThanCap { gas_limit, cap } => {
+            Reject::AboveTransactionCap { cap, want: gas_limit }
+        }
         Invalid::RejectCallerWithCode => Reject::SenderHasCode { address },
-        Invalid::CreateInitCodeSizeLimit => Reject::InitcodeTooLong {
-            size: tx.data.len(),
-        },
-        Invalid::BlobGasPriceGreaterThanMax {
-            block_blob_gas_price,
-            tx_max_fee_per_blob_gas,
-        } => Reject::BlobFeeTooLow {
-            address,
-            max_fee: tx_max_fee_per_blob_gas,
-            base_fee: block_blob_gas_price,
-        },
+        Invalid::CreateInitCodeSizeLimit => Reject::InitcodeTooLong { size: tx.data.len() },
+        Invalid::BlobGasPriceGreaterThanMax { block_blob_gas_price, tx_max_fee_per_blob_gas } => {
+            Reject::BlobFeeTooLow {
+                address,
+                max_fee: tx_max_fee_per_blob_gas,
+                base_fee: block_blob_gas_price,
+            }
+        }
         Invalid::TooManyBlobs { max, have } => Reject::TooManyBlobs { have, max },
         Invalid::EmptyBlobs => Reject::NoBlobs,
         Invalid::BlobVersionNotSupported => Reject::BlobVersion,

@@ -68,8 +68,7 @@ impl Changes {
             update.code_hash = keccak256(&code);
             self.codes.insert(update.code_hash, code);
         }
-        self.accounts
-            .insert(address, AccountChange::Updated(update));
+        self.accounts.insert(address, AccountChange::Updated(update));
     }
 
     /// Whether nothing changes.
@@ -121,10 +120,7 @@ impl<S: NodeStore> State<'_, S> {
             account.storage_root = before.storage_root;
         }
         if !update.storage.is_empty() {
-            let words = update
-                .storage
-                .iter()
-                .map(|(slot, word)| (slot_key(*slot), encode(word)));
+            let words = update.storage.iter().map(|(slot, word)| (slot_key(*slot), encode(word)));
             account.storage_root =
                 trie::update(self.store, self.cache, account.storage_root, words, nodes)?;
         }

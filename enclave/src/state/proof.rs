@@ -44,12 +44,7 @@ impl<S: NodeStore> State<'_, S> {
             .iter()
             .map(|slot| self.storage_proof(&account.unwrap_or_default(), *slot))
             .collect::<Result<_, _>>()?;
-        Ok(AccountProof {
-            address,
-            account,
-            nodes,
-            storage,
-        })
+        Ok(AccountProof { address, account, nodes, storage })
     }
 
     fn storage_proof(&self, account: &Account, slot: U256) -> Result<StorageProof, StateError> {

@@ -15,11 +15,7 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        Self {
-            store: MemoryStore::new(),
-            cache: NodeCache::new(64),
-            root: EMPTY_ROOT,
-        }
+        Self { store: MemoryStore::new(), cache: NodeCache::new(64), root: EMPTY_ROOT }
     }
 
     fn state(&self) -> State<'_, MemoryStore> {
@@ -38,84 +34,30 @@ impl Fixture {
 fn the_genesis_of_sepolia_has_its_root() {
     const MILLION: u128 = 1_000_000_000_000_000_000_000_000;
     let allocation = [
-        (
-            address!("a2A6d93439144FFE4D27c9E088dCD8b783946263"),
-            MILLION,
-        ),
-        (
-            address!("Bc11295936Aa79d594139de1B2e12629414F3BDB"),
-            MILLION,
-        ),
-        (
-            address!("7cF5b79bfe291A67AB02b393E456cCc4c266F753"),
-            MILLION,
-        ),
-        (
-            address!("aaec86394441f915bce3e6ab399977e9906f3b69"),
-            MILLION,
-        ),
-        (
-            address!("F47CaE1CF79ca6758Bfc787dbD21E6bdBe7112B8"),
-            MILLION,
-        ),
-        (
-            address!("d7eDDB78ED295B3C9629240E8924fb8D8874ddD8"),
-            MILLION,
-        ),
-        (
-            address!("8b7F0977Bb4f0fBE7076FA22bC24acA043583F5e"),
-            MILLION,
-        ),
-        (
-            address!("e2e2659028143784d557bcec6ff3a0721048880a"),
-            MILLION,
-        ),
-        (
-            address!("d9a5179f091d85051d3c982785efd1455cec8699"),
-            MILLION,
-        ),
-        (
-            address!("beef32ca5b9a198d27B4e02F4c70439fE60356Cf"),
-            MILLION,
-        ),
-        (
-            address!("0000006916a87b82333f4245046623b23794c65c"),
-            10 * MILLION,
-        ),
-        (
-            address!("b21c33de1fab3fa15499c62b59fe0cc3250020d1"),
-            100 * MILLION,
-        ),
-        (
-            address!("10F5d45854e038071485AC9e402308cF80D2d2fE"),
-            100 * MILLION,
-        ),
-        (
-            address!("d7d76c58b3a519e9fA6Cc4D22dC017259BC49F1E"),
-            100 * MILLION,
-        ),
-        (
-            address!("799D329e5f583419167cD722962485926E338F4a"),
-            MILLION / 1_000_000,
-        ),
+        (address!("a2A6d93439144FFE4D27c9E088dCD8b783946263"), MILLION),
+        (address!("Bc11295936Aa79d594139de1B2e12629414F3BDB"), MILLION),
+        (address!("7cF5b79bfe291A67AB02b393E456cCc4c266F753"), MILLION),
+        (address!("aaec86394441f915bce3e6ab399977e9906f3b69"), MILLION),
+        (address!("F47CaE1CF79ca6758Bfc787dbD21E6bdBe7112B8"), MILLION),
+        (address!("d7eDDB78ED295B3C9629240E8924fb8D8874ddD8"), MILLION),
+        (address!("8b7F0977Bb4f0fBE7076FA22bC24acA043583F5e"), MILLION),
+        (address!("e2e2659028143784d557bcec6ff3a0721048880a"), MILLION),
+        (address!("d9a5179f091d85051d3c982785efd1455cec8699"), MILLION),
+        (address!("beef32ca5b9a198d27B4e02F4c70439fE60356Cf"), MILLION),
+        (address!("0000006916a87b82333f4245046623b23794c65c"), 10 * MILLION),
+        (address!("b21c33de1fab3fa15499c62b59fe0cc3250020d1"), 100 * MILLION),
+        (address!("10F5d45854e038071485AC9e402308cF80D2d2fE"), 100 * MILLION),
+        (address!("d7d76c58b3a519e9fA6Cc4D22dC017259BC49F1E"), 100 * MILLION),
+        (address!("799D329e5f583419167cD722962485926E338F4a"), MILLION / 1_000_000),
     ];
     let want = b256!("5eb6e371a698b8d68f665192350ffcecbbbf322916f4b51bd79bb6887da3f494");
     let set = |changes: &mut Changes, (address, balance): (Address, u128)| {
         let balance = U256::from(balance);
-        changes.set(
-            address,
-            AccountUpdate {
-                balance,
-                ..Default::default()
-            },
-            Bytes::new(),
-        );
+        changes.set(address, AccountUpdate { balance, ..Default::default() }, Bytes::new());
     };
     let mut at_once = Fixture::new();
     let mut changes = Changes::default();
-    allocation
-        .into_iter()
-        .for_each(|entry| set(&mut changes, entry));
+    allocation.into_iter().for_each(|entry| set(&mut changes, entry));
     at_once.apply(&changes);
     assert_eq!(at_once.root, want);
     let mut one_by_one = Fixture::new();
@@ -171,26 +113,13 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
     let code = proptest::option::weighted(0.2, vec(any::<u8>(), 1..40));
-    let set = (
-        0u8..6,
-        0u64..2,
-        0u128..3,
-        prop::bool::weighted(0.1),
-        vec((0u64..5, 0u64..3), 0..6),
-        code,
-    )
-        .prop_map(|(who, nonce, balance, wipe, slots, code)| {
-            // As in a block, one change per slot.
-            let slots: BTreeMap<u64, u64> = slots.into_iter().collect();
-            Step::Set {
-                who,
-                nonce,
-                balance,
-                wipe,
-                slots: slots.into_iter().collect(),
-                code,
-            }
-        });
+    let set =
+        (0u8..6, 0u64..2, 0u128..3, prop::bool::weighted(0.1), vec((0u64..5, 0u64..3), 0..6), code)
+            .prop_map(|(who, nonce, balance, wipe, slots, code)| {
+                // As in a block, one change per slot.
+                let slots: BTreeMap<u64, u64> = slots.into_iter().collect();
+                Step::Set { who, nonce, balance, wipe, slots: slots.into_iter().collect(), code }
+            });
     let step = prop_oneof![5 => set, 1 => (0u8..6).prop_map(Step::Destroy)];
     vec(vec(step, 1..5), 1..8)
 }
@@ -202,14 +131,7 @@ fn advance(model: &mut Model, step: &Step, changes: &mut Changes) {
             model.remove(&address);
             changes.accounts.insert(address, AccountChange::Destroyed);
         }
-        Step::Set {
-            who,
-            nonce,
-            balance,
-            wipe,
-            slots,
-            code,
-        } => {
+        Step::Set { who, nonce, balance, wipe, slots, code } => {
             let address = Address::with_last_byte(*who);
             let account = model.entry(address).or_default();
             account.nonce = *nonce;
@@ -273,14 +195,8 @@ fn proofs_verify_for_accounts_slots_and_their_absence() {
     let mut fixture = Fixture::new();
     let mut changes = Changes::default();
     for byte in 0..40 {
-        let storage = (1..30u64)
-            .map(|slot| (U256::from(slot), U256::from(slot * 7)))
-            .collect();
-        let update = AccountUpdate {
-            nonce: 1,
-            storage,
-            ..Default::default()
-        };
+        let storage = (1..30u64).map(|slot| (U256::from(slot), U256::from(slot * 7))).collect();
+        let update = AccountUpdate { nonce: 1, storage, ..Default::default() };
         changes.set(Address::with_last_byte(byte), update, Bytes::new());
     }
     fixture.apply(&changes);
@@ -296,10 +212,7 @@ fn proofs_verify_for_accounts_slots_and_their_absence() {
         for storage in proof.storage {
             let key = Nibbles::unpack(keccak256(B256::from(storage.slot)));
             let value = (!storage.value.is_zero()).then(|| alloy_rlp::encode(storage.value));
-            assert_eq!(
-                verify_proof(storage_root, key, value, &storage.nodes),
-                Ok(())
-            );
+            assert_eq!(verify_proof(storage_root, key, value, &storage.nodes), Ok(()));
         }
     }
     let too_many = vec![U256::ZERO; MAX_PROOF_SLOTS + 1];
@@ -332,8 +245,5 @@ fn the_empty_state_has_the_empty_root() {
     let root = b256!("56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421");
     assert_eq!(fixture.state().root(), root);
     assert_eq!(fixture.state().account(Address::ZERO), Ok(None));
-    assert_eq!(
-        fixture.state().storage(Address::ZERO, U256::ZERO),
-        Ok(U256::ZERO)
-    );
+    assert_eq!(fixture.state().storage(Address::ZERO, U256::ZERO), Ok(U256::ZERO));
 }

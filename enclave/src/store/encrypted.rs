@@ -72,8 +72,7 @@ impl<'a> EncryptedStore<'a> {
         let sealed = nodes.iter().map(|(hash, node)| {
             let key = self.node_key(*hash);
             // The key determines the content, so the nonce is never used for another one.
-            self.seal(key, first_bytes(key), node)
-                .map(|value| (key, value))
+            self.seal(key, first_bytes(key), node).map(|value| (key, value))
         });
         self.store.put(sealed.collect::<Result<_, _>>()?)
     }
@@ -84,9 +83,7 @@ impl<'a> EncryptedStore<'a> {
         let Some(mut value) = self.store.get(key)? else {
             return Ok(None);
         };
-        let nonce = value
-            .split_off_first()
-            .ok_or(StoreError::Tampered { key })?;
+        let nonce = value.split_off_first().ok_or(StoreError::Tampered { key })?;
         self.open(key, nonce, value).map(Some)
     }
 
@@ -143,10 +140,7 @@ impl<'a> EncryptedStore<'a> {
         nonce: [u8; NONCE_BYTES],
         content: &[u8],
     ) -> Result<Vec<u8>, StoreError> {
-        let too_large = StoreError::TooLarge {
-            bytes: content.len(),
-            max: MAX_RECORD_BYTES,
-        };
+        let too_large = StoreError::TooLarge { bytes: content.len(), max: MAX_RECORD_BYTES };
         let length = match u32::try_from(content.len()) {
             Ok(length) if content.len() <= MAX_RECORD_BYTES => length,
             _ => return Err(too_large),
@@ -220,10 +214,7 @@ fn first_bytes(hash: B256) -> [u8; NONCE_BYTES] {
 fn subkey(state_key: &[u8; STATE_KEY_BYTES], label: &[u8]) -> Zeroizing<[u8; 32]> {
     let mut key = Zeroizing::new([0; 32]);
     let expanded = Hkdf::<Sha256>::new(None, state_key).expand(label, key.as_mut_slice());
-    debug_assert!(
-        expanded.is_ok(),
-        "32 bytes are within HKDF's limit of 255 blocks"
-    );
+    debug_assert!(expanded.is_ok(), "32 bytes are within HKDF's limit of 255 blocks");
     key
 }
 

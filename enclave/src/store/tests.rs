@@ -16,17 +16,11 @@ fn node(byte: u8) -> (B256, Bytes) {
 
 /// What the host holds, key by key.
 fn contents(host: &MemoryStore) -> Vec<(B256, Vec<u8>)> {
-    host.keys()
-        .into_iter()
-        .map(|key| (key, Store::get(host, key).unwrap().unwrap()))
-        .collect()
+    host.keys().into_iter().map(|key| (key, Store::get(host, key).unwrap().unwrap())).collect()
 }
 
 fn tampered<T: std::fmt::Debug>(result: Result<T, StoreError>) {
-    assert!(
-        matches!(result, Err(StoreError::Tampered { .. })),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(StoreError::Tampered { .. })), "{result:?}");
 }
 
 #[test]
@@ -53,22 +47,12 @@ fn enclaves_with_one_key_share_a_store_and_others_read_nothing() {
     put(&KEY).unwrap();
     let written = contents(&host);
     put(&KEY).unwrap();
-    assert_eq!(
-        contents(&host),
-        written,
-        "the same content is the same entry"
-    );
-    assert_eq!(
-        EncryptedStore::new(&host, &KEY).get(hash),
-        Ok(Some(content.clone()))
-    );
+    assert_eq!(contents(&host), written, "the same content is the same entry");
+    assert_eq!(EncryptedStore::new(&host, &KEY).get(hash), Ok(Some(content.clone())));
     assert_eq!(EncryptedStore::new(&host, &[8; 32]).get(hash), Ok(None));
     let (key, value) = &written[0];
     assert_ne!(*key, hash);
-    assert!(
-        !value.windows(4).any(|window| window == [1; 4]),
-        "plaintext leaks"
-    );
+    assert!(!value.windows(4).any(|window| window == [1; 4]), "plaintext leaks");
 }
 
 #[test]
@@ -79,12 +63,7 @@ fn every_flipped_bit_and_every_cut_is_detected() {
     let id = B256::repeat_byte(9);
     store.put_nodes(&[(hash, content)]).unwrap();
     store.put_record(ROLLUPS, id, b"rollup").unwrap();
-    let read = || {
-        (
-            store.get(hash).map(drop),
-            store.get_record(ROLLUPS, id).map(drop),
-        )
-    };
+    let read = || (store.get(hash).map(drop), store.get_record(ROLLUPS, id).map(drop));
     for (key, value) in contents(&host) {
         let check = |damaged: Vec<u8>| {
             host.put(vec![(key, damaged)]).unwrap();
@@ -125,15 +104,8 @@ fn swapped_values_are_detected() {
                 store.get_record(ROLLUPS, id).map(drop),
                 store.get_record(VIEWS, id).map(drop),
             ];
-            let bad: Vec<_> = results
-                .into_iter()
-                .filter(|result| result.is_err())
-                .collect();
-            assert_eq!(
-                bad,
-                [Err(StoreError::Tampered { key: *key })],
-                "{other} under {key}"
-            );
+            let bad: Vec<_> = results.into_iter().filter(|result| result.is_err()).collect();
+            assert_eq!(bad, [Err(StoreError::Tampered { key: *key })], "{other} under {key}");
         }
         host.put(good.clone()).unwrap();
     }
@@ -171,9 +143,7 @@ fn a_node_that_does_not_hash_to_its_name_is_tampered_even_if_it_opens() {
     let store = EncryptedStore::new(&host, &KEY);
     let (hash, _) = node(1);
     // Only a broken writer with the key can do this.
-    store
-        .put_nodes(&[(hash, Bytes::from_static(b"other"))])
-        .unwrap();
+    store.put_nodes(&[(hash, Bytes::from_static(b"other"))]).unwrap();
     tampered(store.get(hash));
 }
 
@@ -182,31 +152,21 @@ fn records_are_bounded() {
     let host = MemoryStore::new();
     let store = EncryptedStore::new(&host, &KEY);
     let long = vec![0; MAX_RECORD_BYTES + 1];
-    let error = StoreError::TooLarge {
-        bytes: MAX_RECORD_BYTES + 1,
-        max: MAX_RECORD_BYTES,
-    };
+    let error = StoreError::TooLarge { bytes: MAX_RECORD_BYTES + 1, max: MAX_RECORD_BYTES };
     assert_eq!(store.put_record(ROLLUPS, B256::ZERO, &long), Err(error));
     assert!(host.is_empty());
     store.put_record(ROLLUPS, B256::ZERO, &long[1..]).unwrap();
     let record = store.get_record(ROLLUPS, B256::ZERO).unwrap().unwrap();
     assert_eq!(record.len(), MAX_RECORD_BYTES);
     let key = host.keys()[0];
-    host.put(vec![(key, vec![0; 2 * MAX_RECORD_BYTES])])
-        .unwrap();
+    host.put(vec![(key, vec![0; 2 * MAX_RECORD_BYTES])]).unwrap();
     tampered(store.get_record(ROLLUPS, B256::ZERO));
 }
 
 #[test]
 fn sizes_fall_into_few_classes() {
-    assert_eq!(
-        [1, 128, 129, 320, 321, 544].map(padded_len),
-        [128, 128, 320, 320, 544, 544]
-    );
-    assert_eq!(
-        [545, 1024, 1025, 1152].map(padded_len),
-        [1024, 1024, 1152, 1152]
-    );
+    assert_eq!([1, 128, 129, 320, 321, 544].map(padded_len), [128, 128, 320, 320, 544, 544]);
+    assert_eq!([545, 1024, 1025, 1152].map(padded_len), [1024, 1024, 1152, 1152]);
     let classes: std::collections::BTreeSet<_> = (1..1 << 20).map(padded_len).collect();
     assert!(classes.len() < 90, "{}", classes.len());
 }
@@ -226,10 +186,7 @@ impl Store for Failing {
 #[test]
 fn an_unavailable_store_is_told_apart_from_a_lying_one() {
     let store = EncryptedStore::new(&Failing, &KEY);
-    assert_eq!(
-        store.get(B256::ZERO),
-        Err(StoreError::Unavailable("down".into()))
-    );
+    assert_eq!(store.get(B256::ZERO), Err(StoreError::Unavailable("down".into())));
     assert!(store.put_nodes(&[node(1)]).is_err());
 }
 

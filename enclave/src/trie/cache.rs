@@ -1,46 +1,80 @@
 //! The bounded cache of decoded nodes and of codes, shared by all roots.
 //!
-//! Entries are content-addressed and were hashed by the enclave, so they are believed without another check.
+//! Entries are content-addressed and were hashed by the enclave, so they are believed without another check. A node
+//! remembers in each link which slot its child was last seen in ([`Hint`]): descending costs one memory access per
+//! level instead of a search. A hint is only a guess, checked against the hash, so a reused slot does no harm.
+//! Slots are reused by the clock algorithm (second chance), which costs a read one bit.
 
-use super::node::Node;
-use alloy_primitives::{B256, Bytes, map::FbBuildHasher};
+use super::node::{Branch, Link, Node, NodeRef, Step, step};
+use alloy_primitives::{
+    B256, Bytes,
+    map::{B256Map, FbBuildHasher},
+};
+use alloy_trie::Nibbles;
 use lru::LruCache;
 use parking_lot::Mutex;
-use std::{num::NonZeroUsize, sync::Arc};
+use std::num::NonZeroUsize;
 
-/// Nodes kept by [`NodeCache::default`]: about 200 MiB when all of them are full branches.
+/// Nodes kept by [`NodeCache::default`]: about 150 MiB, half of them branches.
 pub const DEFAULT_CACHED_NODES: usize = 1 << 18;
 
 /// Codes kept: at most 24 MiB, since EIP-170 limits a code to 24 KiB.
 pub const MAX_CACHED_CODES: usize = 1 << 10;
 
-/// Locks the nodes are spread over, so that concurrent readers seldom meet. A power of two.
-const SHARDS: usize = 16;
+/// Slots of each kind at most: a hint has 31 bits for the number, and one number means "unknown".
+const MAX_SLOTS: usize = (1 << 31) - 1;
 
-type Lru<V> = Mutex<LruCache<B256, V, FbBuildHasher<32>>>;
-
-/// Least-recently-used decoded nodes and codes.
+/// Recently used decoded nodes and codes.
 #[derive(Debug)]
 pub struct NodeCache {
-    nodes: [Lru<Arc<Node>>; SHARDS],
-    codes: Lru<Bytes>,
+    slots: Mutex<Slots>,
+    codes: Mutex<LruCache<B256, Bytes, FbBuildHasher<32>>>,
+}
+
+/// Where a node was last seen in the cache. Says nothing about the node: all hints are equal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hint(u32);
+
+/// How far a walk got within the cache.
+pub(super) enum Walked<R> {
+    /// To its end: the value, if there is one.
+    Done(Option<R>),
+    /// To a node that has to be fetched, with this much of the path left.
+    Missing(B256, Nibbles),
 }
 
 impl NodeCache {
-    /// A cache of about `nodes` decoded nodes (at least one per lock).
+    /// A cache of about `nodes` decoded nodes, half of them branches (at least one of each kind).
     pub fn new(nodes: usize) -> Self {
+        let codes = NonZeroUsize::new(MAX_CACHED_CODES).unwrap_or(NonZeroUsize::MIN);
         Self {
-            nodes: std::array::from_fn(|_| lru(nodes / SHARDS)),
-            codes: lru(MAX_CACHED_CODES),
+            slots: Mutex::new(Slots::new(nodes / 2)),
+            codes: Mutex::new(LruCache::with_hasher(codes, FbBuildHasher::default())),
         }
     }
 
-    pub(super) fn node(&self, hash: B256) -> Option<Arc<Node>> {
-        self.shard(hash).lock().get(&hash).cloned()
+    /// Follows `rest` from `hash` as far as the cache reaches, showing every separately hashed node to `visit`.
+    /// `read` must not use the cache: it is locked.
+    pub(super) fn walk<R>(
+        &self,
+        hash: B256,
+        rest: Nibbles,
+        visit: &mut impl FnMut(NodeRef<'_>),
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Walked<R> {
+        self.slots.lock().walk(hash, rest, visit, read)
     }
 
-    pub(super) fn put_node(&self, hash: B256, node: Arc<Node>) {
-        self.shard(hash).lock().put(hash, node);
+    /// A copy of a node.
+    pub(super) fn node(&self, hash: B256, hint: Hint) -> Option<Node> {
+        let mut slots = self.slots.lock();
+        let hint = slots.find(hash, hint)?;
+        slots.get(hint).map(NodeRef::to_node)
+    }
+
+    /// Adds a node and says where it is.
+    pub(super) fn put_node(&self, hash: B256, node: Node) -> Hint {
+        self.slots.lock().put(hash, node)
     }
 
     pub(super) fn code(&self, hash: B256) -> Option<Bytes> {
@@ -50,11 +84,6 @@ impl NodeCache {
     pub(crate) fn put_code(&self, hash: B256, code: Bytes) {
         self.codes.lock().put(hash, code);
     }
-
-    fn shard(&self, hash: B256) -> &Lru<Arc<Node>> {
-        // In range whatever the hash: masked to the array's length.
-        &self.nodes[usize::from(hash.0[31]) & (SHARDS - 1)]
-    }
 }
 
 impl Default for NodeCache {
@@ -63,7 +92,198 @@ impl Default for NodeCache {
     }
 }
 
-fn lru<V>(capacity: usize) -> Lru<V> {
-    let capacity = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
-    Mutex::new(LruCache::with_hasher(capacity, FbBuildHasher::default()))
+impl Hint {
+    /// No guess.
+    pub const UNKNOWN: Self = Self(u32::MAX);
+
+    const BRANCH: u32 = 1 << 31;
+
+    fn slot(self) -> usize {
+        usize::try_from(self.0 & !Self::BRANCH).unwrap_or(usize::MAX)
+    }
+
+    fn is_branch(self) -> bool {
+        self.0 & Self::BRANCH != 0
+    }
+
+    fn new(slot: usize, branch: bool) -> Self {
+        let kind = if branch { Self::BRANCH } else { 0 };
+        u32::try_from(slot).map_or(Self::UNKNOWN, |slot| Self(slot | kind))
+    }
+}
+
+impl Default for Hint {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
+
+impl PartialEq for Hint {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Hint {}
+
+/// The nodes, and where each of them is. Branches and the much smaller others have slots of their own.
+#[derive(Debug)]
+struct Slots {
+    index: B256Map<Hint>,
+    branches: Clock<Branch>,
+    others: Clock<Node>,
+}
+
+impl Slots {
+    fn new(capacity: usize) -> Self {
+        Self {
+            index: B256Map::default(),
+            branches: Clock::new(capacity),
+            others: Clock::new(capacity),
+        }
+    }
+
+    fn walk<R>(
+        &mut self,
+        mut hash: B256,
+        mut rest: Nibbles,
+        visit: &mut impl FnMut(NodeRef<'_>),
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Walked<R> {
+        let mut hint = Hint::UNKNOWN;
+        let mut parent = None;
+        loop {
+            let Some(found) = self.find(hash, hint) else { return Walked::Missing(hash, rest) };
+            if found.0 != hint.0
+                && let Some((parent, nibble)) = parent
+            {
+                self.remember(parent, nibble, found);
+            }
+            let Some(node) = self.get(found) else { return Walked::Missing(hash, rest) };
+            visit(node);
+            parent = rest.first().map(|nibble| (found, nibble));
+            match step(node, &mut rest) {
+                Step::Value(value) => return Walked::Done(value.map(|value| read(value))),
+                Step::Descend(child, at) => (hash, hint) = (child, at),
+            }
+        }
+    }
+
+    /// Where the node is, if it is anywhere.
+    fn find(&mut self, hash: B256, hint: Hint) -> Option<Hint> {
+        if self.touch(hash, hint) {
+            return Some(hint);
+        }
+        let hint = *self.index.get(&hash)?;
+        self.touch(hash, hint).then_some(hint)
+    }
+
+    /// Whether the node is in this slot; if so, it is in use.
+    fn touch(&mut self, hash: B256, hint: Hint) -> bool {
+        match hint.is_branch() {
+            true => self.branches.touch(hash, hint.slot()),
+            false => self.others.touch(hash, hint.slot()),
+        }
+    }
+
+    fn get(&self, hint: Hint) -> Option<NodeRef<'_>> {
+        Some(match hint.is_branch() {
+            true => NodeRef::Branch(&self.branches.entries.get(hint.slot())?.node),
+            false => NodeRef::Other(&self.others.entries.get(hint.slot())?.node),
+        })
+    }
+
+    /// Notes in the parent where its child is.
+    fn remember(&mut self, parent: Hint, nibble: u8, found: Hint) {
+        let link = if parent.is_branch() {
+            let branch = self.branches.entries.get_mut(parent.slot());
+            branch.and_then(|entry| entry.node.children.get_mut(usize::from(nibble)))
+        } else {
+            match self.others.entries.get_mut(parent.slot()).map(|entry| &mut entry.node) {
+                Some(Node::Extension { child, .. }) => Some(child),
+                _ => None,
+            }
+        };
+        if let Some(Link::Hash(_, hint)) = link {
+            *hint = found;
+        }
+    }
+
+    fn put(&mut self, hash: B256, node: Node) -> Hint {
+        if let Some(hint) = self.find(hash, Hint::UNKNOWN) {
+            return hint;
+        }
+        let (slot, branch, evicted) = match node {
+            Node::Branch(branch) => {
+                let (slot, evicted) = self.branches.put(hash, *branch);
+                (slot, true, evicted)
+            }
+            other => {
+                let (slot, evicted) = self.others.put(hash, other);
+                (slot, false, evicted)
+            }
+        };
+        if let Some(evicted) = evicted {
+            self.index.remove(&evicted);
+        }
+        let hint = Hint::new(slot, branch);
+        self.index.insert(hash, hint);
+        hint
+    }
+}
+
+/// A bounded set of slots; the one to reuse is the next that was not used since the hand last passed.
+#[derive(Debug)]
+struct Clock<T> {
+    entries: Vec<Entry<T>>,
+    capacity: usize,
+    hand: usize,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    hash: B256,
+    used: bool,
+    node: T,
+}
+
+impl<T> Clock<T> {
+    fn new(capacity: usize) -> Self {
+        Self { entries: Vec::new(), capacity: capacity.clamp(1, MAX_SLOTS), hand: 0 }
+    }
+
+    fn touch(&mut self, hash: B256, slot: usize) -> bool {
+        let entry = self.entries.get_mut(slot).filter(|entry| entry.hash == hash);
+        entry.is_some_and(|entry| {
+            entry.used = true;
+            true
+        })
+    }
+
+    /// The slot, and whose it was before.
+    fn put(&mut self, hash: B256, node: T) -> (usize, Option<B256>) {
+        // Unused until read: a node that is written and never read again goes first.
+        let new = Entry { hash, used: false, node };
+        if self.entries.len() < self.capacity {
+            self.entries.push(new);
+            return (self.entries.len() - 1, None);
+        }
+        let slot = self.victim();
+        match self.entries.get_mut(slot) {
+            Some(entry) => (slot, Some(std::mem::replace(entry, new).hash)),
+            None => (slot, None),
+        }
+    }
+
+    /// Ends: a second round finds every entry unused.
+    fn victim(&mut self) -> usize {
+        loop {
+            let slot = self.hand;
+            self.hand = (slot + 1) % self.entries.len().max(1);
+            match self.entries.get_mut(slot) {
+                Some(entry) if entry.used => entry.used = false,
+                _ => return slot,
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Trie nodes: their decoded form and their RLP. No store and no hashing here.
 
-use super::MAX_KEY_NIBBLES;
+use super::{MAX_KEY_NIBBLES, cache::Hint};
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{EMPTY_LIST_CODE, EMPTY_STRING_CODE, Encodable, Header};
 use alloy_trie::Nibbles;
@@ -36,16 +36,14 @@ pub(super) struct Branch {
 pub(super) enum Link {
     #[default]
     Empty,
-    Hash(B256),
+    Hash(B256, Hint),
     Inline(Arc<Node>),
 }
 
 impl Branch {
     /// The child for a nibble; out of range is no child.
     pub fn child(&self, nibble: u8) -> &Link {
-        self.children
-            .get(usize::from(nibble))
-            .unwrap_or(&Link::Empty)
+        self.children.get(usize::from(nibble)).unwrap_or(&Link::Empty)
     }
 }
 
@@ -71,10 +69,7 @@ impl Node {
                 Self::decode_short(buffer, path, leaf, second)
             }
             (17, [children @ .., value]) => {
-                let mut branch = Branch {
-                    value: string(buffer, value)?,
-                    ..Branch::default()
-                };
+                let mut branch = Branch { value: string(buffer, value)?, ..Branch::default() };
                 for (link, item) in branch.children.iter_mut().zip(children) {
                     *link = Link::decode(buffer, item)?;
                 }
@@ -108,14 +103,7 @@ impl Node {
                 path.encode(out);
                 child.encode(out);
             }
-            Self::Branch(branch) => {
-                let children: usize = branch.children.iter().map(Link::rlp_length).sum();
-                list_header(children + branch.value.length(), out);
-                for child in &branch.children {
-                    child.encode(out);
-                }
-                branch.value.encode(out);
-            }
+            Self::Branch(branch) => branch.encode(out),
         }
     }
 
@@ -128,9 +116,7 @@ impl Node {
             Self::Extension { path, child } => {
                 EncodedPath::new(path, false).rlp_length() + child.rlp_length()
             }
-            Self::Branch(branch) => {
-                branch.children.iter().map(Link::rlp_length).sum::<usize>() + branch.value.length()
-            }
+            Self::Branch(branch) => branch.payload_length(),
         };
         payload + alloy_rlp::length_of_length(payload)
     }
@@ -140,7 +126,7 @@ impl Link {
     fn decode(buffer: &Bytes, item: &[u8]) -> Option<Self> {
         match *item {
             [EMPTY_STRING_CODE] => Some(Self::Empty),
-            [0xa0, ref hash @ ..] => Some(Self::Hash(B256::try_from(hash).ok()?)),
+            [0xa0, ref hash @ ..] => Some(Self::Hash(B256::try_from(hash).ok()?, Hint::UNKNOWN)),
             [first, ..] if first >= EMPTY_LIST_CODE && item.len() < HASHED_FROM_BYTES => {
                 Some(Self::Inline(Arc::new(Node::decode_item(buffer, item)?)))
             }
@@ -151,7 +137,7 @@ impl Link {
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Empty => out.push(EMPTY_STRING_CODE),
-            Self::Hash(hash) => {
+            Self::Hash(hash, _) => {
                 out.push(0xa0);
                 out.extend_from_slice(hash.as_slice());
             }
@@ -162,8 +148,70 @@ impl Link {
     fn rlp_length(&self) -> usize {
         match self {
             Self::Empty => 1,
-            Self::Hash(_) => 1 + B256::len_bytes(),
+            Self::Hash(..) => 1 + B256::len_bytes(),
             Self::Inline(node) => node.rlp_length(),
+        }
+    }
+}
+
+/// A node where it lies: branches are kept apart from the others.
+#[derive(Clone, Copy)]
+pub(super) enum NodeRef<'a> {
+    Branch(&'a Branch),
+    /// Anything, in its general form.
+    Other(&'a Node),
+}
+
+impl NodeRef<'_> {
+    pub fn to_node(self) -> Node {
+        match self {
+            Self::Branch(branch) => Node::Branch(Box::new(branch.clone())),
+            Self::Other(node) => node.clone(),
+        }
+    }
+
+    pub fn encode(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Branch(branch) => branch.encode(out),
+            Self::Other(node) => node.encode(out),
+        }
+    }
+}
+
+/// Where a path leads from a node.
+pub(super) enum Step<'a> {
+    /// It ends here, with or without a value.
+    Value(Option<&'a Bytes>),
+    /// To a node that is hashed separately.
+    Descend(B256, Hint),
+}
+
+/// Follows `rest` through a node and those written into it, taking off what it consumes.
+pub(super) fn step<'a>(mut node: NodeRef<'a>, rest: &mut Nibbles) -> Step<'a> {
+    loop {
+        let link = match node {
+            NodeRef::Branch(branch) | NodeRef::Other(Node::Branch(branch)) => {
+                let Some(nibble) = rest.first() else {
+                    return Step::Value(Some(&branch.value).filter(|value| !value.is_empty()));
+                };
+                *rest = tail(rest, 1);
+                branch.child(nibble)
+            }
+            NodeRef::Other(Node::Leaf { path, value }) => {
+                return Step::Value((path == rest).then_some(value));
+            }
+            NodeRef::Other(Node::Extension { path, child }) => {
+                if !rest.starts_with(path) {
+                    return Step::Value(None);
+                }
+                *rest = tail(rest, path.len());
+                child
+            }
+        };
+        match link {
+            Link::Empty => return Step::Value(None),
+            Link::Hash(hash, hint) => return Step::Descend(*hash, *hint),
+            Link::Inline(inline) => node = NodeRef::Other(inline),
         }
     }
 }
@@ -189,10 +237,7 @@ impl EncodedPath {
             };
             *byte = high << 4 | low;
         }
-        Self {
-            bytes,
-            len: 1 + path.len() / 2,
-        }
+        Self { bytes, len: 1 + path.len() / 2 }
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -265,9 +310,5 @@ fn string(buffer: &Bytes, item: &[u8]) -> Option<Bytes> {
 }
 
 fn list_header(payload_length: usize, out: &mut Vec<u8>) {
-    Header {
-        list: true,
-        payload_length,
-    }
-    .encode(out);
+    Header { list: true, payload_length }.encode(out);
 }

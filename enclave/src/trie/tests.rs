@@ -1,11 +1,15 @@
 //! The trie against `alloy-trie`: roots, proofs, versions, hostile stores, hostile bytes.
 //! The official vectors are in `enclave/tests/trie_vectors.rs`.
 
-use super::{node::Node, *};
+use super::{
+    node::{Link, Node},
+    *,
+};
 use crate::store::MemoryStore;
 use alloy_trie::{HashBuilder, proof::verify_proof};
 use proptest::{collection::vec, prelude::*};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 type Model = BTreeMap<B256, Bytes>;
 
@@ -17,10 +21,7 @@ struct Fixture {
 
 impl Fixture {
     fn new(cached_nodes: usize) -> Self {
-        Self {
-            store: MemoryStore::new(),
-            cache: NodeCache::new(cached_nodes),
-        }
+        Self { store: MemoryStore::new(), cache: NodeCache::new(cached_nodes) }
     }
 
     fn update(&self, root: B256, changes: Vec<(B256, Option<Bytes>)>) -> B256 {
@@ -40,10 +41,7 @@ impl Fixture {
 
     /// A fixture that has to read everything from the same store.
     fn cold(self) -> Self {
-        Self {
-            cache: NodeCache::new(1),
-            ..self
-        }
+        Self { cache: NodeCache::new(1), ..self }
     }
 }
 
@@ -180,10 +178,7 @@ proptest! {
 fn sample() -> (Fixture, B256, Vec<B256>) {
     let keys: Vec<B256> = (0u32..500).map(|i| keccak256(i.to_be_bytes())).collect();
     let trie = Fixture::new(1 << 12);
-    let changes = keys
-        .iter()
-        .map(|key| (*key, Some(Bytes::from(key.to_vec()))))
-        .collect();
+    let changes = keys.iter().map(|key| (*key, Some(Bytes::from(key.to_vec())))).collect();
     let root = trie.update(EMPTY_ROOT, changes);
     (trie.cold(), root, keys)
 }
@@ -193,39 +188,25 @@ fn the_last_of_several_changes_to_one_key_wins() {
     let trie = Fixture::new(16);
     let (a, b) = (B256::with_last_byte(1), B256::with_last_byte(2));
     let value = |byte: u8| Some(Bytes::from(vec![byte; 40]));
-    let root = trie.update(
-        EMPTY_ROOT,
-        vec![(b, value(3)), (a, value(1)), (b, None), (a, value(2))],
-    );
+    let root =
+        trie.update(EMPTY_ROOT, vec![(b, value(3)), (a, value(1)), (b, None), (a, value(2))]);
     assert_eq!(root, trie.update(EMPTY_ROOT, vec![(a, value(2))]));
 }
 
 #[test]
 fn an_update_that_changes_nothing_writes_nothing() {
     let (trie, root, keys) = sample();
-    let same = keys
-        .iter()
-        .map(|key| (*key, Some(Bytes::from(key.to_vec()))));
+    let same = keys.iter().map(|key| (*key, Some(Bytes::from(key.to_vec()))));
     let absent = (0u32..50).map(|i| (keccak256(i.to_le_bytes().repeat(3)), None));
     let mut nodes = Vec::new();
-    let after = update(
-        &trie.store,
-        &trie.cache,
-        root,
-        same.chain(absent),
-        &mut nodes,
-    )
-    .unwrap();
+    let after = update(&trie.store, &trie.cache, root, same.chain(absent), &mut nodes).unwrap();
     assert_eq!((after, nodes), (root, vec![]));
 }
 
 #[test]
 fn deleting_everything_leaves_the_empty_root() {
     let (trie, root, keys) = sample();
-    assert_eq!(
-        trie.update(root, keys.iter().map(|key| (*key, None)).collect()),
-        EMPTY_ROOT
-    );
+    assert_eq!(trie.update(root, keys.iter().map(|key| (*key, None)).collect()), EMPTY_ROOT);
 }
 
 #[test]
@@ -233,20 +214,18 @@ fn a_missing_node_is_an_error_and_never_an_absent_key() {
     let (trie, root, keys) = sample();
     for hash in trie.store.keys() {
         let node = trie.store.remove(hash).unwrap();
-        let failed = keys
-            .iter()
-            .filter(|key| match get(&trie.store, &trie.cache, root, **key) {
-                Ok(value) => {
-                    assert_eq!(value, Some(Bytes::from(key.to_vec())));
-                    false
-                }
-                Err(error) => {
-                    assert_eq!(error, TrieError::Missing(hash));
-                    true
-                }
-            });
+        let failed = keys.iter().filter(|key| match get(&trie.store, &trie.cache, root, **key) {
+            Ok(value) => {
+                assert_eq!(value, Some(Bytes::from(key.to_vec())));
+                false
+            }
+            Err(error) => {
+                assert_eq!(error, TrieError::Missing(hash));
+                true
+            }
+        });
         // The one-entry-per-lock cache may still hold the node.
-        assert!(failed.count() > 0 || trie.cache.node(hash).is_some());
+        assert!(failed.count() > 0 || trie.cache.node(hash, Hint::UNKNOWN).is_some());
         trie.store.insert_nodes([(hash, node)]);
     }
 }
@@ -256,10 +235,8 @@ fn a_deletion_that_needs_a_missing_sibling_fails() {
     let trie = Fixture::new(16);
     let sibling = B256::repeat_byte(0x20);
     let value = Some(Bytes::from(vec![7; 40]));
-    let root = trie.update(
-        EMPTY_ROOT,
-        vec![(B256::repeat_byte(0x10), value.clone()), (sibling, value)],
-    );
+    let root =
+        trie.update(EMPTY_ROOT, vec![(B256::repeat_byte(0x10), value.clone()), (sibling, value)]);
     let trie = trie.cold();
     for hash in trie.store.keys().into_iter().filter(|hash| *hash != root) {
         trie.store.remove(hash);
@@ -276,34 +253,19 @@ fn altered_and_swapped_nodes_are_detected() {
     let other = trie.store.remove(hashes[1]).unwrap();
     let mut altered = trie.store.remove(hashes[0]).unwrap().to_vec();
     altered[3] ^= 1;
-    trie.store
-        .insert_nodes([(hashes[0], altered.into()), (hashes[1], other.clone())]);
-    assert_eq!(
-        fetch(&trie.store, hashes[0]),
-        Err(TrieError::Corrupt(hashes[0]))
-    );
+    trie.store.insert_nodes([(hashes[0], altered.into()), (hashes[1], other.clone())]);
+    assert_eq!(fetch(&trie.store, hashes[0]), Err(TrieError::Corrupt(hashes[0])));
     trie.store.insert_nodes([(hashes[0], other)]);
-    assert_eq!(
-        fetch(&trie.store, hashes[0]),
-        Err(TrieError::Corrupt(hashes[0]))
-    );
+    assert_eq!(fetch(&trie.store, hashes[0]), Err(TrieError::Corrupt(hashes[0])));
     let cold = NodeCache::new(1);
-    let bad = keys
-        .iter()
-        .filter(|key| get(&trie.store, &cold, root, **key).is_err());
+    let bad = keys.iter().filter(|key| get(&trie.store, &cold, root, **key).is_err());
     assert!(bad.count() > 0);
 }
 
 #[test]
 fn bytes_that_hash_right_but_are_no_node_are_malformed() {
     let trie = Fixture::new(16);
-    for bytes in [
-        vec![],
-        vec![0xc0],
-        vec![0x80],
-        vec![0xc2, 0x80, 0x80],
-        vec![0xff; 40],
-    ] {
+    for bytes in [vec![], vec![0xc0], vec![0x80], vec![0xc2, 0x80, 0x80], vec![0xff; 40]] {
         let root = keccak256(&bytes);
         trie.store.insert_nodes([(root, bytes.into())]);
         if root != EMPTY_ROOT {
@@ -325,16 +287,10 @@ fn paths_longer_than_any_key_are_malformed() {
         trie.store.insert_nodes([(hash, rlp.into())]);
         hash
     };
-    let long = insert(Node::Leaf {
-        path: zeros,
-        value: vec![1; 40].into(),
-    });
-    let short = Node::Leaf {
-        path: node::head(&zeros, 3),
-        value: vec![1].into(),
-    };
+    let long = insert(Node::Leaf { path: zeros, value: vec![1; 40].into() });
+    let short = Node::Leaf { path: node::head(&zeros, 3), value: vec![1].into() };
     let mut branch = node::Branch::default();
-    branch.children[0] = Link::Hash(long);
+    branch.children[0] = Link::Hash(long, Hint::UNKNOWN);
     branch.children[1] = Link::Inline(Arc::new(short));
     let root = insert(Node::Branch(Box::new(branch)));
     let delete = vec![(vec![0x10, 0x00], None)];
@@ -347,19 +303,10 @@ fn codes_are_checked_and_cached() {
     let trie = Fixture::new(16);
     let code = Bytes::from_static(b"\x60\x00");
     let hash = keccak256(&code);
-    assert_eq!(
-        super::code(&trie.store, &trie.cache, EMPTY_CODE_HASH),
-        Ok(Bytes::new())
-    );
-    assert_eq!(
-        super::code(&trie.store, &trie.cache, hash),
-        Err(TrieError::Missing(hash))
-    );
+    assert_eq!(super::code(&trie.store, &trie.cache, EMPTY_CODE_HASH), Ok(Bytes::new()));
+    assert_eq!(super::code(&trie.store, &trie.cache, hash), Err(TrieError::Missing(hash)));
     trie.store.insert_nodes([(hash, code.clone())]);
-    assert_eq!(
-        super::code(&trie.store, &trie.cache, hash),
-        Ok(code.clone())
-    );
+    assert_eq!(super::code(&trie.store, &trie.cache, hash), Ok(code.clone()));
     trie.store.remove(hash);
     assert_eq!(super::code(&trie.store, &trie.cache, hash), Ok(code));
 }

@@ -2,7 +2,9 @@
 //! hashed once, and nodes that a deletion folds away are never written.
 
 use super::{
-    EMPTY_ROOT, NodeCache, NodeStore, TrieError, load,
+    EMPTY_ROOT, NodeCache, NodeStore, TrieError,
+    cache::Hint,
+    load,
     node::{Branch, HASHED_FROM_BYTES, Link, Node, WIDTH, head, joined, prefixed, tail},
 };
 use alloy_primitives::{B256, Bytes, keccak256};
@@ -20,10 +22,7 @@ pub(super) struct Change {
 
 impl Change {
     pub fn new(path: Nibbles, value: Option<Bytes>) -> Self {
-        Self {
-            path,
-            value: value.unwrap_or_default(),
-        }
+        Self { path, value: value.unwrap_or_default() }
     }
 }
 
@@ -58,23 +57,14 @@ pub(super) struct Updater<'a, S> {
 
 impl<'a, S: NodeStore> Updater<'a, S> {
     pub fn new(store: &'a S, cache: &'a NodeCache, new_nodes: &'a mut Vec<(B256, Bytes)>) -> Self {
-        Self {
-            store,
-            cache,
-            new_nodes,
-            root: EMPTY_ROOT,
-        }
+        Self { store, cache, new_nodes, root: EMPTY_ROOT }
     }
 
     /// Applies the changes to the trie under `root` and returns the new root.
     pub fn run(mut self, root: B256, mut changes: Vec<Change>) -> Result<B256, TrieError> {
         sort_last_wins(&mut changes);
         self.root = root;
-        let link = if root == EMPTY_ROOT {
-            Link::Empty
-        } else {
-            Link::Hash(root)
-        };
+        let link = if root == EMPTY_ROOT { Link::Empty } else { Link::Hash(root) };
         match self.apply_link(&link, 0, &changes)? {
             Outcome::Unchanged => Ok(root),
             Outcome::Empty => Ok(EMPTY_ROOT),
@@ -92,24 +82,24 @@ impl<'a, S: NodeStore> Updater<'a, S> {
         match (link, changes) {
             (_, []) => Ok(Outcome::Unchanged),
             (Link::Empty, _) => self.apply_empty(depth, changes),
-            (Link::Hash(hash), _) => {
-                let node = load(self.store, self.cache, *hash)?;
-                self.apply_node(&node, depth, changes)
+            (Link::Hash(hash, hint), _) => {
+                let node = load(self.store, self.cache, *hash, *hint)?;
+                self.apply_node(node, depth, changes)
             }
-            (Link::Inline(node), _) => self.apply_node(node, depth, changes),
+            (Link::Inline(node), _) => self.apply_node(Node::clone(node), depth, changes),
         }
     }
 
     fn apply_node(
         &mut self,
-        node: &Node,
+        node: Node,
         depth: usize,
         changes: &[Change],
     ) -> Result<Outcome, TrieError> {
         match node {
-            Node::Leaf { path, value } => self.apply_leaf(path, value, depth, changes),
-            Node::Extension { path, child } => self.apply_extension(path, child, depth, changes),
-            Node::Branch(branch) => self.apply_fork(Fork::of(branch), depth, changes),
+            Node::Leaf { path, value } => self.apply_leaf(&path, value, depth, changes),
+            Node::Extension { path, child } => self.apply_extension(&path, child, depth, changes),
+            Node::Branch(branch) => self.apply_fork(Fork::of(*branch), depth, changes),
         }
     }
 
@@ -122,13 +112,7 @@ impl<'a, S: NodeStore> Updater<'a, S> {
             })),
             [first, ..] => {
                 let path = tail(&first.path, depth);
-                self.split(
-                    &path,
-                    common(&path, depth, changes),
-                    Fork::empty(),
-                    depth,
-                    changes,
-                )
+                self.split(&path, common(&path, depth, changes), Fork::empty(), depth, changes)
             }
             [] => Ok(Outcome::Unchanged),
         }
@@ -137,7 +121,7 @@ impl<'a, S: NodeStore> Updater<'a, S> {
     fn apply_leaf(
         &mut self,
         path: &Nibbles,
-        value: &Bytes,
+        value: Bytes,
         depth: usize,
         changes: &[Change],
     ) -> Result<Outcome, TrieError> {
@@ -145,23 +129,17 @@ impl<'a, S: NodeStore> Updater<'a, S> {
             && tail(&change.path, depth) == *path
         {
             return Ok(match &change.value {
-                new if new == value => Outcome::Unchanged,
+                new if *new == value => Outcome::Unchanged,
                 new if new.is_empty() => Outcome::Empty,
-                new => Outcome::Node(Node::Leaf {
-                    path: *path,
-                    value: new.clone(),
-                }),
+                new => Outcome::Node(Node::Leaf { path: *path, value: new.clone() }),
             });
         }
         let shared = common(path, depth, changes);
         let mut fork = Fork::empty();
         match path.get(shared) {
-            None => fork.value = value.clone(),
+            None => fork.value = value,
             Some(nibble) => {
-                let leaf = Node::Leaf {
-                    path: tail(path, shared + 1),
-                    value: value.clone(),
-                };
+                let leaf = Node::Leaf { path: tail(path, shared + 1), value: value.clone() };
                 fork.set(nibble, Slot::New(leaf));
             }
         }
@@ -171,13 +149,13 @@ impl<'a, S: NodeStore> Updater<'a, S> {
     fn apply_extension(
         &mut self,
         path: &Nibbles,
-        child: &Link,
+        child: Link,
         depth: usize,
         changes: &[Change],
     ) -> Result<Outcome, TrieError> {
         let shared = common(path, depth, changes);
         let Some(nibble) = path.get(shared) else {
-            let outcome = self.apply_link(child, depth + path.len(), changes)?;
+            let outcome = self.apply_link(&child, depth + path.len(), changes)?;
             return self.extend(path, outcome);
         };
         let rest = tail(path, shared + 1);
@@ -185,12 +163,9 @@ impl<'a, S: NodeStore> Updater<'a, S> {
         fork.set(
             nibble,
             if rest.is_empty() {
-                Slot::Old(child.clone())
+                Slot::Old(child)
             } else {
-                Slot::New(Node::Extension {
-                    path: rest,
-                    child: child.clone(),
-                })
+                Slot::New(Node::Extension { path: rest, child: child.clone() })
             },
         );
         self.split(path, shared, fork, depth, changes)
@@ -231,7 +206,7 @@ impl<'a, S: NodeStore> Updater<'a, S> {
             rest = below;
             let outcome = match fork.slot(nibble) {
                 Some(Slot::Old(link)) => self.apply_link(link, depth + 1, group)?,
-                Some(Slot::New(node)) => self.apply_node(node, depth + 1, group)?,
+                Some(Slot::New(node)) => self.apply_node(node.clone(), depth + 1, group)?,
                 None => Outcome::Unchanged,
             };
             match outcome {
@@ -241,11 +216,7 @@ impl<'a, S: NodeStore> Updater<'a, S> {
             }
             changed = true;
         }
-        if changed {
-            self.finish(fork)
-        } else {
-            Ok(Outcome::Unchanged)
-        }
+        if changed { self.finish(fork) } else { Ok(Outcome::Unchanged) }
     }
 
     /// Turns a changed fork into a node: a branch, or less if fewer than two ways are left.
@@ -253,20 +224,16 @@ impl<'a, S: NodeStore> Updater<'a, S> {
         let mut used = (0u8..).zip(&fork.slots).filter(|(_, slot)| slot.is_used());
         match (used.next(), used.next(), fork.value.is_empty()) {
             (None, _, true) => Ok(Outcome::Empty),
-            (None, _, false) => Ok(Outcome::Node(Node::Leaf {
-                path: Nibbles::new(),
-                value: fork.value,
-            })),
+            (None, _, false) => {
+                Ok(Outcome::Node(Node::Leaf { path: Nibbles::new(), value: fork.value }))
+            }
             (Some((nibble, _)), None, true) => {
                 let slot = fork.take(nibble);
                 self.fold(nibble, slot).map(Outcome::Node)
             }
             _ => {
                 let children = fork.slots.map(|slot| self.seal_slot(slot));
-                let branch = Branch {
-                    children,
-                    value: fork.value,
-                };
+                let branch = Branch { children, value: fork.value };
                 Ok(Outcome::Node(Node::Branch(Box::new(branch))))
             }
         }
@@ -278,22 +245,19 @@ impl<'a, S: NodeStore> Updater<'a, S> {
         let (node, link) = match slot {
             Slot::New(node) => (node, None),
             Slot::Old(Link::Inline(node)) => (Node::clone(&node), Some(Link::Inline(node))),
-            Slot::Old(Link::Hash(hash)) => {
-                let node = load(self.store, self.cache, hash)?;
-                (Node::clone(&node), Some(Link::Hash(hash)))
+            Slot::Old(Link::Hash(hash, hint)) => {
+                (load(self.store, self.cache, hash, hint)?, Some(Link::Hash(hash, hint)))
             }
             // Not reached: the caller has seen that the slot is used.
             Slot::Old(Link::Empty) => return Err(too_long),
         };
         match node {
-            Node::Leaf { path, value } => Ok(Node::Leaf {
-                path: prefixed(nibble, &path).ok_or(too_long)?,
-                value,
-            }),
-            Node::Extension { path, child } => Ok(Node::Extension {
-                path: prefixed(nibble, &path).ok_or(too_long)?,
-                child,
-            }),
+            Node::Leaf { path, value } => {
+                Ok(Node::Leaf { path: prefixed(nibble, &path).ok_or(too_long)?, value })
+            }
+            Node::Extension { path, child } => {
+                Ok(Node::Extension { path: prefixed(nibble, &path).ok_or(too_long)?, child })
+            }
             branch @ Node::Branch(_) => {
                 let path = prefixed(nibble, &Nibbles::new()).ok_or(too_long)?;
                 let child = link.unwrap_or_else(|| self.seal(branch));
@@ -312,18 +276,13 @@ impl<'a, S: NodeStore> Updater<'a, S> {
         }
         let too_long = TrieError::Malformed(self.root);
         Ok(Outcome::Node(match node {
-            Node::Leaf { path: rest, value } => Node::Leaf {
-                path: joined(path, &rest).ok_or(too_long)?,
-                value,
-            },
-            Node::Extension { path: rest, child } => Node::Extension {
-                path: joined(path, &rest).ok_or(too_long)?,
-                child,
-            },
-            branch @ Node::Branch(_) => Node::Extension {
-                path: *path,
-                child: self.seal(branch),
-            },
+            Node::Leaf { path: rest, value } => {
+                Node::Leaf { path: joined(path, &rest).ok_or(too_long)?, value }
+            }
+            Node::Extension { path: rest, child } => {
+                Node::Extension { path: joined(path, &rest).ok_or(too_long)?, child }
+            }
+            branch @ Node::Branch(_) => Node::Extension { path: *path, child: self.seal(branch) },
         }))
     }
 
@@ -340,36 +299,31 @@ impl<'a, S: NodeStore> Updater<'a, S> {
         if rlp.len() < HASHED_FROM_BYTES {
             return Link::Inline(Arc::new(node));
         }
-        Link::Hash(self.emit(node, rlp))
+        let (hash, hint) = self.emit(node, rlp);
+        Link::Hash(hash, hint)
     }
 
     /// The root is always referred to by hash, however short.
     fn seal_root(&mut self, node: Node) -> B256 {
         let rlp = encode(&node);
-        self.emit(node, rlp)
+        self.emit(node, rlp).0
     }
 
-    fn emit(&mut self, node: Node, rlp: Vec<u8>) -> B256 {
+    fn emit(&mut self, node: Node, rlp: Vec<u8>) -> (B256, Hint) {
         let hash = keccak256(&rlp);
-        self.cache.put_node(hash, Arc::new(node));
+        let hint = self.cache.put_node(hash, node);
         self.new_nodes.push((hash, rlp.into()));
-        hash
+        (hash, hint)
     }
 }
 
 impl Fork {
     fn empty() -> Self {
-        Self {
-            slots: std::array::from_fn(|_| Slot::Old(Link::Empty)),
-            value: Bytes::new(),
-        }
+        Self { slots: std::array::from_fn(|_| Slot::Old(Link::Empty)), value: Bytes::new() }
     }
 
-    fn of(branch: &Branch) -> Self {
-        Self {
-            slots: branch.children.clone().map(Slot::Old),
-            value: branch.value.clone(),
-        }
+    fn of(branch: Branch) -> Self {
+        Self { slots: branch.children.map(Slot::Old), value: branch.value.clone() }
     }
 
     fn slot(&self, nibble: u8) -> Option<&Slot> {
@@ -400,9 +354,7 @@ impl Slot {
 /// prefix with it are neighbours, so only the first and the last need to be looked at.
 fn common(path: &Nibbles, depth: usize, changes: &[Change]) -> usize {
     let with = |change: Option<&Change>| {
-        change.map_or(path.len(), |change| {
-            tail(&change.path, depth).common_prefix_length(path)
-        })
+        change.map_or(path.len(), |change| tail(&change.path, depth).common_prefix_length(path))
     };
     with(changes.first()).min(with(changes.last()))
 }

@@ -55,11 +55,7 @@ impl Device for TestDevice {
     }
 
     fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
-        Ok(sign_development_quote(
-            &root(),
-            self.measurement(),
-            report_data,
-        ))
+        Ok(sign_development_quote(&root(), self.measurement(), report_data))
     }
 
     fn measurement(&self) -> B256 {
@@ -95,10 +91,7 @@ pub fn config() -> NetworkConfig {
         version: 1,
         l1ChainId: 31_337,
         l2ChainId: 2_908,
-        checkpoint: L1BlockId {
-            number: 10,
-            hash: keccak256("checkpoint"),
-        },
+        checkpoint: L1BlockId { number: 10, hash: keccak256("checkpoint") },
         contracts: Contracts {
             obscuroToken: Address::repeat_byte(1),
             attestationVerifier: Address::repeat_byte(2),
@@ -129,11 +122,7 @@ impl Node {
     pub fn start(seed: u64, genesis: bool) -> Self {
         let mut node = Self::restart(seed, TestStore::default(), None);
         let l1_block = config().checkpoint;
-        match node.ask(Request::Register {
-            owner: OWNER,
-            l1_block,
-            genesis,
-        }) {
+        match node.ask(Request::Register { owner: OWNER, l1_block, genesis }) {
             Ok(Reply::Registration(registration)) => node.registration = *registration,
             other => panic!("{other:?}"),
         }
@@ -143,20 +132,11 @@ impl Node {
     /// A new life on the same machine, with what was sealed in the last.
     pub fn restart(seed: u64, store: TestStore, identity: Option<Bytes>) -> Self {
         // Another life has other entropy.
-        let device = TestDevice {
-            seed,
-            counter: AtomicU64::new(identity.is_some() as u64 * 1_000_000),
-        };
-        let node = Self {
-            enclave: Enclave::new(device),
-            store,
-            registration: empty_registration(),
-        };
-        let start = Request::Start {
-            config: Box::new(config()),
-            identity,
-            snapshot: None,
-        };
+        let device =
+            TestDevice { seed, counter: AtomicU64::new(identity.is_some() as u64 * 1_000_000) };
+        let node =
+            Self { enclave: Enclave::new(device), store, registration: empty_registration() };
+        let start = Request::Start { config: Box::new(config()), identity, snapshot: None };
         assert!(matches!(node.ask(start), Ok(Reply::Started(_))));
         node
     }
@@ -229,20 +209,13 @@ pub struct L1 {
 
 impl L1 {
     pub fn new() -> Self {
-        Self {
-            tip: config().checkpoint,
-            salt: 0,
-            blocks: Vec::new(),
-        }
+        Self { tip: config().checkpoint, salt: 0, blocks: Vec::new() }
     }
 
     /// The next block, with these logs and payloads.
     pub fn block(&mut self, logs: Vec<Log>, payloads: Vec<CarriedPayload>) -> L1Block {
-        let receipt: Receipt<Log> = Receipt {
-            status: Eip658Value::success(),
-            cumulative_gas_used: 100_000,
-            logs,
-        };
+        let receipt: Receipt<Log> =
+            Receipt { status: Eip658Value::success(), cumulative_gas_used: 100_000, logs };
         let receipt = ReceiptEnvelope::Eip1559(receipt.with_bloom());
         let raw: Bytes = receipt.encoded_2718().into();
         let header = Header {
@@ -255,15 +228,8 @@ impl L1 {
             ..Default::default()
         };
         let header: Bytes = alloy_rlp::encode(&header).into();
-        self.tip = L1BlockId {
-            number: self.tip.number + 1,
-            hash: keccak256(&header),
-        };
-        let block = L1Block {
-            header,
-            receipts: Some(vec![raw]),
-            payloads,
-        };
+        self.tip = L1BlockId { number: self.tip.number + 1, hash: keccak256(&header) };
+        let block = L1Block { header, receipts: Some(vec![raw]), payloads };
         self.blocks.push(block.clone());
         block
     }
@@ -279,10 +245,7 @@ impl L1 {
 }
 
 fn log(address: Address, event: impl SolEvent) -> Log {
-    Log {
-        address,
-        data: LogData::from(event.encode_log_data()),
-    }
+    Log { address, data: LogData::from(event.encode_log_data()) }
 }
 
 pub fn published(rollup: &SignedRollup) -> Log {
@@ -334,11 +297,7 @@ pub fn shared(enclave: Address, responder: Address, encrypted_seed: Bytes) -> Lo
     let network = config().contracts.networkManagement;
     log(
         network,
-        INetworkManagement::SeedShared {
-            enclave,
-            responder,
-            encryptedSeed: encrypted_seed,
-        },
+        INetworkManagement::SeedShared { enclave, responder, encryptedSeed: encrypted_seed },
     )
 }
 
@@ -372,9 +331,7 @@ impl User {
 
     pub fn sign(&self, digest: B256) -> Bytes {
         let (signature, recovery) = self.0.sign_prehash_recoverable(digest.as_slice()).unwrap();
-        [signature.to_bytes().as_slice(), &[27 + recovery.to_byte()]]
-            .concat()
-            .into()
+        [signature.to_bytes().as_slice(), &[27 + recovery.to_byte()]].concat().into()
     }
 
     pub fn transaction(
@@ -397,9 +354,7 @@ impl User {
         };
         let signature = self.sign(transaction.signature_hash());
         let signature = alloy_primitives::Signature::try_from(signature.as_ref()).unwrap();
-        TxEnvelope::from(transaction.into_signed(signature))
-            .encoded_2718()
-            .into()
+        TxEnvelope::from(transaction.into_signed(signature)).encoded_2718().into()
     }
 }
 
@@ -412,17 +367,11 @@ pub struct Reader {
 
 impl Reader {
     pub fn new(node: &Node, seed: u64, users: &[&User]) -> Self {
-        let device = TestDevice {
-            seed,
-            counter: AtomicU64::new(0),
-        };
+        let device = TestDevice { seed, counter: AtomicU64::new(0) };
         let key = keys::kem_public_key(&node.registration.network_key).unwrap();
-        let session = Session::new(
-            &key,
-            config().hash(),
-            &mut obscuro_enclave::device::Entropy(&device),
-        )
-        .unwrap();
+        let session =
+            Session::new(&key, config().hash(), &mut obscuro_enclave::device::Entropy(&device))
+                .unwrap();
         let viewing = User::new("viewing key");
         let authorisations = users
             .iter()
@@ -438,29 +387,16 @@ impl Reader {
             .collect();
         let expires_at = u64::MAX;
         let digest = session_digest(session.id(), config().hash(), expires_at);
-        let credentials = Credentials {
-            authorisations,
-            expires_at,
-            signature: viewing.sign(digest),
-        };
-        Self {
-            session,
-            credentials,
-            device,
-        }
+        let credentials =
+            Credentials { authorisations, expires_at, signature: viewing.sign(digest) };
+        Self { session, credentials, device }
     }
 
     pub fn seal(&self, query: Query) -> (B256, Vec<u8>) {
-        let request = UserRequest {
-            credentials: self.credentials.clone(),
-            expires_at: 4_000,
-            query,
-        };
+        let request =
+            UserRequest { credentials: self.credentials.clone(), expires_at: 4_000, query };
         self.session
-            .seal(
-                &wire::encode(&request),
-                &mut obscuro_enclave::device::Entropy(&self.device),
-            )
+            .seal(&wire::encode(&request), &mut obscuro_enclave::device::Entropy(&self.device))
             .unwrap()
     }
 

@@ -73,13 +73,8 @@ fn contract(index: u8) -> Address {
 
 /// Everybody a program or a transaction may name.
 fn people() -> Vec<Address> {
-    let mut people = vec![
-        ALICE,
-        BOB,
-        COINBASE,
-        Address::with_last_byte(0xee),
-        Address::with_last_byte(4),
-    ];
+    let mut people =
+        vec![ALICE, BOB, COINBASE, Address::with_last_byte(0xee), Address::with_last_byte(4)];
     people.extend((0..CONTRACTS).map(contract));
     people.extend((0..3).map(|index| authorization(index).recover_authority().unwrap()));
     for creator in (0..CONTRACTS).map(contract) {
@@ -99,20 +94,13 @@ fn person(index: u8) -> Address {
 
 /// Anybody's signature recovers to somebody.
 fn authorization(index: u8) -> SignedAuthorization {
-    let authorization = Authorization {
-        chain_id: U256::ZERO,
-        address: contract(index),
-        nonce: 0,
-    };
+    let authorization = Authorization { chain_id: U256::ZERO, address: contract(index), nonce: 0 };
     let r = U256::from(0x1234_5678u64 + u64::from(index));
     let usable = (0u64..64).map(|offset| {
         let signature = Signature::new(r + U256::from(offset), U256::from(99), false);
         authorization.clone().into_signed(signature)
     });
-    usable
-        .into_iter()
-        .find(|signed| signed.recover_authority().is_ok())
-        .unwrap()
+    usable.into_iter().find(|signed| signed.recover_authority().is_ok()).unwrap()
 }
 
 fn push(address: Address) -> String {
@@ -127,22 +115,12 @@ fn program(ops: &[Op]) -> Vec<u8> {
             format!("{slot:#04x} TLOAD 0x01 ADD DUP1 {slot:#04x} TSTORE {slot:#04x} SSTORE")
         }
         Op::Call(to, value) => {
-            format!(
-                "PUSH0 PUSH0 PUSH0 PUSH0 {value:#04x} {} 0x9c40 CALL POP",
-                push(person(*to))
-            )
+            format!("PUSH0 PUSH0 PUSH0 PUSH0 {value:#04x} {} 0x9c40 CALL POP", push(person(*to)))
         }
         Op::DelegateCall(to) => {
-            format!(
-                "PUSH0 PUSH0 PUSH0 PUSH0 {} 0x9c40 DELEGATECALL POP",
-                push(person(*to))
-            )
+            format!("PUSH0 PUSH0 PUSH0 PUSH0 {} 0x9c40 DELEGATECALL POP", push(person(*to)))
         }
-        Op::Create2 {
-            child: kind,
-            salt,
-            value,
-        } => {
+        Op::Create2 { child: kind, salt, value } => {
             let init = child(*kind);
             let length = init.len();
             let offset = 32 - length;
@@ -218,11 +196,7 @@ impl Bare {
         for (index, code) in (0u8..).zip(codes) {
             let code = Bytecode::new_legacy(code.clone().into());
             let info = AccountInfo::default().with_code_and_hash(code.clone(), code.hash_slow());
-            let info = AccountInfo {
-                nonce: 1,
-                balance: U256::from(10),
-                ..info
-            };
+            let info = AccountInfo { nonce: 1, balance: U256::from(10), ..info };
             db.insert_account(contract(index), info);
         }
         let context = Context::mainnet()
@@ -268,11 +242,8 @@ fn genesis(codes: &[Vec<u8>]) -> Chain {
     let mut chain = Chain::new(&[]);
     let mut changes = Changes::default();
     for (index, code) in (0u8..).zip(codes) {
-        let update = AccountUpdate {
-            nonce: 1,
-            balance: U256::from(10),
-            ..AccountUpdate::default()
-        };
+        let update =
+            AccountUpdate { nonce: 1, balance: U256::from(10), ..AccountUpdate::default() };
         changes.set(contract(index), update, Bytes::from(code.clone()));
     }
     chain.commit(&changes);
@@ -291,10 +262,7 @@ fn same_state(chain: &Chain, bare: &mut Bare) -> Result<(), TestCaseError> {
             address
         );
         if let Some(ours) = ours {
-            prop_assert_eq!(
-                keccak256(chain.state().code(ours.code_hash).unwrap()),
-                ours.code_hash
-            );
+            prop_assert_eq!(keccak256(chain.state().code(ours.code_hash).unwrap()), ours.code_hash);
         }
         for slot in (0..6).map(U256::from) {
             let ours = chain.state().storage(address, slot).unwrap();

@@ -28,23 +28,14 @@ pub struct Chain {
 impl Chain {
     /// Alice and Bob are rich, `CONTRACT` has this code.
     pub fn new(code: &[u8]) -> Self {
-        let mut chain = Self {
-            store: MemoryStore::new(),
-            cache: NodeCache::new(1 << 12),
-            root: EMPTY_ROOT,
-        };
+        let mut chain =
+            Self { store: MemoryStore::new(), cache: NodeCache::new(1 << 12), root: EMPTY_ROOT };
         let mut genesis = Changes::default();
-        let rich = AccountUpdate {
-            balance: ETHER * U256::from(100),
-            ..AccountUpdate::default()
-        };
+        let rich = AccountUpdate { balance: ETHER * U256::from(100), ..AccountUpdate::default() };
         genesis.set(ALICE, rich.clone(), Bytes::new());
         genesis.set(BOB, rich, Bytes::new());
         if !code.is_empty() {
-            let contract = AccountUpdate {
-                nonce: 1,
-                ..AccountUpdate::default()
-            };
+            let contract = AccountUpdate { nonce: 1, ..AccountUpdate::default() };
             genesis.set(CONTRACT, contract, code.to_vec().into());
         }
         chain.commit(&genesis);
@@ -66,15 +57,12 @@ impl Chain {
     }
 
     pub fn block_with(&self, env: BlockEnv) -> Block<'_, MemoryStore> {
-        Block::new(self.state(), env, |number| {
-            Some(B256::with_last_byte(number as u8))
-        })
+        Block::new(self.state(), env, |number| Some(B256::with_last_byte(number as u8)))
     }
 
     /// Stores what a block yields and moves to its root.
     pub fn adopt(&mut self, finished: &Finished) {
-        self.store
-            .insert_nodes(finished.applied.nodes.iter().cloned());
+        self.store.insert_nodes(finished.applied.nodes.iter().cloned());
         self.root = finished.applied.root;
     }
 
@@ -88,19 +76,11 @@ impl Chain {
     }
 
     pub fn balance(&self, address: Address) -> U256 {
-        self.state()
-            .account(address)
-            .unwrap()
-            .unwrap_or_default()
-            .balance
+        self.state().account(address).unwrap().unwrap_or_default().balance
     }
 
     pub fn nonce(&self, address: Address) -> u64 {
-        self.state()
-            .account(address)
-            .unwrap()
-            .unwrap_or_default()
-            .nonce
+        self.state().account(address).unwrap().unwrap_or_default().nonce
     }
 
     pub fn slot(&self, address: Address, slot: u64) -> U256 {
@@ -154,11 +134,7 @@ pub fn invoke(nonce: u64, data: &[u8]) -> TxEip1559 {
 
 /// Creation of a contract by this init code.
 pub fn create(nonce: u64, init: Vec<u8>) -> TxEip1559 {
-    TxEip1559 {
-        to: TxKind::Create,
-        input: init.into(),
-        ..invoke(nonce, &[])
-    }
+    TxEip1559 { to: TxKind::Create, input: init.into(), ..invoke(nonce, &[]) }
 }
 
 /// An envelope; its signature is not looked at here.
@@ -197,7 +173,5 @@ pub fn asm(source: &str) -> Vec<u8> {
 fn opcode(name: &str) -> u8 {
     use revm::bytecode::opcode::OpCode;
     let named = |code: &u8| OpCode::new(*code).is_some_and(|known| known.as_str() == name);
-    (0..=u8::MAX)
-        .find(named)
-        .unwrap_or_else(|| panic!("no opcode {name}"))
+    (0..=u8::MAX).find(named).unwrap_or_else(|| panic!("no opcode {name}"))
 }

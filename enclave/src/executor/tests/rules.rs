@@ -26,89 +26,45 @@ fn rejections_speak_like_geth_and_leave_no_trace() {
             "nonce too high: address 0x00000000000000000000000000000000000A11cE, tx: 5 state: 1",
         ),
         (
-            TxEip1559 {
-                value: ETHER * U256::from(1000),
-                ..transfer(1)
-            },
+            TxEip1559 { value: ETHER * U256::from(1000), ..transfer(1) },
             "insufficient funds for gas * price + value: address ",
         ),
         (
-            TxEip1559 {
-                value: U256::MAX,
-                ..transfer(1)
-            },
+            TxEip1559 { value: U256::MAX, ..transfer(1) },
             "insufficient funds for gas * price + value: address ",
         ),
         (
-            TxEip1559 {
-                max_fee_per_gas: u128::MAX,
-                ..transfer(1)
-            },
+            TxEip1559 { max_fee_per_gas: u128::MAX, ..transfer(1) },
             "insufficient funds for gas * price + value: address ",
         ),
         (
-            TxEip1559 {
-                gas_limit: 20_999,
-                ..transfer(1)
-            },
+            TxEip1559 { gas_limit: 20_999, ..transfer(1) },
             "intrinsic gas too low: have 20999, want 21000",
         ),
         (
-            TxEip1559 {
-                input: vec![1; 100].into(),
-                gas_limit: 24_999,
-                ..transfer(1)
-            },
+            TxEip1559 { input: vec![1; 100].into(), gas_limit: 24_999, ..transfer(1) },
             "insufficient gas for floor data gas cost: have 24999, want 25000",
         ),
         (
-            TxEip1559 {
-                max_fee_per_gas: 5,
-                max_priority_fee_per_gas: 0,
-                ..transfer(1)
-            },
+            TxEip1559 { max_fee_per_gas: 5, max_priority_fee_per_gas: 0, ..transfer(1) },
             "max fee per gas less than block base fee: address 0x00000000000000000000000000000000000A11cE, maxFeePerGas: 5, baseFee: 1000000000",
         ),
         (
-            TxEip1559 {
-                max_priority_fee_per_gas: u128::from(4 * GWEI),
-                ..transfer(1)
-            },
+            TxEip1559 { max_priority_fee_per_gas: u128::from(4 * GWEI), ..transfer(1) },
             "max priority fee per gas higher than max fee per gas: address ",
         ),
+        (TxEip1559 { gas_limit: 30_000_001, ..transfer(1) }, "exceeds block gas limit: 30000000"),
         (
-            TxEip1559 {
-                gas_limit: 30_000_001,
-                ..transfer(1)
-            },
-            "exceeds block gas limit: 30000000",
-        ),
-        (
-            TxEip1559 {
-                gas_limit: 29_990_000,
-                ..transfer(1)
-            },
+            TxEip1559 { gas_limit: 29_990_000, ..transfer(1) },
             "gas limit reached: 29979000 gas left",
         ),
         (
-            TxEip1559 {
-                gas_limit: 16_777_217,
-                ..transfer(1)
-            },
+            TxEip1559 { gas_limit: 16_777_217, ..transfer(1) },
             "transaction gas limit too high (cap: 16777216, tx: 16777217)",
         ),
+        (TxEip1559 { chain_id: 1, ..transfer(1) }, "invalid chain id for signer: have 1 want 777"),
         (
-            TxEip1559 {
-                chain_id: 1,
-                ..transfer(1)
-            },
-            "invalid chain id for signer: have 1 want 777",
-        ),
-        (
-            TxEip1559 {
-                gas_limit: 9_000_000,
-                ..create(1, vec![0; 49_153])
-            },
+            TxEip1559 { gas_limit: 9_000_000, ..create(1, vec![0; 49_153]) },
             "max initcode size exceeded: code size 49153",
         ),
     ];
@@ -121,10 +77,7 @@ fn rejections_speak_like_geth_and_leave_no_trace() {
         }
     }
     let from_contract = block.transact(&signed(transfer(1)), CONTRACT).unwrap_err();
-    assert!(
-        from_contract.to_string().starts_with("sender not an eoa"),
-        "{from_contract}"
-    );
+    assert!(from_contract.to_string().starts_with("sender not an eoa"), "{from_contract}");
     let finished = block.finish().unwrap();
     let mut only = chain.block();
     only.transact(&signed(transfer(0)), ALICE).unwrap();
@@ -140,31 +93,15 @@ fn a_reject_says_whether_waiting_helps() {
         other => panic!("{other:?}"),
     };
     assert!(reject(transfer(1)));
-    assert!(!reject(TxEip1559 {
-        gas_limit: 1,
-        ..transfer(0)
-    }));
+    assert!(!reject(TxEip1559 { gas_limit: 1, ..transfer(0) }));
 }
 
 #[test]
 fn the_block_gas_limit_holds() {
     let chain = Chain::new(&asm("JUMPDEST PUSH0 JUMP"));
-    let mut block = chain.block_with(BlockEnv {
-        gas_limit: 2_500_000,
-        ..env()
-    });
-    assert!(
-        !block
-            .transact(&signed(invoke(0, &[])), ALICE)
-            .unwrap()
-            .success
-    );
-    assert!(
-        !block
-            .transact(&signed(invoke(1, &[])), ALICE)
-            .unwrap()
-            .success
-    );
+    let mut block = chain.block_with(BlockEnv { gas_limit: 2_500_000, ..env() });
+    assert!(!block.transact(&signed(invoke(0, &[])), ALICE).unwrap().success);
+    assert!(!block.transact(&signed(invoke(1, &[])), ALICE).unwrap().success);
     let full = block.transact(&signed(invoke(2, &[])), ALICE).unwrap_err();
     assert!(full.to_string().starts_with("gas limit reached"));
     assert_eq!(block.gas_used(), 2_000_000);
@@ -185,24 +122,17 @@ fn a_legacy_transaction_without_chain_id_is_accepted() {
 #[test]
 fn system_calls_cost_nobody_anything() {
     // Stores the caller and the first word of the data, logs once.
-    let mut chain = Chain::new(&asm(
-        "CALLER PUSH0 SSTORE PUSH0 CALLDATALOAD 0x01 SSTORE PUSH0 PUSH0 LOG0",
-    ));
+    let mut chain =
+        Chain::new(&asm("CALLER PUSH0 SSTORE PUSH0 CALLDATALOAD 0x01 SSTORE PUSH0 PUSH0 LOG0"));
     let mut block = chain.block();
     let data = Bytes::from(B256::with_last_byte(9).0);
     let outcome = block.system_call(SYSTEM, CONTRACT, data).unwrap();
     assert_eq!((outcome.failure, outcome.logs.len()), (None, 1));
     assert_eq!(block.gas_used(), 0);
     let finished = block.finish().unwrap();
-    assert_eq!(
-        (finished.receipts.len(), finished.fees),
-        (0, Fees::default())
-    );
+    assert_eq!((finished.receipts.len(), finished.fees), (0, Fees::default()));
     chain.adopt(&finished);
-    assert_eq!(
-        chain.slot(CONTRACT, 0),
-        U256::from_be_slice(SYSTEM.as_slice())
-    );
+    assert_eq!(chain.slot(CONTRACT, 0), U256::from_be_slice(SYSTEM.as_slice()));
     assert_eq!(chain.slot(CONTRACT, 1), U256::from(9));
     assert_eq!(chain.state().account(SYSTEM).unwrap(), None);
 }
@@ -249,24 +179,13 @@ fn credits_create_accounts_and_survive_later_rejections() {
     let carol = Address::with_last_byte(0xca);
     let mut block = chain.block();
     block.credit(carol, ETHER).unwrap();
-    block
-        .credit(Address::with_last_byte(0xcb), U256::ZERO)
-        .unwrap();
+    block.credit(Address::with_last_byte(0xcb), U256::ZERO).unwrap();
     assert!(block.transact(&signed(transfer(7)), carol).is_err());
     block.transact(&signed(transfer(0)), carol).unwrap();
     let finished = block.finish().unwrap();
     chain.adopt(&finished);
-    assert_eq!(
-        chain.balance(carol),
-        ETHER - U256::from(1) - U256::from(63_000 * GWEI)
-    );
-    assert_eq!(
-        chain
-            .state()
-            .account(Address::with_last_byte(0xcb))
-            .unwrap(),
-        None
-    );
+    assert_eq!(chain.balance(carol), ETHER - U256::from(1) - U256::from(63_000 * GWEI));
+    assert_eq!(chain.state().account(Address::with_last_byte(0xcb)).unwrap(), None);
     let mut block = chain.block();
     let overflow = block.credit(carol, U256::MAX).unwrap_err();
     assert_eq!(overflow, ExecutionError::Fatal(Fatal::Overflow(carol)));
@@ -289,16 +208,10 @@ fn a_store_failure_is_fatal_whatever_reads() {
         ];
         let first = results.iter().find_map(|result| result.as_ref().err());
         assert_eq!(first, Some(&ExecutionError::Fatal(missing.clone())));
-        assert!(
-            block.transact(&signed(transfer(1)), ALICE).is_err(),
-            "poisoned"
-        );
+        assert!(block.transact(&signed(transfer(1)), ALICE).is_err(), "poisoned");
         assert_eq!(block.finish().unwrap_err(), Fatal::Poisoned);
-        let request = CallRequest {
-            from: Some(ALICE),
-            to: Some(CONTRACT),
-            ..CallRequest::default()
-        };
+        let request =
+            CallRequest { from: Some(ALICE), to: Some(CONTRACT), ..CallRequest::default() };
         let cold = NodeCache::new(1);
         let state = crate::state::State::new(&chain.store, &cold, chain.root);
         match call(state, &env(), |_| None, &request) {

@@ -26,14 +26,8 @@ fn a_transfer_moves_value_pays_the_tip_and_burns_the_base_fee() {
     let before = chain.balance(ALICE);
     let executed = chain.run(&signed(transfer(0)), ALICE);
     assert!(executed.success);
-    assert_eq!(
-        (executed.gas_used, executed.effective_gas_price),
-        (21_000, u128::from(3 * GWEI))
-    );
-    assert_eq!(
-        chain.balance(ALICE),
-        before - U256::from(1) - gwei(3 * 21_000)
-    );
+    assert_eq!((executed.gas_used, executed.effective_gas_price), (21_000, u128::from(3 * GWEI)));
+    assert_eq!(chain.balance(ALICE), before - U256::from(1) - gwei(3 * 21_000));
     assert_eq!(chain.balance(BOB), before + U256::from(1));
     assert_eq!(chain.balance(COINBASE), gwei(2 * 21_000));
     assert_eq!(chain.nonce(ALICE), 1);
@@ -43,15 +37,9 @@ fn a_transfer_moves_value_pays_the_tip_and_burns_the_base_fee() {
 fn under_a_pool_everybody_pays_the_base_fee_and_nothing_is_lost() {
     let mut chain = Chain::new(&asm("GASPRICE PUSH0 SSTORE"));
     let total = chain.balance(ALICE) + chain.balance(BOB);
-    let mut block = chain.block_with(BlockEnv {
-        fees: FeeRule::Pool(POOL),
-        ..env()
-    });
+    let mut block = chain.block_with(BlockEnv { fees: FeeRule::Pool(POOL), ..env() });
     block.transact(&signed(transfer(0)), ALICE).unwrap();
-    let greedy = TxEip1559 {
-        max_fee_per_gas: u128::from(90 * GWEI),
-        ..invoke(1, &[])
-    };
+    let greedy = TxEip1559 { max_fee_per_gas: u128::from(90 * GWEI), ..invoke(1, &[]) };
     let executed = block.transact(&signed(greedy), ALICE).unwrap();
     assert_eq!(executed.effective_gas_price, u128::from(GWEI));
     let legacy = TxLegacy {
@@ -67,17 +55,8 @@ fn under_a_pool_everybody_pays_the_base_fee_and_nothing_is_lost() {
     assert_eq!(chain.slot(CONTRACT, 0), gwei(1), "what the program saw");
     assert_eq!(chain.balance(COINBASE), U256::ZERO);
     assert_eq!(chain.balance(POOL), gwei(finished.gas_used));
-    assert_eq!(
-        finished.fees,
-        Fees {
-            base: gwei(finished.gas_used),
-            ..Fees::default()
-        }
-    );
-    assert_eq!(
-        chain.balance(ALICE) + chain.balance(BOB) + chain.balance(POOL),
-        total
-    );
+    assert_eq!(finished.fees, Fees { base: gwei(finished.gas_used), ..Fees::default() });
+    assert_eq!(chain.balance(ALICE) + chain.balance(BOB) + chain.balance(POOL), total);
 }
 
 #[test]
@@ -86,34 +65,15 @@ fn under_a_pool_funds_for_the_base_fee_are_enough() {
     let carol = Address::with_last_byte(0xca);
     let mut changes = Changes::default();
     let funds = gwei(21_000) + U256::from(1);
-    changes.set(
-        carol,
-        AccountUpdate {
-            balance: funds,
-            ..Default::default()
-        },
-        Bytes::new(),
-    );
+    changes.set(carol, AccountUpdate { balance: funds, ..Default::default() }, Bytes::new());
     chain.commit(&changes);
-    let ethereum = chain
-        .block()
-        .transact(&signed(transfer(0)), carol)
-        .unwrap_err();
-    assert!(matches!(
-        ethereum,
-        ExecutionError::Rejected(Reject::InsufficientFunds { .. })
-    ));
-    let mut block = chain.block_with(BlockEnv {
-        fees: FeeRule::Pool(POOL),
-        ..env()
-    });
+    let ethereum = chain.block().transact(&signed(transfer(0)), carol).unwrap_err();
+    assert!(matches!(ethereum, ExecutionError::Rejected(Reject::InsufficientFunds { .. })));
+    let mut block = chain.block_with(BlockEnv { fees: FeeRule::Pool(POOL), ..env() });
     block.transact(&signed(transfer(0)), carol).unwrap();
     let finished = block.finish().unwrap();
     chain.adopt(&finished);
-    assert_eq!(
-        chain.state().account(carol).unwrap().unwrap().balance,
-        U256::ZERO
-    );
+    assert_eq!(chain.state().account(carol).unwrap().unwrap().balance, U256::ZERO);
 }
 
 #[test]
@@ -122,24 +82,13 @@ fn a_created_contract_has_its_address_code_and_storage() {
     let runtime = asm("0x2a PUSH0 SSTORE 0x07 PUSH0 MSTORE 0x20 PUSH0 RETURN");
     let executed = chain.run(&signed(create(0, deploying(&runtime))), ALICE);
     let address = ALICE.create(0);
-    assert_eq!(
-        (executed.success, executed.contract_address),
-        (true, Some(address))
-    );
+    assert_eq!((executed.success, executed.contract_address), (true, Some(address)));
     let account = chain.state().account(address).unwrap().unwrap();
     assert_eq!(account.nonce, 1);
     assert_eq!(chain.state().code(account.code_hash).unwrap(), runtime);
-    let executed = chain.run(
-        &signed(TxEip1559 {
-            to: TxKind::Call(address),
-            ..invoke(1, &[])
-        }),
-        ALICE,
-    );
-    assert_eq!(
-        executed.output,
-        Bytes::from(U256::from(7).to_be_bytes::<32>())
-    );
+    let executed =
+        chain.run(&signed(TxEip1559 { to: TxKind::Call(address), ..invoke(1, &[]) }), ALICE);
+    assert_eq!(executed.output, Bytes::from(U256::from(7).to_be_bytes::<32>()));
     assert_eq!(chain.slot(address, 0), U256::from(0x2a));
 }
 
@@ -151,10 +100,7 @@ fn reverting_keeps_the_fee_and_undoes_the_rest() {
     assert_eq!(executed.failure, Some(Failure::Revert));
     assert_eq!((executed.output.len(), executed.logs.len()), (32, 0));
     assert!(executed.gas_used > 21_000 && executed.gas_used < 60_000);
-    assert_eq!(
-        (chain.slot(CONTRACT, 0), chain.nonce(ALICE)),
-        (U256::ZERO, 1)
-    );
+    assert_eq!((chain.slot(CONTRACT, 0), chain.nonce(ALICE)), (U256::ZERO, 1));
 }
 
 #[test]
@@ -171,33 +117,15 @@ fn receipts_have_the_ethereum_root_and_bloom() {
     let mut block = chain.block();
     block.transact(&signed(transfer(0)), ALICE).unwrap();
     let executed = block.transact(&signed(invoke(1, &[])), ALICE).unwrap();
-    let legacy = TxLegacy {
-        gas_price: u128::from(GWEI),
-        gas_limit: 21_000,
-        ..TxLegacy::default()
-    };
-    block
-        .transact(
-            &signed(TxLegacy {
-                to: TxKind::Call(ALICE),
-                ..legacy
-            }),
-            BOB,
-        )
-        .unwrap();
+    let legacy = TxLegacy { gas_price: u128::from(GWEI), gas_limit: 21_000, ..TxLegacy::default() };
+    block.transact(&signed(TxLegacy { to: TxKind::Call(ALICE), ..legacy }), BOB).unwrap();
     assert_eq!(executed.logs.len(), 1);
     assert_eq!(executed.logs[0].topics(), [B256::with_last_byte(10)]);
     let finished = block.finish().unwrap();
-    assert_eq!(
-        finished.receipts_root,
-        calculate_receipt_root(&finished.receipts)
-    );
+    assert_eq!(finished.receipts_root, calculate_receipt_root(&finished.receipts));
     assert_eq!(finished.logs_bloom, finished.receipts[1].bloom());
     assert!(matches!(finished.receipts[2], ReceiptEnvelope::Legacy(_)));
-    assert_eq!(
-        finished.receipts[2].cumulative_gas_used(),
-        finished.gas_used
-    );
+    assert_eq!(finished.receipts[2].cumulative_gas_used(), finished.gas_used);
     assert!(!finished.logs_bloom.is_zero());
     chain.adopt(&finished);
 }
@@ -238,63 +166,30 @@ fn a_blob_transaction_pays_for_its_blobs() {
     };
     assert!(blob_base_fee(excess) > 1);
     let before = chain.balance(ALICE);
-    let blobs = BlockEnv {
-        excess_blob_gas: Some(excess),
-        ..env()
-    };
+    let blobs = BlockEnv { excess_blob_gas: Some(excess), ..env() };
     let mut block = chain.block_with(blobs.clone());
     let executed = block.transact(&signed(tx.clone()), ALICE).unwrap();
     let finished = block.finish().unwrap();
     let blob_fee = U256::from(2 * 131_072) * U256::from(blob_base_fee(excess));
-    assert_eq!(
-        (executed.success, finished.blob_gas_used),
-        (true, 2 * 131_072)
-    );
+    assert_eq!((executed.success, finished.blob_gas_used), (true, 2 * 131_072));
     assert_eq!(finished.fees.blob, blob_fee);
     chain.adopt(&finished);
-    assert_eq!(
-        before - chain.balance(ALICE),
-        blob_fee + gwei(executed.gas_used)
-    );
+    assert_eq!(before - chain.balance(ALICE), blob_fee + gwei(executed.gas_used));
     assert_eq!(chain.slot(CONTRACT, 0), U256::from_be_bytes(hash.0));
     assert_eq!(chain.slot(CONTRACT, 1), U256::from(blob_base_fee(excess)));
 
     let reject = |env: BlockEnv, tx: TxEip4844| {
-        chain
-            .block_with(env)
-            .transact(&signed(tx), ALICE)
-            .unwrap_err()
+        chain.block_with(env).transact(&signed(tx), ALICE).unwrap_err()
     };
     let next = TxEip4844 { nonce: 1, ..tx };
-    let cheap = TxEip4844 {
-        max_fee_per_blob_gas: 1,
-        ..next.clone()
-    };
-    let many = TxEip4844 {
-        blob_versioned_hashes: vec![hash; 7],
-        ..next.clone()
-    };
-    let more = TxEip4844 {
-        blob_versioned_hashes: vec![hash; 10],
-        ..next.clone()
-    };
-    let none = TxEip4844 {
-        blob_versioned_hashes: vec![],
-        ..next.clone()
-    };
-    let blobless = BlockEnv {
-        excess_blob_gas: None,
-        ..env()
-    };
+    let cheap = TxEip4844 { max_fee_per_blob_gas: 1, ..next.clone() };
+    let many = TxEip4844 { blob_versioned_hashes: vec![hash; 7], ..next.clone() };
+    let more = TxEip4844 { blob_versioned_hashes: vec![hash; 10], ..next.clone() };
+    let none = TxEip4844 { blob_versioned_hashes: vec![], ..next.clone() };
+    let blobless = BlockEnv { excess_blob_gas: None, ..env() };
     for (error, text) in [
-        (
-            reject(blobs.clone(), cheap),
-            "max fee per blob gas less than block blob gas fee",
-        ),
-        (
-            reject(blobs.clone(), many),
-            "blob transaction has 7 blobs, at most 6",
-        ),
+        (reject(blobs.clone(), cheap), "max fee per blob gas less than block blob gas fee"),
+        (reject(blobs.clone(), many), "blob transaction has 7 blobs, at most 6"),
         (reject(blobs.clone(), more), "blob gas limit reached"),
         (reject(blobs, none), "blob transaction missing blob hashes"),
         (reject(blobless, next), "transaction type not supported: 3"),
@@ -307,11 +202,8 @@ fn a_blob_transaction_pays_for_its_blobs() {
 #[test]
 fn a_delegation_lets_an_account_run_code() {
     let mut chain = Chain::new(&asm("0x2a PUSH0 SSTORE"));
-    let authorization = Authorization {
-        chain_id: U256::from(CHAIN_ID),
-        address: CONTRACT,
-        nonce: 0,
-    };
+    let authorization =
+        Authorization { chain_id: U256::from(CHAIN_ID), address: CONTRACT, nonce: 0 };
     let authorization = authorization.into_signed(alloy_primitives::Signature::test_signature());
     let authority = authorization.recover_authority().unwrap();
     let tx = TxEip7702 {
@@ -327,29 +219,14 @@ fn a_delegation_lets_an_account_run_code() {
     let account = chain.state().account(authority).unwrap().unwrap();
     let code = chain.state().code(account.code_hash).unwrap();
     assert_eq!(code, [&[0xef, 0x01, 0x00], CONTRACT.as_slice()].concat());
-    assert_eq!(
-        (account.nonce, chain.slot(authority, 0)),
-        (1, U256::from(0x2a))
-    );
+    assert_eq!((account.nonce, chain.slot(authority, 0)), (1, U256::from(0x2a)));
     // The delegation is found again when read from the store.
-    let clear = TxEip1559 {
-        to: TxKind::Call(authority),
-        ..invoke(1, &[])
-    };
+    let clear = TxEip1559 { to: TxKind::Call(authority), ..invoke(1, &[]) };
     assert!(chain.run(&signed(clear), ALICE).gas_used > 21_000 + 2_100);
 
-    let reject = |tx: TxEip7702| {
-        chain
-            .block()
-            .transact(&signed(tx), ALICE)
-            .unwrap_err()
-            .to_string()
-    };
-    let none = TxEip7702 {
-        nonce: 2,
-        authorization_list: vec![],
-        ..tx.clone()
-    };
+    let reject =
+        |tx: TxEip7702| chain.block().transact(&signed(tx), ALICE).unwrap_err().to_string();
+    let none = TxEip7702 { nonce: 2, authorization_list: vec![], ..tx.clone() };
     assert_eq!(reject(none), "EIP-7702 transaction with empty auth list");
     let flood = TxEip7702 {
         nonce: 2,
@@ -362,11 +239,7 @@ fn a_delegation_lets_an_account_run_code() {
 /// EIP-7702 refunds 12,500 gas for an authority that exists. One emptied earlier in the block does not.
 #[test]
 fn emptied_accounts_do_not_exist_for_delegations_later_in_the_block() {
-    let authorization = Authorization {
-        chain_id: U256::ZERO,
-        address: CONTRACT,
-        nonce: 0,
-    };
+    let authorization = Authorization { chain_id: U256::ZERO, address: CONTRACT, nonce: 0 };
     let authorization = authorization.into_signed(alloy_primitives::Signature::test_signature());
     let authority = authorization.recover_authority().unwrap();
     let delegate = |nonce| {
@@ -383,11 +256,7 @@ fn emptied_accounts_do_not_exist_for_delegations_later_in_the_block() {
     let chain = Chain::new(&[]);
     let fresh = chain.block().transact(&delegate(0), ALICE).unwrap();
     let mut block = chain.block();
-    let touch = TxEip1559 {
-        to: TxKind::Call(authority),
-        value: U256::ZERO,
-        ..transfer(0)
-    };
+    let touch = TxEip1559 { to: TxKind::Call(authority), value: U256::ZERO, ..transfer(0) };
     block.transact(&signed(touch), ALICE).unwrap();
     let touched = block.transact(&delegate(1), ALICE).unwrap();
     assert_eq!(touched.gas_used, fresh.gas_used);
@@ -415,9 +284,7 @@ fn precompiles_of_the_current_fork_are_there() {
     let hash = "010657f37554c781402a22917dee2f75def7ab966d7b770905398eba3c444014";
     let input = [hash, &"00".repeat(64), &infinity, &infinity].concat();
     let outcome = chain.call(&request(0x0a, &input));
-    let CallResult::Return(output) = outcome.result else {
-        panic!("{outcome:?}")
-    };
+    let CallResult::Return(output) = outcome.result else { panic!("{outcome:?}") };
     assert_eq!(output.len(), 64);
     assert_eq!(U256::from_be_slice(&output[..32]), U256::from(4096));
 }
@@ -436,17 +303,10 @@ fn a_contract_destroyed_where_it_was_created_is_gone() {
     assert!(executed.success);
     // A later transaction of the same block finds an account without anything, and may fund it.
     let created = ALICE.create(0);
-    let fund = TxEip1559 {
-        to: TxKind::Call(created),
-        value: U256::from(3),
-        ..transfer(1)
-    };
+    let fund = TxEip1559 { to: TxKind::Call(created), value: U256::from(3), ..transfer(1) };
     block.transact(&signed(fund), ALICE).unwrap();
     // One that existed before only loses its balance (EIP-6780).
-    let old = TxEip1559 {
-        value: U256::from(7),
-        ..invoke(2, &[])
-    };
+    let old = TxEip1559 { value: U256::from(7), ..invoke(2, &[]) };
     block.transact(&signed(old), ALICE).unwrap();
     let finished = block.finish().unwrap();
     chain.adopt(&finished);
@@ -465,11 +325,7 @@ fn a_contract_destroyed_where_it_was_created_is_gone() {
 fn empty_accounts_are_not_written() {
     let mut chain = Chain::new(&[]);
     let nobody = Address::with_last_byte(0xee);
-    let touch = TxEip1559 {
-        to: TxKind::Call(nobody),
-        value: U256::ZERO,
-        ..transfer(0)
-    };
+    let touch = TxEip1559 { to: TxKind::Call(nobody), value: U256::ZERO, ..transfer(0) };
     chain.run(&signed(touch), ALICE);
     assert_eq!(chain.state().account(nobody).unwrap(), None);
 }
@@ -477,19 +333,9 @@ fn empty_accounts_are_not_written() {
 #[test]
 fn a_block_that_only_reads_changes_no_more_than_the_sender() {
     let chain = Chain::new(&asm("PUSH0 SLOAD BALANCE"));
-    let mut block = chain.block_with(BlockEnv {
-        base_fee: 0,
-        ..env()
-    });
-    let free = TxEip1559 {
-        max_fee_per_gas: 0,
-        max_priority_fee_per_gas: 0,
-        ..invoke(0, &[])
-    };
+    let mut block = chain.block_with(BlockEnv { base_fee: 0, ..env() });
+    let free = TxEip1559 { max_fee_per_gas: 0, max_priority_fee_per_gas: 0, ..invoke(0, &[]) };
     block.transact(&signed(free), ALICE).unwrap();
     let finished = block.finish().unwrap();
-    assert_eq!(
-        finished.changes.accounts.keys().collect::<Vec<_>>(),
-        [&ALICE]
-    );
+    assert_eq!(finished.changes.accounts.keys().collect::<Vec<_>>(), [&ALICE]);
 }
