@@ -27,11 +27,21 @@ const BASE_FEE: u64 = 1_000_000_000;
 const ROUNDS: usize = 5;
 
 fn main() {
+    // One part alone: `-- blocks` or `-- trie`.
+    let only = std::env::args().find(|arg| ["blocks", "trie"].contains(&arg.as_str()));
+    if only.as_deref() != Some("trie") {
+        blocks();
+    }
+    if only.as_deref() != Some("blocks") {
+        million();
+    }
+}
+
+fn blocks() {
     println!("ERC-20 transfers among {ACCOUNTS} accounts, best of {ROUNDS}");
     for transfers in [1_000, 10_000, 40_000] {
         compare(transfers);
     }
-    million();
 }
 
 fn compare(transfers: u64) {

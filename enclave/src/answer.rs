@@ -3,23 +3,18 @@
 //! Not here: the envelope's cryptography and the forms of requests (`obscuro_protocol`).
 
 use crate::{
-    executor::{self, CallOutcome, CallResult, ExecutionError, Reject},
+    executor::{self, CallOutcome, CallResult, ExecutionError},
     ledger::{Body, BodyLog, BodyTransaction, Ledger, LedgerError},
-    node::{NetworkKeys, Node, Surroundings, decode_transaction},
-    pool::{NONCE_GAP_MAX, Pooled},
+    node::{NetworkKeys, Node, Surroundings},
+    pool::Pooled,
     view::Rollup,
 };
-use alloy_consensus::Transaction;
-use alloy_eips::Typed2718;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use lru::LruCache;
 use obscuro_protocol::{
     door::{DoorError, Reply as DoorReply},
     envelope::{Received, SessionKeys},
-    limits::{
-        ENVELOPE_BYTES_MAX, LOG_RANGE_MAX, LOGS_MAX, REQUEST_LIFETIME_SECONDS_MAX,
-        TRANSACTION_BYTES_MAX,
-    },
+    limits::{ENVELOPE_BYTES_MAX, LOG_RANGE_MAX, LOGS_MAX, REQUEST_LIFETIME_SECONDS_MAX},
     query::{
         At, CallRequest, LogFilter, LogInfo, Position, Query, ReceiptInfo, Refusal, Reply, Request,
         TransactionInfo,
@@ -35,7 +30,7 @@ const SESSIONS_CACHED: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 const CREDENTIALS_CACHED: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
 /// JSON-RPC: the server refuses; geth's code for most errors.
-const CODE_REFUSED: i32 = -32_000;
+pub(crate) const CODE_REFUSED: i32 = -32_000;
 /// JSON-RPC: the parameters are wrong.
 const CODE_PARAMS: i32 = -32_602;
 /// JSON-RPC: too much was asked.
@@ -43,11 +38,14 @@ const CODE_LIMIT: i32 = -32_005;
 /// JSON-RPC: the call reverted, as geth reports it.
 const CODE_REVERTED: i32 = 3;
 
+/// Accounts that a session may read, and until when.
+type Readable = (Arc<[Address]>, u64);
+
 /// Costly things that were already done for a session: decapsulation, signature checks.
 pub struct Sessions {
     keys: Mutex<LruCache<B256, Arc<SessionKeys>>>,
     /// By hash of session and credentials: the accounts, and when the first of them expires.
-    credentials: Mutex<LruCache<B256, (Arc<[Address]>, u64)>>,
+    credentials: Mutex<LruCache<B256, Readable>>,
 }
 
 impl Sessions {
@@ -67,7 +65,7 @@ impl Default for Sessions {
 }
 
 /// Why a query was not answered.
-enum Failure {
+pub(crate) enum Failure {
     /// The user's fault, or bad luck: told to the user.
     Refused(Refusal),
     /// The host's fault: told to the host, nothing to the user.
@@ -86,7 +84,7 @@ impl From<DoorError> for Failure {
     }
 }
 
-fn refused(code: i32, message: impl Into<String>) -> Failure {
+pub(crate) fn refused(code: i32, message: impl Into<String>) -> Failure {
     Failure::Refused(Refusal { code, message: message.into(), data: None })
 }
 
@@ -213,67 +211,6 @@ impl Node {
             .lock()
             .put(id, (accounts.clone(), expiry.min(credentials.expires_at)));
         Ok(accounts)
-    }
-
-    /// Takes a transaction into the pool if it could be executed on the published state: a refusal
-    /// tells nothing about an unpublished rollup.
-    fn admit(
-        &self,
-        raw: &Bytes,
-        head: &RollupHeader,
-        ledger: &Ledger<'_>,
-        fresh: bool,
-    ) -> Result<B256, Failure> {
-        if raw.len() > TRANSACTION_BYTES_MAX {
-            return Err(refused(CODE_REFUSED, "oversized data"));
-        }
-        let pooled =
-            decode_transaction(raw.clone()).map_err(|error| refused(CODE_REFUSED, error))?;
-        if pooled.transaction.chain_id().is_none() {
-            return Err(refused(
-                CODE_REFUSED,
-                "only replay-protected (EIP-155) transactions allowed over RPC",
-            ));
-        }
-        match ledger.check(head, &pooled.transaction, pooled.sender) {
-            Ok(()) => {}
-            Err(ExecutionError::Rejected(Reject::NonceTooHigh { tx, state, .. }))
-                if tx - state <= NONCE_GAP_MAX => {}
-            Err(ExecutionError::Rejected(reject)) => {
-                return Err(refused(CODE_REFUSED, reject.to_string()));
-            }
-            Err(ExecutionError::Fatal(fatal)) => return Err(LedgerError::from(fatal).into()),
-        }
-        let hash = pooled.hash;
-        let inserted = self.pool.lock().insert(Arc::new(pooled), fresh);
-        inserted.map_err(|error| refused(CODE_REFUSED, error.to_string()))?;
-        Ok(hash)
-    }
-
-    /// Takes a peer's transactions, each on its own merits.
-    pub fn peer_transactions(
-        &self,
-        sealed: &[u8],
-        around: Surroundings<'_>,
-    ) -> Result<(), DoorError> {
-        let keys = self.keys()?;
-        let rejected = |_| DoorError::Rejected("peer transactions do not decrypt".into());
-        let key = keys.seed.derive(obscuro_protocol::keys::Label::Gossip);
-        let padded = obscuro_protocol::envelope::open(&key, sealed, self.config_hash.as_slice())
-            .map_err(rejected)?;
-        let malformed = || DoorError::Rejected("peer transactions are malformed".into());
-        let plain = obscuro_protocol::padding::unpad(&padded).ok_or_else(malformed)?;
-        let raws: Vec<Bytes> = wire::decode(plain, plain.len()).map_err(|_| malformed())?;
-        let head = self.chain.read().head().head.clone();
-        let ledger = self.ledger(&keys, around.store);
-        for raw in raws {
-            match self.admit(&raw, &head.header, &ledger, false) {
-                // The peer judged by another head, or the pool has it already.
-                Ok(_) | Err(Failure::Refused(_)) => {}
-                Err(Failure::Door(error)) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     /// A canonical rollup's body.
@@ -446,14 +383,12 @@ impl Asked<'_> {
         if !self.is_party(transaction) {
             return Ok(None);
         }
-        let decoded = decode_transaction(transaction.raw.clone()).map_err(LedgerError::Fatal)?;
-        let first_log = body.transactions[..index].iter().map(|t| t.logs.len() as u64).sum::<u64>();
-        let logs = self.visible_logs(&body, index, first_log);
+        let logs = self.visible_logs(&body, index);
         Ok(Some(ReceiptInfo {
             transaction: hash,
-            transaction_type: decoded.transaction.ty(),
+            transaction_type: transaction.transaction_type,
             from: transaction.sender,
-            to: decoded.transaction.to(),
+            to: transaction.to,
             contract: transaction.contract,
             success: transaction.success,
             gas_used: transaction.gas_used,
@@ -464,21 +399,17 @@ impl Asked<'_> {
 
     /// Senders and direct recipients see a transaction.
     fn is_party(&self, transaction: &BodyTransaction) -> bool {
-        self.may_read(transaction.sender)
-            || decode_transaction(transaction.raw.clone())
-                .ok()
-                .and_then(|decoded| decoded.transaction.to())
-                .is_some_and(|to| self.may_read(to))
+        self.may_read(transaction.sender) || transaction.to.is_some_and(|to| self.may_read(to))
     }
 
     /// The events of one transaction that this user sees: all of an own transaction, else those
     /// that name the user in a topic (protocol 8.4).
-    fn visible_logs(&self, body: &Body, index: usize, first_log: u64) -> Vec<LogInfo> {
+    fn visible_logs(&self, body: &Body, index: usize) -> Vec<LogInfo> {
         let transaction = &body.transactions[index];
         let own = self.may_read(transaction.sender);
         let visible =
             |log: &BodyLog| own || log.topics.iter().skip(1).any(|topic| self.is_own_topic(topic));
-        (first_log..)
+        (transaction.first_log..)
             .zip(&transaction.logs)
             .filter(|(_, log)| visible(log))
             .map(|(log_index, log)| LogInfo {
@@ -527,11 +458,9 @@ impl Asked<'_> {
     }
 
     fn logs_of(&self, body: &Body, filter: &LogFilter, found: &mut Vec<LogInfo>) {
-        let mut first_log = 0;
-        for (index, transaction) in body.transactions.iter().enumerate() {
-            let visible = self.visible_logs(body, index, first_log);
+        for index in 0..body.transactions.len() {
+            let visible = self.visible_logs(body, index);
             found.extend(visible.into_iter().filter(|log| matches(filter, log)));
-            first_log += transaction.logs.len() as u64;
         }
     }
 

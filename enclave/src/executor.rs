@@ -15,6 +15,7 @@ mod database;
 mod env;
 mod error;
 mod outcome;
+mod receipts;
 #[cfg(test)]
 mod tests;
 mod transaction;

@@ -4,6 +4,7 @@
 
 use crate::{
     ledger::{Body, LedgerError},
+    pool::Pooled,
     store::{Domain, EncryptedStore},
 };
 use alloy_primitives::{B256, map::B256HashMap};
@@ -61,6 +62,16 @@ impl Index {
     /// Remembers that an envelope brought a transaction.
     pub fn accept(&self, transaction: B256, envelope: B256) {
         self.accepted.lock().waiting.insert(transaction, envelope);
+    }
+
+    /// Counts transactions that left the pool, included or not, as settled from this L1 block on.
+    pub fn settle(&self, dropped: Vec<Arc<Pooled>>, l1_number: u64) {
+        let mut accepted = self.accepted.lock();
+        for pooled in dropped {
+            if let Some(envelope) = accepted.waiting.remove(&pooled.hash) {
+                accepted.included.push_back((l1_number, envelope));
+            }
+        }
     }
 
     /// Envelopes whose transactions lie deep enough under this L1 block.

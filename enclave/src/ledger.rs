@@ -10,6 +10,7 @@ use crate::{
     view::{Deposit, Rollup, View},
 };
 use alloy_consensus::{Transaction, TxEnvelope};
+use alloy_eips::Typed2718;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolEvent};
 use obscuro_protocol::{
@@ -91,12 +92,18 @@ pub struct BodyTransaction {
     pub hash: B256,
     /// Its sender.
     pub sender: Address,
+    /// Its recipient; absent for a creation.
+    pub to: Option<Address>,
+    /// Its EIP-2718 type.
+    pub transaction_type: u8,
     /// Whether it succeeded.
     pub success: bool,
     /// Gas used by it alone.
     pub gas_used: u64,
     /// Contract that it created.
     pub contract: Option<Address>,
+    /// Events of the transactions before it.
+    pub first_log: u64,
     /// Events, in order.
     pub logs: Vec<BodyLog>,
 }
@@ -257,7 +264,7 @@ impl<'a> Ledger<'a> {
         let mut block =
             Block::new(self.state(parent.header.stateRoot), self.env(parent, proof), hashes);
         apply_deposits(&mut block, &proof.deposits, self.config)?;
-        let (mut transactions, mut withdrawals) = (Vec::new(), Vec::new());
+        let (mut transactions, mut withdrawals, mut first_log) = (Vec::new(), Vec::new(), 0);
         for candidate in candidates {
             if self.config.gasLimit - block.gas_used().min(self.config.gasLimit) < GAS_LEFT_MIN
                 || withdrawals.len() >= WITHDRAWALS_STOP
@@ -271,7 +278,9 @@ impl<'a> Ledger<'a> {
             match block.transact(candidate.transaction, candidate.sender) {
                 Ok(executed) => {
                     withdrawals.extend(executed.logs.iter().filter_map(withdrawal));
-                    transactions.push(body_transaction(candidate, executed));
+                    let logs = executed.logs.len() as u64;
+                    transactions.push(body_transaction(candidate, executed, first_log));
+                    first_log += logs;
                 }
                 Err(ExecutionError::Rejected(_)) if on_reject == OnReject::Skip => {}
                 Err(ExecutionError::Rejected(reject)) => return Ok(Err(reject.to_string())),
@@ -441,14 +450,21 @@ fn withdrawal(log: &alloy_primitives::Log) -> Option<Withdrawal> {
     Some(Withdrawal { index: event.index, asset: event.asset, to: event.to, amount: event.amount })
 }
 
-fn body_transaction(candidate: &Candidate<'_>, executed: executor::Executed) -> BodyTransaction {
+fn body_transaction(
+    candidate: &Candidate<'_>,
+    executed: executor::Executed,
+    first_log: u64,
+) -> BodyTransaction {
     BodyTransaction {
         raw: candidate.raw.clone(),
         hash: *candidate.transaction.tx_hash(),
         sender: candidate.sender,
+        to: candidate.transaction.to(),
+        transaction_type: candidate.transaction.ty(),
         success: executed.success,
         gas_used: executed.gas_used,
         contract: executed.contract_address.filter(|_| candidate.transaction.kind().is_create()),
+        first_log,
         logs: executed
             .logs
             .into_iter()

@@ -4,6 +4,7 @@
 //! Provides: one door, [`Enclave::handle`]: serialised request in, serialised reply out.
 //! Does not provide: I/O, a clock, threads, randomness of its own, JSON, any network.
 
+pub mod admission;
 pub mod answer;
 pub mod blobs;
 pub mod chain;
@@ -15,6 +16,7 @@ pub mod l1;
 pub mod ledger;
 pub mod node;
 pub mod pool;
+pub mod rollups;
 pub mod state;
 pub mod store;
 pub mod trie;

@@ -1,48 +1,36 @@
-//! A started enclave: verifies and folds L1 blocks, judges and seals rollups (protocol 4, 5). Not
-//! here: users' requests (`answer`), the door (`lib`).
+//! A started enclave: verifies and folds L1 blocks, follows the head, shares the seed
+//! (protocol 3, 4). Not here: rollups (`rollups`), users' requests (`answer`), the door (`lib`).
 
 use crate::{
-    blobs,
-    chain::{Chain, Verdict},
+    chain::Chain,
     device::{Device, Entropy},
     identity::{Identity, network_key_bytes},
     index::Index,
     l1::{self, L1Error},
-    ledger::{Candidate, Ledger, LedgerError, OnReject},
-    pool::{Pool, Pooled},
+    ledger::{Ledger, LedgerError},
+    pool::Pool,
+    rollups::decode_transaction,
     store::Store,
     trie::{DEFAULT_CACHED_NODES, EMPTY_ROOT, NodeCache},
     view::{Member, Rollup, View},
 };
-use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable};
-use alloy_eips::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_sol_types::SolStruct;
 use obscuro_protocol::{
     config::{L1BlockId, NetworkConfig},
-    door::{self, Carrier, DoorError, Folded, Head, L1Block, Peer, Registration, Retry, SeedShare},
+    door::{self, DoorError, Folded, Head, L1Block, Peer, Registration, Retry, SeedShare},
     envelope,
     keys::{KemPrivateKey, Label, MasterSeed},
-    l1::IRollupManagement::RollupPublished,
     limits::PAYLOAD_BYTES_MAX,
-    payload::{self, Item, Payload, PayloadError},
-    rollup::{RollupHeader, SignedRollup, recover, signing_domain},
+    rollup::{RollupHeader, signing_domain},
     wire,
 };
 use parking_lot::{Mutex, RwLock};
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicUsize};
 
 /// A snapshot is emitted every so many L1 blocks, of a view as many blocks deep.
 const SNAPSHOT_BLOCKS: u64 = 64;
 const SNAPSHOT_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// How often a rollup is built again because its payload came out too long.
-const BUILD_ATTEMPTS_MAX: usize = 4;
-/// The least raw transaction bytes that are always tried: fewer would never fill a payload.
-const BUILD_BYTES_MIN: usize = PAYLOAD_BYTES_MAX / 2;
-
 /// What the seed yields for this network.
 pub struct NetworkKeys {
     /// The seed.
@@ -57,7 +45,7 @@ pub struct NetworkKeys {
 pub struct Node {
     pub(crate) config: NetworkConfig,
     pub(crate) config_hash: B256,
-    identity: RwLock<Identity>,
+    pub(crate) identity: RwLock<Identity>,
     keys: RwLock<Option<Arc<NetworkKeys>>>,
     pub(crate) chain: RwLock<Chain>,
     pub(crate) pool: Mutex<Pool>,
@@ -65,7 +53,7 @@ pub struct Node {
     pub(crate) index: Index,
     pub(crate) sessions: crate::answer::Sessions,
     /// Raw transaction bytes that fit a payload, by the compression last achieved.
-    build_bytes: AtomicUsize,
+    pub(crate) build_bytes: AtomicUsize,
 }
 
 /// What a request needs besides the node: passed in, so that the enclave owns no I/O.
@@ -237,250 +225,6 @@ impl Node {
         Ok(Folded { block, identity: Some(identity), snapshot: None })
     }
 
-    /// Whether a published rollup is valid on this branch of L1 (protocol 5.4).
-    fn judge_published(
-        &self,
-        event: &RollupPublished,
-        parent: &View,
-        block: &L1Block,
-        keys: &NetworkKeys,
-        around: Surroundings<'_>,
-    ) -> Result<Option<Arc<Rollup>>, DoorError> {
-        let header = &event.header;
-        let proof = self.chain.read().ancestor(parent, header.l1ProofNumber, header.l1Proof);
-        let Some(proof) = proof else { return Ok(None) };
-        if self.check_context(header, &event.signature, &proof).is_err() {
-            return Ok(None);
-        }
-        let hash = header.hash();
-        if let Some(verdict) = self.chain.read().verdict(hash) {
-            return Ok(verdict.valid());
-        }
-        let carried = block.payloads.iter().find(|carried| carried.rollup == hash);
-        let Some(carried) = carried else {
-            return Err(DoorError::Retry(Retry::Payload(hash)));
-        };
-        let payload = match &carried.carrier {
-            Carrier::Calldata(bytes) => Some(bytes.clone()),
-            Carrier::Blobs(blobs) => blobs::payload(blobs, &event.blobs)
-                .map_err(|error| match error {
-                    blobs::BlobError::NotTheseBlobs => DoorError::Retry(Retry::Payload(hash)),
-                    blobs::BlobError::Setup(reason) => DoorError::Fatal(reason),
-                })?
-                .map(Bytes::from),
-        };
-        let verdict = match payload {
-            Some(bytes) if keccak256(&bytes) == header.payloadHash => {
-                self.judge(header, &bytes, &proof, keys, around)?
-            }
-            // L1 itself checked calldata: other bytes are the host's.
-            Some(_) if event.blobs.is_empty() => {
-                return Err(DoorError::Retry(Retry::Payload(hash)));
-            }
-            _ => Verdict::Invalid("the blobs do not hold the payload".into()),
-        };
-        self.chain.write().judge(hash, header.number, verdict.clone());
-        Ok(verdict.valid())
-    }
-
-    /// A peer's candidate: judged ahead of its inclusion.
-    pub fn candidate(
-        &self,
-        rollup: &SignedRollup,
-        around: Surroundings<'_>,
-    ) -> Result<(), DoorError> {
-        let keys = self.keys()?;
-        let header = &rollup.header;
-        let proof = self.chain.read().view(header.l1Proof);
-        let proof = proof.ok_or(DoorError::Retry(Retry::L1Block(header.l1Proof)))?;
-        self.check_context(header, &rollup.signature, &proof).map_err(DoorError::Rejected)?;
-        if keccak256(&rollup.payload) != header.payloadHash {
-            return Err(DoorError::Rejected("payload does not match the header".into()));
-        }
-        let hash = header.hash();
-        let known = self.chain.read().verdict(hash);
-        let verdict = match known {
-            Some(verdict) => verdict,
-            None => {
-                let verdict = self.judge(header, &rollup.payload, &proof, &keys, around)?;
-                self.chain.write().judge(hash, header.number, verdict.clone());
-                verdict
-            }
-        };
-        match verdict {
-            Verdict::Valid(_) => Ok(()),
-            Verdict::Invalid(reason) => Err(DoorError::Rejected(reason)),
-        }
-    }
-
-    /// The checks that depend on the branch of L1: parent canonical at the proof, aggregator
-    /// attested and staked at the proof, signature.
-    fn check_context(
-        &self,
-        header: &RollupHeader,
-        signature: &[u8],
-        proof: &View,
-    ) -> Result<(), String> {
-        if proof.head.hash != header.parent || proof.block.number != header.l1ProofNumber {
-            return Err("the parent is not canonical at the L1 proof".into());
-        }
-        if !proof.is_aggregator(header.aggregator) {
-            return Err("the aggregator is not attested and staked at the L1 proof".into());
-        }
-        let domain = signing_domain(self.config.l1ChainId, self.config.contracts.rollupManagement);
-        if recover(&header.signing_hash(&domain), signature) != Some(header.aggregator) {
-            return Err("the signature is not the aggregator's".into());
-        }
-        Ok(())
-    }
-
-    /// Executes a rollup and compares every field that execution determines.
-    fn judge(
-        &self,
-        header: &RollupHeader,
-        bytes: &[u8],
-        proof: &View,
-        keys: &NetworkKeys,
-        around: Surroundings<'_>,
-    ) -> Result<Verdict, DoorError> {
-        let parsed = match self.parse_payload(bytes, keys) {
-            Ok(parsed) => parsed,
-            Err(reason) => return Ok(Verdict::Invalid(reason)),
-        };
-        let candidates: Vec<Candidate<'_>> = parsed.transactions.iter().map(candidate).collect();
-        let ledger = self.ledger(keys, around.store);
-        let outcome = match ledger.execute(&proof.head, proof, &candidates, OnReject::Fail)? {
-            Ok(outcome) => outcome,
-            Err(reason) => return Ok(Verdict::Invalid(reason)),
-        };
-        let expected = RollupHeader {
-            aggregator: header.aggregator,
-            nonce: header.nonce,
-            payloadHash: header.payloadHash,
-            ..outcome.body.header.clone()
-        };
-        if expected != *header || outcome.body.withdrawals != parsed.withdrawals {
-            return Ok(Verdict::Invalid(difference(&expected, header)));
-        }
-        let rollup = ledger.commit(&proof.head, outcome, header.clone())?;
-        Ok(Verdict::Valid(Arc::new(rollup)))
-    }
-
-    fn parse_payload(&self, bytes: &[u8], keys: &NetworkKeys) -> Result<Parsed, String> {
-        let payload = payload::open(bytes, &keys.seed).map_err(|error| error.to_string())?;
-        let expected = self.config.default_reveal();
-        if payload.items.iter().any(|item| item.option != expected) {
-            return Err("a transaction has the wrong reveal option".into());
-        }
-        let transactions = payload
-            .items
-            .into_iter()
-            .map(|item| decode_transaction(item.transaction))
-            .collect::<Result<_, _>>()?;
-        Ok(Parsed { transactions, withdrawals: payload.withdrawals })
-    }
-
-    /// This enclave's candidate on the head; the same in every call of a round.
-    pub fn seal(&self, around: Surroundings<'_>) -> Result<Option<SignedRollup>, DoorError> {
-        let keys = self.keys()?;
-        let view = self.chain.read().head();
-        let enclave = self.identity.read().address();
-        if !view.is_aggregator(enclave) {
-            return Ok(None);
-        }
-        let round = (view.head.hash, view.block.hash);
-        if let Some(sealed) = self.chain.read().sealed(view.block.number, round) {
-            return Ok(Some((*sealed).clone()));
-        }
-        let idle_blocks = view.block.number.saturating_sub(view.included);
-        if view.deposits.is_empty()
-            && self.pool.lock().is_empty()
-            && idle_blocks < self.config.idleBlocksMax
-        {
-            return Ok(None);
-        }
-        let rollup = Arc::new(self.build(&view, enclave, &keys, around)?);
-        self.chain.write().remember_sealed(rollup.clone());
-        Ok(Some((*rollup).clone()))
-    }
-
-    fn build(
-        &self,
-        view: &View,
-        enclave: Address,
-        keys: &NetworkKeys,
-        around: Surroundings<'_>,
-    ) -> Result<SignedRollup, DoorError> {
-        let ledger = self.ledger(keys, around.store);
-        for _ in 0..BUILD_ATTEMPTS_MAX {
-            let selected = self.select(view, &ledger)?;
-            let candidates: Vec<Candidate<'_>> =
-                selected.iter().map(|p| pooled_candidate(p)).collect();
-            let outcome = ledger
-                .execute(&view.head, view, &candidates, OnReject::Skip)?
-                .map_err(DoorError::Rejected)?;
-            let raw_bytes: usize = outcome.body.transactions.iter().map(|t| t.raw.len()).sum();
-            let payload = match self.seal_payload(&outcome.body, view, keys, around) {
-                Ok(payload) => payload,
-                Err(PayloadError::TooLong(bytes)) => {
-                    self.learn_compression(raw_bytes, bytes);
-                    continue;
-                }
-                Err(error) => return Err(DoorError::Fatal(error.to_string())),
-            };
-            self.learn_compression(raw_bytes, payload.len());
-            let identity = self.identity.read();
-            let header = RollupHeader {
-                aggregator: enclave,
-                nonce: identity.lottery_nonce(view.head.hash, view.randao),
-                payloadHash: keccak256(&payload),
-                ..outcome.body.header.clone()
-            };
-            let domain =
-                signing_domain(self.config.l1ChainId, self.config.contracts.rollupManagement);
-            let signature = identity.sign(header.signing_hash(&domain));
-            let rollup = ledger.commit(&view.head, outcome, header.clone())?;
-            self.chain.write().judge(rollup.hash, header.number, Verdict::Valid(Arc::new(rollup)));
-            return Ok(SignedRollup { header, signature, payload });
-        }
-        Err(DoorError::Rejected("no payload fits the limit".into()))
-    }
-
-    fn select(&self, view: &View, ledger: &Ledger<'_>) -> Result<Vec<Arc<Pooled>>, DoorError> {
-        let order = ledger.order(view.head.hash, view.block.hash);
-        let state = ledger.state(view.head.header.stateRoot);
-        let nonce_of = |sender| match state.account(sender) {
-            Ok(account) => Some(account.map_or(0, |account| account.nonce)),
-            Err(_) => None,
-        };
-        Ok(self.pool.lock().select(&order, self.build_bytes.load(Ordering::Relaxed), nonce_of))
-    }
-
-    fn seal_payload(
-        &self,
-        body: &crate::ledger::Body,
-        view: &View,
-        keys: &NetworkKeys,
-        around: Surroundings<'_>,
-    ) -> Result<Bytes, PayloadError> {
-        let option = self.config.default_reveal();
-        let items =
-            body.transactions.iter().map(|t| Item { option, transaction: t.raw.clone() }).collect();
-        let payload = Payload { items, withdrawals: body.withdrawals.clone() };
-        let interval = |option| self.config.reveal_interval(option, view.block.number);
-        payload::seal(&payload, &keys.seed, interval, &mut Entropy(around.device))
-    }
-
-    /// Raw bytes that will fit next time, with a twentieth to spare.
-    fn learn_compression(&self, raw_bytes: usize, payload_bytes: usize) {
-        if raw_bytes < BUILD_BYTES_MIN && payload_bytes <= PAYLOAD_BYTES_MAX {
-            return;
-        }
-        let fitting = raw_bytes.saturating_mul(PAYLOAD_BYTES_MAX) / payload_bytes.max(1);
-        let next = (fitting / 20 * 19).max(BUILD_BYTES_MIN / 8);
-        self.build_bytes.store(next, Ordering::Relaxed);
-    }
-
     /// Makes a fed block the L1 head.
     pub fn set_head(&self, block: B256, around: Surroundings<'_>) -> Result<Head, DoorError> {
         let view = self.chain.read().view(block).ok_or(DoorError::Retry(Retry::L1Block(block)))?;
@@ -519,7 +263,7 @@ impl Node {
         let mut pool = self.pool.lock();
         for sender in pool.senders() {
             let nonce = state.account(sender).map_err(LedgerError::from)?.map_or(0, |a| a.nonce);
-            pool.prune(sender, nonce);
+            self.index.settle(pool.prune(sender, nonce), head.header.l1ProofNumber);
         }
         Ok(())
     }
@@ -672,48 +416,6 @@ impl Node {
     }
 }
 
-impl Verdict {
-    fn valid(self) -> Option<Arc<Rollup>> {
-        match self {
-            Self::Valid(rollup) => Some(rollup),
-            Self::Invalid(_) => None,
-        }
-    }
-}
-
-struct Parsed {
-    transactions: Vec<Pooled>,
-    withdrawals: Vec<obscuro_protocol::rollup::Withdrawal>,
-}
-
-/// Decodes a signed transaction and recovers its sender.
-pub fn decode_transaction(raw: Bytes) -> Result<Pooled, String> {
-    use alloy_consensus::Transaction;
-    let mut rest = raw.as_ref();
-    let transaction = TxEnvelope::decode_2718(&mut rest)
-        .map_err(|error| format!("invalid transaction: {error}"))?;
-    if !rest.is_empty() {
-        return Err("invalid transaction: bytes left over".into());
-    }
-    let sender = transaction.recover_signer().map_err(|_| "invalid sender".to_string())?;
-    Ok(Pooled {
-        hash: *transaction.tx_hash(),
-        nonce: transaction.nonce(),
-        fee_max: transaction.max_fee_per_gas(),
-        sender,
-        transaction,
-        raw,
-    })
-}
-
-fn candidate(pooled: &Pooled) -> Candidate<'_> {
-    Candidate { transaction: &pooled.transaction, raw: &pooled.raw, sender: pooled.sender }
-}
-
-fn pooled_candidate(pooled: &Arc<Pooled>) -> Candidate<'_> {
-    candidate(pooled)
-}
-
 /// Stands for rollup 0 until the seed is there: nothing is executed on it.
 fn unknown_genesis(config: &NetworkConfig) -> Rollup {
     let hash = config.hash();
@@ -728,26 +430,6 @@ fn open_snapshot(seed: &MasterSeed, config_hash: B256, sealed: &[u8]) -> Option<
     let plain =
         envelope::open(&seed.derive(Label::Snapshot), sealed, config_hash.as_slice()).ok()?;
     wire::decode(&plain, SNAPSHOT_BYTES_MAX).ok()
-}
-
-/// The first field in which two headers differ.
-fn difference(expected: &RollupHeader, found: &RollupHeader) -> String {
-    let fields = [
-        ("version", expected.version == found.version),
-        ("timestamp", expected.timestamp == found.timestamp),
-        ("state root", expected.stateRoot == found.stateRoot),
-        ("transactions root", expected.transactionsRoot == found.transactionsRoot),
-        ("receipts root", expected.receiptsRoot == found.receiptsRoot),
-        ("withdrawals root", expected.withdrawalsRoot == found.withdrawalsRoot),
-        ("deposit cursor", expected.depositCursor == found.depositCursor),
-        ("gas used", expected.gasUsed == found.gasUsed),
-        ("gas limit", expected.gasLimit == found.gasLimit),
-        ("base fee", expected.baseFee == found.baseFee),
-        ("number", expected.number == found.number),
-        ("public events root", expected.publicEventsRoot == found.publicEventsRoot),
-    ];
-    let field = fields.iter().find(|(_, same)| !same).map_or("withdrawal list", |(name, _)| name);
-    format!("wrong {field}")
 }
 
 impl From<L1Error> for DoorError {

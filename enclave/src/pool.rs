@@ -108,20 +108,19 @@ impl Pool {
         nonce
     }
 
-    /// Drops what can never be included: nonces below the sender's.
-    pub fn prune(&mut self, sender: Address, nonce: u64) {
-        let Some(queue) = self.senders.get_mut(&sender) else {
-            return;
-        };
+    /// Drops and returns what can never be included: nonces below the sender's.
+    pub fn prune(&mut self, sender: Address, nonce: u64) -> Vec<Arc<Pooled>> {
+        let Some(queue) = self.senders.get_mut(&sender) else { return Vec::new() };
         let kept = queue.split_off(&nonce);
         let dropped = std::mem::replace(queue, kept);
         if queue.is_empty() {
             self.senders.remove(&sender);
         }
-        for pooled in dropped.into_values() {
+        for pooled in dropped.values() {
             self.bytes -= pooled.raw.len();
             self.hashes.remove(&pooled.hash);
         }
+        dropped.into_values().collect()
     }
 
     /// Drops one transaction.

@@ -1,6 +1,8 @@
 //! The management contract as Rust sees it: functions that hosts call and events that enclaves
 //! fold. Not here: contract bytecode (`contracts`) and what the events mean (the enclave's fold).
 
+#![expect(clippy::too_many_arguments, reason = "generated from the contracts' events")]
+
 use alloy_sol_types::sol;
 use serde::{Deserialize, Serialize};
 

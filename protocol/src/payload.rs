@@ -255,8 +255,10 @@ fn take_section(bytes: &[u8]) -> Result<(&[u8], &[u8]), PayloadError> {
         .ok_or(PayloadError::Malformed("section"))
 }
 
-/// Withdrawals, map and groups.
-fn split(bytes: &[u8]) -> Result<(Vec<Withdrawal>, &[u8], &[u8]), PayloadError> {
+/// Withdrawals, sealed map and sealed groups.
+type Sections<'a> = (Vec<Withdrawal>, &'a [u8], &'a [u8]);
+
+fn split(bytes: &[u8]) -> Result<Sections<'_>, PayloadError> {
     if bytes.len() > PAYLOAD_BYTES_MAX {
         return Err(PayloadError::TooLong(bytes.len()));
     }

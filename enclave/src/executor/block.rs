@@ -4,15 +4,15 @@ use super::{
     BlockEnv, Executed, ExecutionError, Fatal, FeeRule, Fees, Finished, SystemOutcome,
     database::BlockState,
     outcome::Parts,
+    receipts::Receipts,
     transaction::{self, Prepared, Remaining},
 };
 use crate::{
     state::{State, StateError},
-    trie::{self, NodeStore},
+    trie::NodeStore,
 };
-use alloy_consensus::{Receipt, ReceiptEnvelope, Transaction, TxReceipt};
-use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bloom, Bytes, TxKind, U256};
+use alloy_consensus::{Receipt, ReceiptEnvelope, Transaction};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use revm::{
     ExecuteEvm, MainBuilder, MainnetEvm, SystemCallEvm,
     context_interface::{
@@ -31,7 +31,7 @@ pub(super) type Evm<'a, S> = MainnetEvm<MainnetContext<BlockState<'a, S>>>;
 pub struct Block<'a, S: NodeStore> {
     evm: Evm<'a, S>,
     env: BlockEnv,
-    receipts: Vec<ReceiptEnvelope>,
+    receipts: Receipts,
     gas_used: u64,
     blob_gas_used: u64,
     fees: Fees,
@@ -63,7 +63,7 @@ impl<'a, S: NodeStore> Block<'a, S> {
         Self {
             evm: evm(BlockState::new(state, Box::new(block_hashes)), &env),
             env,
-            receipts: Vec::new(),
+            receipts: Receipts::default(),
             gas_used: 0,
             blob_gas_used: 0,
             fees: Fees::default(),
@@ -88,7 +88,7 @@ impl<'a, S: NodeStore> Block<'a, S> {
 
     /// The receipts of the transactions so far.
     pub fn receipts(&self) -> &[ReceiptEnvelope] {
-        &self.receipts
+        self.receipts.as_slice()
     }
 
     /// Executes a transaction from its recovered sender. A rejected one leaves no trace.
@@ -132,7 +132,7 @@ impl<'a, S: NodeStore> Block<'a, S> {
             cumulative_gas_used: self.gas_used,
             logs: parts.logs,
         };
-        self.receipts.push(ReceiptEnvelope::from_typed(ty, receipt));
+        self.receipts.push(ty, receipt);
         Ok(executed)
     }
 
@@ -184,11 +184,11 @@ impl<'a, S: NodeStore> Block<'a, S> {
         let before = &self.evm.ctx.journaled_state.database;
         let changes = before.changes(accounts);
         let applied = before.state().apply(&changes)?;
-        let (receipts_root, logs_bloom) = digest(&self.receipts);
+        let (receipts_root, logs_bloom) = self.receipts.digest();
         Ok(Finished {
             applied,
             changes,
-            receipts: self.receipts,
+            receipts: self.receipts.into_vec(),
             receipts_root,
             logs_bloom,
             gas_used: self.gas_used,
@@ -248,11 +248,4 @@ pub(super) fn fatal(error: EVMError<StateError, InvalidTransaction>) -> Fatal {
         EVMError::Database(error) => Fatal::State(error),
         other => Fatal::Evm(other.to_string()),
     }
-}
-
-/// Root of the receipts trie, and the union of the receipts' blooms.
-fn digest(receipts: &[ReceiptEnvelope]) -> (B256, Bloom) {
-    let bloom = receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom());
-    let encoded = receipts.iter().map(Encodable2718::encoded_2718);
-    (trie::ordered_root(encoded), bloom)
 }

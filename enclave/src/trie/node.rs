@@ -45,6 +45,18 @@ impl Branch {
     pub fn child(&self, nibble: u8) -> &Link {
         self.children.get(usize::from(nibble)).unwrap_or(&Link::Empty)
     }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        list_header(self.payload_length(), out);
+        for child in &self.children {
+            child.encode(out);
+        }
+        self.value.encode(out);
+    }
+
+    fn payload_length(&self) -> usize {
+        self.children.iter().map(Link::rlp_length).sum::<usize>() + self.value.length()
+    }
 }
 
 impl Node {
@@ -190,7 +202,11 @@ pub(super) enum Step<'a> {
 pub(super) fn step<'a>(mut node: NodeRef<'a>, rest: &mut Nibbles) -> Step<'a> {
     loop {
         let link = match node {
-            NodeRef::Branch(branch) | NodeRef::Other(Node::Branch(branch)) => {
+            NodeRef::Other(Node::Branch(branch)) => {
+                node = NodeRef::Branch(branch);
+                continue;
+            }
+            NodeRef::Branch(branch) => {
                 let Some(nibble) = rest.first() else {
                     return Step::Value(Some(&branch.value).filter(|value| !value.is_empty()));
                 };

@@ -64,7 +64,7 @@ impl<'a, S: NodeStore> Updater<'a, S> {
     pub fn run(mut self, root: B256, mut changes: Vec<Change>) -> Result<B256, TrieError> {
         sort_last_wins(&mut changes);
         self.root = root;
-        let link = if root == EMPTY_ROOT { Link::Empty } else { Link::Hash(root) };
+        let link = if root == EMPTY_ROOT { Link::Empty } else { Link::Hash(root, Hint::UNKNOWN) };
         match self.apply_link(&link, 0, &changes)? {
             Outcome::Unchanged => Ok(root),
             Outcome::Empty => Ok(EMPTY_ROOT),

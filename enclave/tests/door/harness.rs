@@ -4,7 +4,7 @@ use alloy_consensus::{
     Eip658Value, Header, Receipt, ReceiptEnvelope, SignableTransaction, TxEip1559, TxEnvelope,
 };
 use alloy_eips::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, Log, LogData, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256, keccak256};
 use alloy_sol_types::SolEvent;
 use k256::ecdsa::SigningKey;
 use obscuro_enclave::{
@@ -245,7 +245,7 @@ impl L1 {
 }
 
 fn log(address: Address, event: impl SolEvent) -> Log {
-    Log { address, data: LogData::from(event.encode_log_data()) }
+    Log { address, data: event.encode_log_data() }
 }
 
 pub fn published(rollup: &SignedRollup) -> Log {
