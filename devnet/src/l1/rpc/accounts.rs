@@ -1,0 +1,190 @@
+//! The state: accounts, storage, proofs, calls and estimates.
+//!
+//! What is needed is taken from the chain under its lock; reading and executing happen outside.
+
+use std::sync::Arc;
+
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U64, U256};
+use alloy_rpc_types_eth::{
+    AccountInfo, EIP1186AccountProofResponse, EIP1186StorageProof, TransactionRequest,
+};
+use alloy_serde::JsonStorageKey;
+use obscuro_enclave::{
+    executor::{self, BlockEnv, CallRequest},
+    state::State,
+    store::MemoryStore,
+};
+use serde_json::Value;
+
+use super::{
+    Args, Registered, Table,
+    errors::{self, Reply},
+};
+use crate::l1::{build, server::Shared, world::World};
+
+pub(super) fn register(table: &mut Table) -> Registered {
+    table.quick("eth_getTransactionCount", transaction_count)?;
+    table.quick("eth_getBalance", |shared, args| {
+        let address: Address = args.next()?;
+        let view = View::read(shared, args)?;
+        Ok(view.account(address)?.balance)
+    })?;
+    table.quick("eth_getCode", |shared, args| {
+        let address: Address = args.next()?;
+        let view = View::read(shared, args)?;
+        view.world.code(view.root, address).map_err(errors::state)
+    })?;
+    table.quick("eth_getStorageAt", |shared, args| {
+        let (address, slot): (Address, JsonStorageKey) = (args.next()?, args.next()?);
+        let view = View::read(shared, args)?;
+        let word = view.state().storage(address, slot.as_b256().into()).map_err(errors::state)?;
+        Ok(B256::from(word))
+    })?;
+    table.quick("eth_getAccountInfo", |shared, args| {
+        let address: Address = args.next()?;
+        let view = View::read(shared, args)?;
+        let account = view.account(address)?;
+        let code = view.state().code(account.code_hash).map_err(errors::state)?;
+        Ok(AccountInfo { balance: account.balance, nonce: account.nonce, code })
+    })?;
+    table.heavy("eth_getProof", proof)?;
+    table.heavy("eth_call", call)?;
+    table.heavy("eth_estimateGas", estimate_gas)
+}
+
+/// The state after one block, and the parameters that calls on it see.
+struct View {
+    world: Arc<World>,
+    root: B256,
+    env: BlockEnv,
+    hashes: Vec<(u64, B256)>,
+}
+
+impl View {
+    /// The block that the next argument names, the head by default.
+    fn read(shared: &Shared, args: &mut Args<'_>) -> Reply<Self> {
+        let id: Option<BlockId> = args.optional()?;
+        Self::at(shared, id.unwrap_or_default())
+    }
+
+    fn at(shared: &Shared, id: BlockId) -> Reply<Self> {
+        let now = shared.now();
+        shared.with_chain(|chain| {
+            let block = chain.resolve(id).ok_or_else(errors::no_block)?.clone();
+            let (env, hashes) = if id == BlockId::Number(BlockNumberOrTag::Pending) {
+                chain.next_environment(now)
+            } else {
+                let hashes = chain.recent_hashes(&block.header.parent_hash);
+                (build::environment_of(chain.config(), &block.header), hashes)
+            };
+            let world = chain.world().clone();
+            Ok(Self { world, root: block.header.state_root, env, hashes })
+        })
+    }
+
+    fn state(&self) -> State<'_, MemoryStore> {
+        self.world.state(self.root)
+    }
+
+    fn account(&self, address: Address) -> Reply<obscuro_enclave::state::Account> {
+        self.world.account(self.root, address).map_err(errors::state)
+    }
+}
+
+fn transaction_count(shared: &Shared, args: &mut Args<'_>) -> Reply<U64> {
+    let address: Address = args.next()?;
+    let id: BlockId = args.optional()?.unwrap_or_default();
+    if id == BlockId::Number(BlockNumberOrTag::Pending) {
+        let nonce = shared.with_chain(|chain| chain.pending_nonce(address));
+        return Ok(U64::from(nonce.map_err(errors::state)?));
+    }
+    Ok(U64::from(View::at(shared, id)?.account(address)?.nonce))
+}
+
+fn proof(shared: &Shared, args: &mut Args<'_>) -> Reply<EIP1186AccountProofResponse> {
+    let (address, keys): (Address, Vec<JsonStorageKey>) = (args.next()?, args.next()?);
+    let view = View::read(shared, args)?;
+    let slots: Vec<U256> = keys.iter().map(|key| key.as_b256().into()).collect();
+    let proof = view.state().proof(address, &slots).map_err(|error| match error {
+        error @ obscuro_enclave::state::StateError::TooManySlots(_) => {
+            errors::invalid(error.to_string())
+        }
+        error => errors::state(error),
+    })?;
+    let account = proof.account.unwrap_or_default();
+    let storage = keys.into_iter().zip(proof.storage);
+    Ok(EIP1186AccountProofResponse {
+        address,
+        balance: account.balance,
+        code_hash: account.code_hash,
+        nonce: account.nonce,
+        storage_hash: account.storage_root,
+        account_proof: proof.nodes,
+        storage_proof: storage
+            .map(|(key, slot)| EIP1186StorageProof::new(key, slot.value, slot.nodes))
+            .collect(),
+    })
+}
+
+fn call(shared: &Shared, args: &mut Args<'_>) -> Reply<Bytes> {
+    let (request, view) = message(shared, args)?;
+    let request = call_request(request, &view.env)?;
+    let outcome = executor::call(
+        view.state(),
+        &view.env,
+        |number| build::hash_of(&view.hashes, number),
+        &request,
+    );
+    errors::returned(outcome.map_err(errors::execution)?)
+}
+
+fn estimate_gas(shared: &Shared, args: &mut Args<'_>) -> Reply<U64> {
+    let (request, view) = message(shared, args)?;
+    let request = call_request(request, &view.env)?;
+    let hashes = |number| build::hash_of(&view.hashes, number);
+    match executor::estimate_gas(view.state(), &view.env, hashes, &request) {
+        Ok(Ok(gas)) => Ok(U64::from(gas)),
+        Ok(Err(failed)) => errors::returned(failed).map(|_| U64::ZERO),
+        Err(error) => Err(errors::execution(error)),
+    }
+}
+
+/// A call, the block it is made on, and the certainty that nothing is overridden.
+fn message(shared: &Shared, args: &mut Args<'_>) -> Reply<(TransactionRequest, View)> {
+    let request = args.next()?;
+    let view = View::read(shared, args)?;
+    for overrides in [args.optional::<Value>()?, args.optional::<Value>()?] {
+        let empty =
+            overrides.is_none_or(|value| value.as_object().is_some_and(|map| map.is_empty()));
+        if !empty {
+            return Err(errors::invalid("state and block overrides are not supported"));
+        }
+    }
+    Ok((request, view))
+}
+
+fn call_request(request: TransactionRequest, env: &BlockEnv) -> Reply<CallRequest> {
+    let tip = request.max_priority_fee_per_gas.unwrap_or_default();
+    if request.gas_price.is_some() && request.max_fee_per_gas.is_some() {
+        return Err(errors::invalid(
+            "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified",
+        ));
+    }
+    let dynamic = request.max_fee_per_gas.filter(|max| *max > 0).map(|max| {
+        let wanted = u128::from(env.base_fee).saturating_add(tip);
+        max.min(wanted)
+    });
+    Ok(CallRequest {
+        from: request.from,
+        to: request.to.and_then(|to| match to {
+            TxKind::Call(to) => Some(to),
+            TxKind::Create => None,
+        }),
+        gas: request.gas,
+        gas_price: request.gas_price.or(dynamic),
+        value: request.value.unwrap_or_default(),
+        data: request.input.into_input().unwrap_or_default(),
+        access_list: request.access_list.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,55 @@
+//! The state of all branches: trie nodes by content, and reading an account at any root.
+//!
+//! Shared by the chain and by calls that run outside its lock. Execution is in `build` and in the
+//! executor of the enclave crate.
+
+use alloy_primitives::{Address, B256, Bytes};
+use obscuro_enclave::{
+    state::{Account, State, StateError},
+    store::MemoryStore,
+    trie::NodeCache,
+};
+
+/// Decoded nodes kept at hand: enough for the paths of an active devnet.
+const CACHED_NODES: usize = 1 << 15;
+
+/// Trie nodes and codes of every state there ever was on this chain.
+#[derive(Debug)]
+pub struct World {
+    store: MemoryStore,
+    cache: NodeCache,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self { store: MemoryStore::new(), cache: NodeCache::new(CACHED_NODES) }
+    }
+}
+
+impl World {
+    /// The state with this root.
+    pub fn state(&self, root: B256) -> State<'_, MemoryStore> {
+        State::new(&self.store, &self.cache, root)
+    }
+
+    /// Keeps what a new state consists of.
+    pub fn insert(&self, nodes: Vec<(B256, Bytes)>) {
+        self.store.insert_nodes(nodes);
+    }
+
+    /// An account; the empty one where there is none.
+    ///
+    /// # Errors
+    /// When the state is not known.
+    pub fn account(&self, root: B256, address: Address) -> Result<Account, StateError> {
+        Ok(self.state(root).account(address)?.unwrap_or_default())
+    }
+
+    /// The code of an account.
+    ///
+    /// # Errors
+    /// When the state is not known.
+    pub fn code(&self, root: B256, address: Address) -> Result<Bytes, StateError> {
+        self.state(root).code(self.account(root, address)?.code_hash)
+    }
+}
