@@ -1,1 +1,61 @@
-fn main() {}
+//! `obscuro`: a table of contents; each command lives in its own file.
+
+mod account;
+mod bridge;
+mod devnet;
+mod gateway;
+mod node;
+mod setup;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// A confidential layer 2 for Ethereum.
+///
+/// Start with `obscuro devnet`: a whole network on this machine, ready for a wallet.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a whole network on this machine: L1, contracts, nodes, gateway, funded accounts
+    Devnet(devnet::Arguments),
+    /// Run one node: an untrusted host with its enclave in a process of its own
+    Node(node::Arguments),
+    /// Run a gateway: ordinary Ethereum JSON-RPC in, sealed envelopes out
+    Gateway(gateway::Arguments),
+    /// Move assets between L1 and L2
+    #[command(subcommand)]
+    Bridge(bridge::Command),
+    /// Use an account without a wallet, and let a gateway read it
+    #[command(subcommand)]
+    Account(account::Command),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    setup::logging();
+    let result = match arguments.command {
+        Command::Devnet(arguments) => devnet::run(arguments).await,
+        Command::Node(arguments) => node::run(arguments).await,
+        Command::Gateway(arguments) => gateway::run(arguments).await,
+        Command::Bridge(command) => bridge::run(command).await,
+        Command::Account(command) => account::run(command).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, the cause last: it says what to do.
+            eprintln!(
+                "error: {}",
+                error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+            );
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `obscuro node`. Not here: the node (`obscuro_host`) and its enclave (`enclaved`).
+
+use crate::setup;
+use alloy_primitives::{U256, utils::parse_ether};
+use alloy_signer_local::PrivateKeySigner;
+use clap::Args;
+use eyre::{Context, OptionExt, Result};
+use obscuro_host::{
+    enclave::Supervisor,
+    node::{Node, NodeOptions, Role},
+};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// The network's configuration, as `obscuro devnet` writes it
+    #[arg(long, value_name = "FILE")]
+    network: PathBuf,
+    /// An L1 node: http:// or ws://
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545")]
+    l1: String,
+    /// A beacon node for blobs [default: the L1 node's own address]
+    #[arg(long, value_name = "URL")]
+    beacon: Option<String>,
+    /// Where the node keeps its database
+    #[arg(long, value_name = "DIRECTORY")]
+    data_dir: PathBuf,
+    /// File with the key of the L1 account that registers the node and pays for publishing
+    #[arg(long, value_name = "FILE")]
+    operator_key: PathBuf,
+    /// Publish rollups: pledge this many OBX (held by the operator's account)
+    #[arg(long, value_name = "OBX")]
+    stake: Option<String>,
+    /// Create the network: only its very first node does
+    #[arg(long)]
+    genesis: bool,
+    /// Where other aggregators reach this node, as a multiaddr; port 0 chooses one
+    #[arg(long, value_name = "MULTIADDR", default_value = "/ip4/127.0.0.1/tcp/0")]
+    gossip: String,
+    /// Where gateways reach this node
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8547")]
+    rpc: SocketAddr,
+    /// The enclave's program [default: `enclaved` beside this one]
+    #[arg(long, value_name = "FILE")]
+    enclaved: Option<PathBuf>,
+}
+
+pub async fn run(arguments: Arguments) -> Result<()> {
+    let config = setup::network(&arguments.network)?;
+    setup::l1(&arguments.l1, &config).await?;
+    let operator: PrivateKeySigner = setup::private_key(&arguments.operator_key)?;
+    let role = match &arguments.stake {
+        Some(stake) => Role::Aggregator { stake: obx(stake)? },
+        None => Role::Verifier,
+    };
+    std::fs::create_dir_all(&arguments.data_dir)
+        .wrap_err_with(|| format!("cannot create {}", arguments.data_dir.display()))?;
+    let program = match arguments.enclaved {
+        Some(program) => program,
+        None => beside_this_program("enclaved")?,
+    };
+    let enclave = Arc::new(Supervisor::start(program, &arguments.data_dir)?);
+    let options = NodeOptions {
+        beacon_url: arguments.beacon,
+        genesis: arguments.genesis,
+        gossip_listen: arguments.gossip.parse().wrap_err("--gossip is not a multiaddr")?,
+        rpc_listen: arguments.rpc,
+        ..NodeOptions::new(config, arguments.l1, arguments.data_dir, operator, role)
+    };
+    let node = Node::start(options, enclave).await?;
+    eprintln!("node of enclave {} serves gateways at http://{}", node.enclave(), node.rpc_addr());
+    setup::until_stopped().await?;
+    node.stop().await;
+    Ok(())
+}
+
+fn obx(amount: &str) -> Result<U256> {
+    parse_ether(amount).wrap_err_with(|| format!("{amount} is not an amount of OBX"))
+}
+
+fn beside_this_program(name: &str) -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let program = this.parent().ok_or_eyre("this program has no directory")?.join(name);
+    if program.exists() {
+        return Ok(program);
+    }
+    Err(eyre::eyre!(
+        "{} does not exist: build it with `cargo build --release -p obscuro-enclaved`, or pass --enclaved",
+        program.display()
+    ))
+}

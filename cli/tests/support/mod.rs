@@ -1,0 +1,259 @@
+//! Processes under test: the devnet, single parts of it, anvil, and the clients that use them. Not
+//! here: any expectation.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Longest wait for a network to be ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(240);
+
+/// A process that ends with its owner. Its output is collected.
+pub struct Process {
+    child: Child,
+    name: String,
+    lines: mpsc::Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Process {
+    pub fn spawn(name: &str, command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let (sender, lines) = mpsc::channel();
+        for stream in [
+            Box::new(child.stdout.take().unwrap()) as Box<dyn Read + Send>,
+            Box::new(child.stderr.take().unwrap()),
+        ] {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Self { child, name: name.into(), lines, seen: Vec::new() }
+    }
+
+    /// The first line for which `find` returns something.
+    pub fn await_line<T>(&mut self, find: impl Fn(&str) -> Option<T>) -> T {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => {
+                    let found = find(&line);
+                    self.seen.push(line);
+                    if let Some(found) = found {
+                        return found;
+                    }
+                }
+                Err(_) => panic!("{} did not say what was expected:\n{}", self.name, self.seen.join("\n")),
+            }
+        }
+    }
+
+    /// Everything it has printed so far.
+    pub fn output(&mut self) -> String {
+        self.seen.extend(self.lines.try_iter());
+        self.seen.join("\n")
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGINT, and waits for the end; whether it ended well.
+    pub fn interrupt(&mut self) -> bool {
+        let id = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-INT", &id]).status();
+        self.child.wait().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The `obscuro` command under test.
+pub fn obscuro(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_obscuro"));
+    command.args(arguments);
+    command
+}
+
+/// A running devnet with what it printed.
+pub struct Devnet {
+    pub process: Process,
+    pub summary: Value,
+}
+
+impl Devnet {
+    /// Starts one on free ports.
+    pub fn start(arguments: &[&str]) -> Self {
+        let base = ["devnet", "--json", "--l1-port", "0", "--gateway-port", "0", "--l1-block-time", "1"];
+        let mut process = Process::spawn("devnet", &mut obscuro(&[&base, arguments].concat()));
+        let summary = process.await_line(|line| serde_json::from_str::<Value>(line).ok());
+        Self { process, summary }
+    }
+
+    pub fn text(&self, pointer: &str) -> &str {
+        self.summary.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer}"))
+    }
+
+    pub fn gateway(&self) -> &str {
+        self.text("/gateway/rpc")
+    }
+
+    pub fn l1(&self) -> &str {
+        self.text("/l1/rpc")
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.text("/dataDir").into()
+    }
+
+    pub fn network_file(&self) -> PathBuf {
+        self.data_dir().join("network.json")
+    }
+}
+
+/// A gateway of its own that holds no keys.
+pub struct Gateway {
+    pub process: Process,
+    pub url: String,
+}
+
+impl Gateway {
+    pub fn start(devnet: &Devnet, node: usize) -> Self {
+        let node = devnet.text(&format!("/nodes/{node}/rpc")).to_string();
+        let network = devnet.network_file();
+        let mut process = Process::spawn(
+            "gateway",
+            obscuro(&["gateway", "--listen", "127.0.0.1:0", "--l1", devnet.l1(), "--node", &node])
+                .arg("--network")
+                .arg(network),
+        );
+        let url = process.await_line(|line| {
+            line.split_whitespace().find(|word| word.starts_with("http://")).map(String::from)
+        });
+        Self { process, url }
+    }
+}
+
+/// The folder of the client scripts; `None` if their packages are not installed.
+pub fn clients() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    folder.join("node_modules").is_dir().then_some(folder)
+}
+
+/// Runs a client script and returns what it printed; panics if it fails.
+pub fn run_client(script: &str, devnet: &Devnet, environment: &[(&str, &str)]) -> String {
+    let folder = clients().expect("client packages are not installed: run scripts/test, or `npm ci` in cli/tests/clients");
+    let output = Command::new("node")
+        .arg(folder.join(script))
+        .current_dir(&folder)
+        .env("DEVNET", devnet.summary.to_string())
+        .envs(environment.iter().copied())
+        .output()
+        .expect("node runs");
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{script} failed:\n{text}");
+    text
+}
+
+/// A minimal JSON-RPC call over HTTP, for tests that need no client.
+pub fn rpc(url: &str, method: &str, params: Value) -> Result<Value, Value> {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+    let response = reqwest_blocking(url, &body);
+    match serde_json::from_str::<Value>(&response) {
+        Ok(value) if value.get("error").is_some() => Err(value["error"].clone()),
+        Ok(value) => Ok(value["result"].clone()),
+        Err(_) => panic!("{url} answered {response:?}"),
+    }
+}
+
+fn reqwest_blocking(url: &str, body: &str) -> String {
+    let (url, body) = (url.to_string(), body.to_string());
+    // A runtime of its own: tests are ordinary threads.
+    thread::spawn(move || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let request = reqwest::Client::new().post(url).header("content-type", "application/json").body(body);
+            request.send().await.unwrap().text().await.unwrap()
+        })
+    })
+    .join()
+    .unwrap()
+}
+
+/// Asks again until `ready` holds; panics after a while.
+pub fn eventually<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "never: {what}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Anvil from the client packages, on a free port.
+pub struct Anvil {
+    pub process: Process,
+    pub url: String,
+}
+
+impl Anvil {
+    pub fn start() -> Self {
+        let folder = clients().expect("client packages are not installed: run scripts/test");
+        let mut process = Process::spawn(
+            "anvil",
+            Command::new(folder.join("node_modules/.bin/anvil")).args(["--hardfork", "osaka", "--block-time", "2", "--port", "0"]),
+        );
+        let address = process.await_line(|line| line.trim().strip_prefix("Listening on ").map(String::from));
+        assert!(TcpStream::connect(&address).is_ok());
+        Self { process, url: format!("http://{address}") }
+    }
+}
+
+/// All files below a folder.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found
+}
+
+/// Whether bytes contain others.
+pub fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
