@@ -7,6 +7,8 @@
 //! none of it unchecked, and what it needs is rebuilt from L1.
 
 pub mod enclave;
+pub mod gossip;
+pub mod l1;
 pub mod rpc;
 mod stop;
 pub mod storage;

@@ -1,0 +1,243 @@
+//! An L1 block as the enclave wants it: header, receipts if they may concern the management contract,
+//! and the payloads of the rollups published in it, from calldata, blobs or the archive. Nothing here
+//! is trusted: the enclave checks all of it against the header. Not here: which blocks (`follower`).
+
+use super::{L1Client, L1Error, L1Header};
+use crate::storage::Storage;
+use alloy_eips::Encodable2718;
+use alloy_primitives::{B256, BloomInput, Bytes, keccak256};
+use alloy_rpc_types_eth::{Log, TransactionReceipt};
+use alloy_sol_types::{SolCall, SolEvent};
+use obscuro_protocol::{
+    config::{Contracts, L1BlockId},
+    door::{CarriedPayload, Carrier, L1Block},
+    l1::IRollupManagement::{RollupPublished, publishCall},
+};
+use std::sync::Arc;
+use tracing::warn;
+
+/// Places in one transaction's calldata that are tried when it is not a plain call of `publish`.
+const NESTED_CALLS_MAX: usize = 64;
+
+/// A block that can be fed.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Number and hash.
+    pub id: L1BlockId,
+    /// Hash of the parent.
+    pub parent: B256,
+    /// The header's fields.
+    pub header: L1Header,
+    /// What is fed.
+    pub block: L1Block,
+    /// Blobs in it, to be archived once the enclave has found them right.
+    pub blobs: Vec<(B256, Bytes)>,
+}
+
+/// Gathers blocks.
+#[derive(Clone)]
+pub struct Gatherer {
+    /// Where blocks come from.
+    pub l1: Arc<L1Client>,
+    /// Where payloads are archived.
+    pub storage: Arc<Storage>,
+    /// Whose events matter.
+    pub contracts: Contracts,
+}
+
+/// How much to trust what this node has itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thoroughness {
+    /// Receipts only if the bloom asks for them; payloads from the archive if they are there.
+    Usual,
+    /// The enclave was not content: everything, and from L1.
+    Fresh,
+}
+
+impl Gatherer {
+    /// The block of a header; `None` if the node does not have it any more.
+    pub async fn gather(
+        &self,
+        header: L1Header,
+        thoroughness: Thoroughness,
+    ) -> Result<Option<Fetched>, L1Error> {
+        let is_fresh = thoroughness == Thoroughness::Fresh;
+        let mut fetched = Fetched {
+            id: L1BlockId { number: header.number(), hash: header.hash },
+            parent: header.parent(),
+            block: L1Block {
+                header: alloy_rlp::encode(&header.fields).into(),
+                receipts: None,
+                payloads: Vec::new(),
+            },
+            header,
+            blobs: Vec::new(),
+        };
+        if !is_fresh && !self.may_concern(&fetched.header) {
+            return Ok(Some(fetched));
+        }
+        let Some(receipts) = self.l1.receipts(fetched.id.hash).await? else {
+            return Ok(None);
+        };
+        for (log, event) in published(&receipts, &self.contracts) {
+            let carrier = self.carrier(&mut fetched, &log, &event, is_fresh).await?;
+            if let Some(carrier) = carrier {
+                let rollup = event.rollup;
+                fetched.block.payloads.push(CarriedPayload { rollup, carrier });
+            }
+        }
+        fetched.block.receipts = Some(receipts.into_iter().map(consensus_form).collect());
+        Ok(Some(fetched))
+    }
+
+    fn may_concern(&self, header: &L1Header) -> bool {
+        let contracts = &self.contracts;
+        [contracts.networkManagement, contracts.rollupManagement, contracts.bridgeManagement]
+            .iter()
+            .any(|contract| {
+                let input = BloomInput::Raw(contract.as_slice());
+                header.fields.logs_bloom.contains_input(input)
+            })
+    }
+
+    /// What carried the payload of a rollup; `None`, and a word in the log, if it is not to be had.
+    async fn carrier(
+        &self,
+        fetched: &mut Fetched,
+        log: &Log,
+        event: &RollupPublished,
+        is_fresh: bool,
+    ) -> Result<Option<Carrier>, L1Error> {
+        let carrier = if event.blobs.is_empty() {
+            let payload = self.payload_of(log, event, is_fresh).await?;
+            payload.map(Carrier::Calldata)
+        } else {
+            let blobs = self.blobs_of(&fetched.header, &event.blobs, is_fresh).await?;
+            if let Some(blobs) = &blobs {
+                let hashes = event.blobs.iter().copied();
+                fetched.blobs.extend(hashes.zip(blobs.iter().cloned()));
+            }
+            blobs.map(Carrier::Blobs)
+        };
+        if carrier.is_none() {
+            let (rollup, block) = (event.rollup, fetched.id.number);
+            warn!(%rollup, block, "L1 does not give the rollup's payload");
+        }
+        Ok(carrier)
+    }
+
+    async fn payload_of(
+        &self,
+        log: &Log,
+        event: &RollupPublished,
+        is_fresh: bool,
+    ) -> Result<Option<Bytes>, L1Error> {
+        let hash = event.header.payloadHash;
+        if !is_fresh && let Ok(Some(payload)) = self.storage.payload(hash) {
+            return Ok(Some(payload));
+        }
+        let Some(transaction) = log.transaction_hash else { return Ok(None) };
+        let Some(calldata) = self.l1.calldata(transaction).await? else { return Ok(None) };
+        let payload = find_payload(&calldata, event);
+        if let Some(payload) = &payload
+            && let Err(error) = self.storage.archive_payload(hash, payload)
+        {
+            warn!(%error, "the payload is not archived");
+        }
+        Ok(payload)
+    }
+
+    async fn blobs_of(
+        &self,
+        block: &L1Header,
+        hashes: &[B256],
+        is_fresh: bool,
+    ) -> Result<Option<Vec<Bytes>>, L1Error> {
+        let archived = || -> Option<Vec<Bytes>> {
+            let blob = |hash: &B256| self.storage.blob(*hash).ok().flatten();
+            hashes.iter().map(blob).collect()
+        };
+        if !is_fresh && let Some(blobs) = archived() {
+            return Ok(Some(blobs));
+        }
+        match self.l1.beacon.blobs(block, hashes).await {
+            // Pruned there, or the API is not where it is expected.
+            Ok(None) => Ok(archived()),
+            found => found,
+        }
+    }
+}
+
+/// The rollups published in a block, with the logs that say so.
+fn published(
+    receipts: &[TransactionReceipt],
+    contracts: &Contracts,
+) -> Vec<(Log, RollupPublished)> {
+    let logs = receipts.iter().flat_map(|receipt| receipt.inner.logs());
+    let ours = logs.filter(|log| log.address() == contracts.rollupManagement);
+    let event = |log: &Log| Some((log.clone(), RollupPublished::decode_log(&log.inner).ok()?.data));
+    ours.filter_map(event).collect()
+}
+
+fn consensus_form(receipt: TransactionReceipt) -> Bytes {
+    let receipt = receipt.inner.map_logs(|log| log.inner);
+    receipt.encoded_2718().into()
+}
+
+/// The payload in a transaction that published a rollup: a call of `publish`, or of a contract that
+/// was given such a call to make.
+fn find_payload(calldata: &[u8], event: &RollupPublished) -> Option<Bytes> {
+    let starts = calldata.windows(4).enumerate();
+    starts
+        .filter(|(_, window)| *window == publishCall::SELECTOR)
+        .take(NESTED_CALLS_MAX)
+        .filter_map(|(start, _)| publishCall::abi_decode(&calldata[start..]).ok())
+        .find(|call| {
+            call.header == event.header && keccak256(&call.payload) == event.header.payloadHash
+        })
+        .map(|call| call.payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use obscuro_protocol::rollup::RollupHeader;
+
+    #[test]
+    fn payloads_are_found_in_plain_and_nested_calls() {
+        let payload = Bytes::from_static(b"payload");
+        let header =
+            RollupHeader { payloadHash: keccak256(&payload), number: 3, ..Default::default() };
+        let event = RollupPublished {
+            rollup: header.hash(),
+            aggregator: header.aggregator,
+            header: header.clone(),
+            signature: Bytes::new(),
+            blobs: Vec::new(),
+        };
+        let call = |header: &RollupHeader, payload: &Bytes| {
+            let call = publishCall {
+                header: header.clone(),
+                signature: vec![1; 65].into(),
+                payload: payload.clone(),
+            };
+            call.abi_encode()
+        };
+        let plain = call(&header, &payload);
+        let nested = [&[1, 2, 3, 4][..], &plain, &[0; 28]].concat();
+        let other = RollupHeader { number: 4, ..header.clone() };
+        let cases = [
+            ("plain", plain.clone(), true),
+            ("nested", nested, true),
+            ("after another", [call(&other, &payload), plain.clone()].concat(), true),
+            ("wrong payload", call(&header, &Bytes::from_static(b"other")), false),
+            ("wrong header", call(&other, &payload), false),
+            ("truncated", plain[..plain.len() - 40].to_vec(), false),
+            ("empty", Vec::new(), false),
+        ];
+        for (name, calldata, is_found) in cases {
+            let found = find_payload(&calldata, &event);
+            assert_eq!(found, is_found.then(|| payload.clone()), "{name}");
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! Drives the follower: fetches blocks from L1, feeds them to the enclave, starts the enclave when it
+//! has begun a new life, keeps what it emits, and tells the rest of the node where it stands. Not here:
+//! which blocks (`follower`).
+
+use super::{
+    L1Client, L1Error,
+    block::{Fetched, Gatherer, Thoroughness},
+    follower::{Effect, Follower, Input},
+};
+use crate::{
+    enclave::{AskError, ChannelError, Enclave, Records, ask},
+    stop::Stop,
+    storage::{Storage, StorageError},
+};
+use alloy_primitives::{Address, B256};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use obscuro_protocol::{
+    config::{L1BlockId, NetworkConfig},
+    door::{DoorError, Folded, Head, Reply, Request, Retry, Started},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, time::Instant};
+use tracing::{debug, info, warn};
+
+const BACK_OFF_MIN: Duration = Duration::from_millis(100);
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// Times that a block which L1 no longer has, or that the enclave does not take, is tried again.
+const ATTEMPTS_MAX: u32 = 6;
+/// A long catch-up is reported this often.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
+/// Where the enclave stands.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    /// The enclave's signing address.
+    pub enclave: Address,
+    /// The network as seen from its head.
+    pub head: Head,
+    /// Whether that is L1's head.
+    pub is_synced: bool,
+}
+
+/// The node cannot follow L1.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The enclave cannot go on.
+    #[error("{0}; if this persists, move the data directory away: the node rebuilds it from L1")]
+    Enclave(AskError),
+    /// It must be started anew, and cannot be from here.
+    #[error("the enclave must begin a new life, but {0}: restart the node")]
+    NewLife(ChannelError),
+    /// The L1 is another one.
+    #[error("the L1 at hand does not contain this network's checkpoint: check the L1 address")]
+    WrongChain,
+    /// The database failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// What the follower works with.
+pub struct Feed {
+    /// Where blocks come from.
+    pub l1: Arc<L1Client>,
+    /// Who is fed.
+    pub enclave: Arc<dyn Enclave>,
+    /// What the enclave reads and emits.
+    pub storage: Arc<Storage>,
+    /// The network.
+    pub config: NetworkConfig,
+    /// News of L1.
+    pub heads: watch::Receiver<Option<super::L1Header>>,
+    /// Where the enclave stands, for the rest of the node.
+    pub followed: watch::Sender<Option<Followed>>,
+    /// The end.
+    pub stop: Stop,
+}
+
+impl Feed {
+    /// Follows until told to stop.
+    pub async fn run(self) -> Result<(), FeedError> {
+        let stop = self.stop.clone();
+        let driver = Driver {
+            records: self.storage.clone(),
+            gatherer: Gatherer {
+                l1: self.l1.clone(),
+                storage: self.storage.clone(),
+                contracts: self.config.contracts.clone(),
+            },
+            follower: Follower::new(self.config.checkpoint.clone()),
+            fetches: FuturesUnordered::new(),
+            asking: None,
+            enclave: Address::ZERO,
+            reported: Instant::now(),
+            feed: Arc::new(self),
+        };
+        tokio::select! {
+            result = driver.run() => result,
+            () = stop.requested() => Ok(()),
+        }
+    }
+}
+
+struct Driver {
+    feed: Arc<Feed>,
+    records: Arc<dyn Records>,
+    gatherer: Gatherer,
+    follower: Follower,
+    fetches: FuturesUnordered<BoxFuture<'static, Input>>,
+    /// The one question to the enclave that is under way.
+    asking: Option<BoxFuture<'static, Result<Asked, FeedError>>>,
+    enclave: Address,
+    reported: Instant,
+}
+
+/// What came of asking the enclave.
+enum Asked {
+    Started(Started),
+    Folded(Box<Fetched>, Box<Folded>),
+    Head(B256, Head),
+    /// It does not know the parent, or the head.
+    Unknown,
+    /// It does not take the block, or L1 does not have it any more.
+    NotFed,
+}
+
+impl Driver {
+    async fn run(mut self) -> Result<(), FeedError> {
+        let mut heads = self.feed.heads.clone();
+        heads.mark_changed();
+        self.asking = Some(self.asker().start().boxed());
+        loop {
+            let input = tokio::select! {
+                changed = heads.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    let head = heads.borrow_and_update();
+                    let Some(head) = &*head else { continue };
+                    Input::Head(L1BlockId { number: head.number(), hash: head.hash })
+                }
+                Some(fetched) = self.fetches.next() => fetched,
+                asked = wait_for(&mut self.asking) => self.take(asked?)?,
+            };
+            // What was planned failed: L1 may have moved on, or not say so again.
+            if matches!(input, Input::NotFed | Input::Block(_, None) | Input::At(_, None)) {
+                heads.mark_changed();
+            }
+            for effect in self.follower.handle(input) {
+                self.perform(effect)?;
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> Result<(), FeedError> {
+        match effect {
+            Effect::FetchAt(number) => {
+                let fetch = fetch_at(self.gatherer.clone(), number);
+                self.fetches.push(fetch.map(move |block| Input::At(number, block)).boxed());
+            }
+            Effect::Fetch(hash) => {
+                let known = self.feed.heads.borrow().clone();
+                let known = known.filter(|head| head.hash == hash);
+                let fetch = fetch(self.gatherer.clone(), hash, known);
+                self.fetches.push(fetch.map(move |block| Input::Block(hash, block)).boxed());
+            }
+            Effect::Feed(block) => self.asking = Some(self.asker().feed(block).boxed()),
+            Effect::SetHead(hash) => self.asking = Some(self.asker().set_head(hash).boxed()),
+            Effect::Restart => {
+                warn!(
+                    "L1 reorganised deeper than the enclave remembers: replaying from the checkpoint"
+                );
+                self.feed.storage.drop_snapshot()?;
+                self.feed.enclave.restart().map_err(FeedError::NewLife)?;
+                self.asking = Some(self.asker().start().boxed());
+            }
+            Effect::WrongChain => return Err(FeedError::WrongChain),
+        }
+        Ok(())
+    }
+
+    fn asker(&self) -> Asker {
+        Asker {
+            feed: self.feed.clone(),
+            records: self.records.clone(),
+            gatherer: self.gatherer.clone(),
+        }
+    }
+
+    /// Keeps what the enclave emitted, and turns it into an input.
+    fn take(&mut self, asked: Asked) -> Result<Input, FeedError> {
+        let storage = &self.feed.storage;
+        match asked {
+            Asked::Started(started) => {
+                storage.keep_identity(&started.identity)?;
+                info!(enclave = %started.enclave, l1 = started.position.number, has_seed = started.has_seed, "the enclave is started");
+                self.enclave = started.enclave;
+                Ok(Input::Started(started.position))
+            }
+            Asked::Folded(fetched, folded) => {
+                storage.archive_blobs(&fetched.blobs)?;
+                if let Some(snapshot) = &folded.snapshot {
+                    storage.keep_snapshot(snapshot)?;
+                }
+                let Some(identity) = &folded.identity else {
+                    self.report_progress(folded.block.number);
+                    return Ok(Input::Fed(folded.block));
+                };
+                storage.drop_snapshot()?;
+                storage.keep_identity(identity)?;
+                info!(
+                    l1 = folded.block.number,
+                    "the enclave's seed changed: replaying from the checkpoint"
+                );
+                Ok(Input::StartedOver)
+            }
+            Asked::Head(hash, head) => {
+                storage.forget_envelopes(&head.forget)?;
+                let is_synced = self.follower.is_near_target(&head.l1);
+                debug!(l1 = head.l1.number, rollup = head.number, is_synced, "head");
+                self.feed.followed.send_replace(Some(Followed {
+                    enclave: self.enclave,
+                    head,
+                    is_synced,
+                }));
+                Ok(Input::HeadSet(hash))
+            }
+            Asked::Unknown => Ok(Input::Unknown),
+            Asked::NotFed => Ok(Input::NotFed),
+        }
+    }
+
+    fn report_progress(&mut self, number: u64) {
+        if self.reported.elapsed() < PROGRESS_EVERY {
+            return;
+        }
+        self.reported = Instant::now();
+        let target = self.feed.heads.borrow().as_ref().map(super::L1Header::number);
+        info!(l1 = number, of = target, "following L1");
+    }
+}
+
+/// Waits for the question under way; for ever if there is none.
+async fn wait_for<T>(asking: &mut Option<BoxFuture<'static, T>>) -> T {
+    match asking {
+        Some(question) => {
+            let answer = question.await;
+            *asking = None;
+            answer
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Doubling waits.
+struct BackOff(Duration);
+
+impl BackOff {
+    fn new() -> Self {
+        Self(BACK_OFF_MIN)
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(BACK_OFF_MAX);
+    }
+}
+
+/// Asks the enclave, for as long as it is worth it.
+struct Asker {
+    feed: Arc<Feed>,
+    records: Arc<dyn Records>,
+    gatherer: Gatherer,
+}
+
+impl Asker {
+    async fn ask(&self, request: Request) -> Result<Reply, AskError> {
+        ask(&self.feed.enclave, &self.records, request).await
+    }
+
+    /// Starts the enclave with what it sealed and emitted in its former life.
+    async fn start(self) -> Result<Asked, FeedError> {
+        let mut back_off = BackOff::new();
+        let mut is_restarted = false;
+        loop {
+            let request = Request::Start {
+                config: Box::new(self.feed.config.clone()),
+                identity: self.feed.storage.identity()?,
+                snapshot: self.feed.storage.snapshot()?,
+            };
+            match self.ask(request).await {
+                Ok(Reply::Started(started)) => return Ok(Asked::Started(started)),
+                Ok(_) => return Err(FeedError::Enclave(AskError::OutOfTurn)),
+                // It still lives the life that it began with another host, or before a restart.
+                Err(AskError::Refused(DoorError::Rejected(_))) if !is_restarted => {
+                    is_restarted = true;
+                    self.feed.enclave.restart().map_err(FeedError::NewLife)?;
+                }
+                Err(AskError::Channel(ChannelError::Unavailable(reason))) => {
+                    debug!(reason, "waiting for the enclave");
+                }
+                Err(AskError::Refused(DoorError::Retry(Retry::Store(reason)))) => {
+                    warn!(reason, "the enclave misses the database");
+                }
+                Err(error) => return Err(FeedError::Enclave(error)),
+            }
+            back_off.wait().await;
+        }
+    }
+
+    async fn feed(self, mut block: Box<Fetched>) -> Result<Asked, FeedError> {
+        let mut back_off = BackOff::new();
+        for attempt in 0..ATTEMPTS_MAX {
+            match self.ask(Request::L1Block(Box::new(block.block.clone()))).await {
+                Ok(Reply::Folded(folded)) => return Ok(Asked::Folded(block, folded)),
+                Ok(_) => return Err(FeedError::Enclave(AskError::OutOfTurn)),
+                Err(AskError::Refused(DoorError::Retry(Retry::L1Block(_)))) => {
+                    return Ok(Asked::Unknown);
+                }
+                Err(AskError::Refused(DoorError::Retry(Retry::Start))) => {
+                    return self.start().await;
+                }
+                Err(error) if error.is_fatal() => return Err(FeedError::Enclave(error)),
+                Err(AskError::Channel(error)) => debug!(%error, "waiting for the enclave"),
+                Err(error) => {
+                    // The first time is ordinary: the bloom or the archive was wrong.
+                    if attempt > 0 {
+                        warn!(block = block.id.number, %error, "the enclave does not take the L1 block");
+                    }
+                    if let Some(fresh) = self.refresh(&block).await {
+                        block = fresh;
+                    }
+                }
+            }
+            if attempt > 0 {
+                back_off.wait().await;
+            }
+        }
+        Ok(Asked::NotFed)
+    }
+
+    /// The block with everything that L1 says of it.
+    async fn refresh(&self, block: &Fetched) -> Option<Box<Fetched>> {
+        let gathered = self.gatherer.gather(block.header.clone(), Thoroughness::Fresh).await;
+        match gathered {
+            Ok(fresh) => fresh.map(Box::new),
+            Err(error) => {
+                warn!(block = block.id.number, %error, "cannot fetch the L1 block");
+                None
+            }
+        }
+    }
+
+    async fn set_head(self, hash: B256) -> Result<Asked, FeedError> {
+        let mut back_off = BackOff::new();
+        loop {
+            match self.ask(Request::SetHead(hash)).await {
+                Ok(Reply::Head(head)) => return Ok(Asked::Head(hash, head)),
+                Ok(_) => return Err(FeedError::Enclave(AskError::OutOfTurn)),
+                Err(AskError::Refused(DoorError::Retry(Retry::L1Block(_)))) => {
+                    return Ok(Asked::Unknown);
+                }
+                Err(AskError::Refused(DoorError::Retry(Retry::Start))) => {
+                    return self.start().await;
+                }
+                Err(error) if error.is_fatal() => return Err(FeedError::Enclave(error)),
+                Err(error) => warn!(%error, "the enclave does not take the L1 head"),
+            }
+            back_off.wait().await;
+        }
+    }
+}
+
+/// The canonical block of a number; `None` if L1 ends before it.
+async fn fetch_at(gatherer: Gatherer, number: u64) -> Option<Box<Fetched>> {
+    persist(|| async {
+        let Some(header) = gatherer.l1.header_at(number).await? else { return Ok(None) };
+        gatherer.gather(header, Thoroughness::Usual).await
+    })
+    .await
+}
+
+/// The block with a hash; `None` if L1 does not have it any more.
+async fn fetch(
+    gatherer: Gatherer,
+    hash: B256,
+    known: Option<super::L1Header>,
+) -> Option<Box<Fetched>> {
+    persist(|| async {
+        let header = match &known {
+            Some(header) => Some(header.clone()),
+            None => gatherer.l1.header(hash).await?,
+        };
+        let Some(header) = header else { return Ok(None) };
+        gatherer.gather(header, Thoroughness::Usual).await
+    })
+    .await
+}
+
+/// Tries until L1 has given the block, or has said often enough that it does not have it.
+async fn persist<F, T>(fetch: impl Fn() -> F) -> Option<Box<T>>
+where
+    F: Future<Output = Result<Option<T>, L1Error>>,
+{
+    let mut back_off = BackOff::new();
+    let mut missing = 0;
+    loop {
+        match fetch().await {
+            Ok(Some(block)) => return Some(Box::new(block)),
+            Ok(None) => {
+                missing += 1;
+                if missing == ATTEMPTS_MAX {
+                    return None;
+                }
+            }
+            Err(error) => debug!(%error, "cannot fetch an L1 block; trying again"),
+        }
+        back_off.wait().await;
+    }
+}
