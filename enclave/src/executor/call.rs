@@ -94,10 +94,11 @@ pub fn estimate_gas<'a, S: NodeStore>(
 ) -> Result<Result<u64, CallOutcome>, ExecutionError> {
     let mut session = Session::new(state, env, Box::new(block_hashes), request)?;
     let mut high = session.most_gas(state)?;
-    if session.is_plain_transfer(state)? && high >= TRANSFER_GAS {
-        if session.run(TRANSFER_GAS).is_ok_and(|parts| parts.failure.is_none()) {
-            return Ok(Ok(TRANSFER_GAS));
-        }
+    if high >= TRANSFER_GAS
+        && session.is_plain_transfer(state)?
+        && session.suffices(TRANSFER_GAS)?
+    {
+        return Ok(Ok(TRANSFER_GAS));
     }
     let parts = session.run(high)?;
     if parts.failure.is_some() {

@@ -8,12 +8,12 @@
 use super::node::{Branch, Link, Node, NodeRef, Step, step};
 use alloy_primitives::{
     B256, Bytes,
-    map::{B256Map, FbBuildHasher},
+    map::{B256Map, FbBuildHasher, hash_map::Entry},
 };
 use alloy_trie::Nibbles;
 use lru::LruCache;
 use parking_lot::Mutex;
-use std::num::NonZeroUsize;
+use std::{mem, num::NonZeroUsize};
 
 /// Nodes kept by [`NodeCache::default`]: about 150 MiB, half of them branches.
 pub const DEFAULT_CACHED_NODES: usize = 1 << 18;
@@ -23,6 +23,9 @@ pub const MAX_CACHED_CODES: usize = 1 << 10;
 
 /// Slots of each kind at most: a hint has 31 bits for the number, and one number means "unknown".
 const MAX_SLOTS: usize = (1 << 31) - 1;
+
+/// Slots allocated together.
+const CHUNK_SLOTS: usize = 1 << 10;
 
 /// Recently used decoded nodes and codes.
 #[derive(Debug)]
@@ -188,18 +191,18 @@ impl Slots {
 
     fn get(&self, hint: Hint) -> Option<NodeRef<'_>> {
         Some(match hint.is_branch() {
-            true => NodeRef::Branch(&self.branches.entries.get(hint.slot())?.node),
-            false => NodeRef::Other(&self.others.entries.get(hint.slot())?.node),
+            true => NodeRef::Branch(self.branches.get(hint.slot())?),
+            false => NodeRef::Other(self.others.get(hint.slot())?),
         })
     }
 
     /// Notes in the parent where its child is.
     fn remember(&mut self, parent: Hint, nibble: u8, found: Hint) {
         let link = if parent.is_branch() {
-            let branch = self.branches.entries.get_mut(parent.slot());
-            branch.and_then(|entry| entry.node.children.get_mut(usize::from(nibble)))
+            let branch = self.branches.get_mut(parent.slot());
+            branch.and_then(|slot| slot.node.children.get_mut(usize::from(nibble)))
         } else {
-            match self.others.entries.get_mut(parent.slot()).map(|entry| &mut entry.node) {
+            match self.others.get_mut(parent.slot()).map(|slot| &mut slot.node) {
                 Some(Node::Extension { child, .. }) => Some(child),
                 _ => None,
             }
@@ -210,24 +213,24 @@ impl Slots {
     }
 
     fn put(&mut self, hash: B256, node: Node) -> Hint {
-        if let Some(hint) = self.find(hash, Hint::UNKNOWN) {
-            return hint;
-        }
-        let (slot, branch, evicted) = match node {
+        let entry = match self.index.entry(hash) {
+            Entry::Occupied(entry) => return *entry.get(),
+            Entry::Vacant(entry) => entry,
+        };
+        let (hint, evicted) = match node {
             Node::Branch(branch) => {
                 let (slot, evicted) = self.branches.put(hash, *branch);
-                (slot, true, evicted)
+                (Hint::new(slot, true), evicted)
             }
             other => {
                 let (slot, evicted) = self.others.put(hash, other);
-                (slot, false, evicted)
+                (Hint::new(slot, false), evicted)
             }
         };
+        entry.insert(hint);
         if let Some(evicted) = evicted {
             self.index.remove(&evicted);
         }
-        let hint = Hint::new(slot, branch);
-        self.index.insert(hash, hint);
         hint
     }
 }
@@ -235,13 +238,15 @@ impl Slots {
 /// A bounded set of slots; the one to reuse is the next that was not used since the hand last passed.
 #[derive(Debug)]
 struct Clock<T> {
-    entries: Vec<Entry<T>>,
+    /// All chunks but the last are full. In chunks, so that growing never moves what is there.
+    chunks: Vec<Vec<Slot<T>>>,
     capacity: usize,
+    len: usize,
     hand: usize,
 }
 
 #[derive(Debug)]
-struct Entry<T> {
+struct Slot<T> {
     hash: B256,
     used: bool,
     node: T,
@@ -249,13 +254,23 @@ struct Entry<T> {
 
 impl<T> Clock<T> {
     fn new(capacity: usize) -> Self {
-        Self { entries: Vec::new(), capacity: capacity.clamp(1, MAX_SLOTS), hand: 0 }
+        let capacity = capacity.clamp(1, MAX_SLOTS);
+        Self { chunks: Vec::new(), capacity, len: 0, hand: 0 }
+    }
+
+    fn get(&self, slot: usize) -> Option<&T> {
+        let slot = self.chunks.get(slot / CHUNK_SLOTS)?.get(slot % CHUNK_SLOTS)?;
+        Some(&slot.node)
+    }
+
+    fn get_mut(&mut self, slot: usize) -> Option<&mut Slot<T>> {
+        self.chunks.get_mut(slot / CHUNK_SLOTS)?.get_mut(slot % CHUNK_SLOTS)
     }
 
     fn touch(&mut self, hash: B256, slot: usize) -> bool {
-        let entry = self.entries.get_mut(slot).filter(|entry| entry.hash == hash);
-        entry.is_some_and(|entry| {
-            entry.used = true;
+        let slot = self.get_mut(slot).filter(|slot| slot.hash == hash);
+        slot.is_some_and(|slot| {
+            slot.used = true;
             true
         })
     }
@@ -263,26 +278,36 @@ impl<T> Clock<T> {
     /// The slot, and whose it was before.
     fn put(&mut self, hash: B256, node: T) -> (usize, Option<B256>) {
         // Unused until read: a node that is written and never read again goes first.
-        let new = Entry { hash, used: false, node };
-        if self.entries.len() < self.capacity {
-            self.entries.push(new);
-            return (self.entries.len() - 1, None);
+        let new = Slot { hash, used: false, node };
+        if self.len < self.capacity {
+            self.push(new);
+            return (self.len - 1, None);
         }
         let slot = self.victim();
-        match self.entries.get_mut(slot) {
-            Some(entry) => (slot, Some(std::mem::replace(entry, new).hash)),
-            None => (slot, None),
-        }
+        let evicted = self.get_mut(slot).map(|slot| mem::replace(slot, new).hash);
+        (slot, evicted)
     }
 
-    /// Ends: a second round finds every entry unused.
+    fn push(&mut self, slot: Slot<T>) {
+        match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK_SLOTS) {
+            Some(chunk) => chunk.push(slot),
+            None => {
+                let mut chunk = Vec::with_capacity(CHUNK_SLOTS.min(self.capacity));
+                chunk.push(slot);
+                self.chunks.push(chunk);
+            }
+        }
+        self.len += 1;
+    }
+
+    /// Ends: a second round finds every slot unused.
     fn victim(&mut self) -> usize {
         loop {
-            let slot = self.hand;
-            self.hand = (slot + 1) % self.entries.len().max(1);
-            match self.entries.get_mut(slot) {
-                Some(entry) if entry.used => entry.used = false,
-                _ => return slot,
+            let at = self.hand;
+            self.hand = (at + 1) % self.len.max(1);
+            match self.get_mut(at) {
+                Some(slot) if slot.used => slot.used = false,
+                _ => return at,
             }
         }
     }

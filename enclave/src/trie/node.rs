@@ -120,7 +120,7 @@ impl Node {
     }
 
     /// Length of the node's RLP.
-    fn rlp_length(&self) -> usize {
+    pub fn rlp_length(&self) -> usize {
         let payload = match self {
             Self::Leaf { path, value } => {
                 EncodedPath::new(path, true).rlp_length() + value.length()

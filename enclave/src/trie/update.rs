@@ -11,9 +11,6 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::Nibbles;
 use std::{mem, sync::Arc};
 
-/// Room for a full branch, the longest node apart from leaves with long values.
-const BRANCH_RLP_BYTES: usize = 532;
-
 /// The new value of one key; an empty value deletes.
 pub(super) struct Change {
     path: Nibbles,
@@ -37,7 +34,7 @@ enum Outcome {
 /// A child of a branch under construction.
 enum Slot {
     Old(Link),
-    New(Node),
+    New(Box<Node>),
 }
 
 /// A branch under construction.
@@ -140,7 +137,7 @@ impl<'a, S: NodeStore> Updater<'a, S> {
             None => fork.value = value,
             Some(nibble) => {
                 let leaf = Node::Leaf { path: tail(path, shared + 1), value: value.clone() };
-                fork.set(nibble, Slot::New(leaf));
+                fork.set(nibble, Slot::New(Box::new(leaf)));
             }
         }
         self.split(path, shared, fork, depth, changes)
@@ -165,7 +162,7 @@ impl<'a, S: NodeStore> Updater<'a, S> {
             if rest.is_empty() {
                 Slot::Old(child)
             } else {
-                Slot::New(Node::Extension { path: rest, child: child.clone() })
+                Slot::New(Box::new(Node::Extension { path: rest, child }))
             },
         );
         self.split(path, shared, fork, depth, changes)
@@ -206,13 +203,13 @@ impl<'a, S: NodeStore> Updater<'a, S> {
             rest = below;
             let outcome = match fork.slot(nibble) {
                 Some(Slot::Old(link)) => self.apply_link(link, depth + 1, group)?,
-                Some(Slot::New(node)) => self.apply_node(node.clone(), depth + 1, group)?,
+                Some(Slot::New(node)) => self.apply_node(Node::clone(node), depth + 1, group)?,
                 None => Outcome::Unchanged,
             };
             match outcome {
                 Outcome::Unchanged => continue,
                 Outcome::Empty => fork.set(nibble, Slot::Old(Link::Empty)),
-                Outcome::Node(node) => fork.set(nibble, Slot::New(node)),
+                Outcome::Node(node) => fork.set(nibble, Slot::New(Box::new(node))),
             }
             changed = true;
         }
@@ -243,7 +240,7 @@ impl<'a, S: NodeStore> Updater<'a, S> {
     fn fold(&mut self, nibble: u8, slot: Slot) -> Result<Node, TrieError> {
         let too_long = TrieError::Malformed(self.root);
         let (node, link) = match slot {
-            Slot::New(node) => (node, None),
+            Slot::New(node) => (*node, None),
             Slot::Old(Link::Inline(node)) => (Node::clone(&node), Some(Link::Inline(node))),
             Slot::Old(Link::Hash(hash, hint)) => {
                 (load(self.store, self.cache, hash, hint)?, Some(Link::Hash(hash, hint)))
@@ -289,7 +286,7 @@ impl<'a, S: NodeStore> Updater<'a, S> {
     fn seal_slot(&mut self, slot: Slot) -> Link {
         match slot {
             Slot::Old(link) => link,
-            Slot::New(node) => self.seal(node),
+            Slot::New(node) => self.seal(*node),
         }
     }
 
@@ -372,8 +369,7 @@ fn sort_last_wins(changes: &mut Vec<Change>) {
 }
 
 fn encode(node: &Node) -> Vec<u8> {
-    let mut rlp = Vec::with_capacity(BRANCH_RLP_BYTES);
+    let mut rlp = Vec::with_capacity(node.rlp_length());
     node.encode(&mut rlp);
-    rlp.shrink_to_fit();
     rlp
 }
