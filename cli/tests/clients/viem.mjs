@@ -9,10 +9,8 @@ import {
   NonceTooLowError,
   createPublicClient,
   createWalletClient,
-  decodeFunctionResult,
   defineChain,
   encodeDeployData,
-  encodeFunctionData,
   getContractAddress,
   http,
   maxUint256,
@@ -22,7 +20,7 @@ import {
   webSocket,
   zeroAddress,
 } from "viem";
-import { privateKeyToAccount } from "viem/accounts";
+import { generatePrivateKey, privateKeyToAccount, privateKeyToAddress } from "viem/accounts";
 import { Factory, Pair, Probe, Router, Token, Weth } from "./artifacts.mjs";
 import { PATIENCE_SECONDS, check, failure, first, script } from "./checks.mjs";
 import { accountsOf, devnet, post } from "./network.mjs";
@@ -198,14 +196,14 @@ async function failures({ alpha, router, probe, since }) {
 }
 
 async function jsonRpc({ probe }) {
-  await check("eth_call without a sender and with one", async () => {
-    const data = encodeFunctionData({ abi: Probe.abi, functionName: "sender" });
-    const call = (fields) => client.request({ method: "eth_call", params: [{ to: probe, data, ...fields }, "latest"] });
-    const senders = async (fields) => decodeFunctionResult({ abi: Probe.abi, functionName: "sender", data: await call(fields) });
+  await check("eth_call without a sender speaks for the gateway's account among its arguments, or for nobody", async () => {
     const own = owner.account.address;
-    assert.deepEqual(await senders({ from: own }), [own, own]);
-    assert.deepEqual(await senders({}), await senders({ from: zeroAddress }), "no sender is the zero address");
-    assert.deepEqual(await read(probe, Probe, "sender"), await senders({}));
+    const stranger = privateKeyToAddress(generatePrivateKey());
+    const senders = (fields, argument) => client.readContract({ address: probe, abi: Probe.abi, functionName: "sender", args: [argument], ...fields });
+    assert.deepEqual(await senders({ account: own }, stranger), [own, own]);
+    assert.deepEqual(await senders({}, own), [own, own]);
+    assert.deepEqual(await senders({}, stranger), [zeroAddress, zeroAddress]);
+    assert.deepEqual(await senders({ account: zeroAddress }, stranger), [zeroAddress, zeroAddress]);
   });
   await check("batches, bad requests and error codes of JSON-RPC", async () => {
     const request = (id, method, params = []) => ({ jsonrpc: "2.0", id, method, params });
