@@ -24,9 +24,7 @@ pub trait Enclave: Send + Sync + 'static {
     /// L1 reorganises deeper than the enclave remembers. An enclave that has no life of its own
     /// cannot; the node then asks its operator for a restart.
     fn restart(&self) -> Result<(), ChannelError> {
-        Err(ChannelError::Broken(
-            "it runs inside this process".to_owned(),
-        ))
+        Err(ChannelError::Broken("it runs inside this process".to_owned()))
     }
 }
 
@@ -73,10 +71,7 @@ pub enum AskError {
 impl AskError {
     /// Whether the node cannot go on.
     pub fn is_fatal(&self) -> bool {
-        matches!(
-            self,
-            Self::Channel(ChannelError::Broken(_)) | Self::Refused(DoorError::Fatal(_))
-        )
+        matches!(self, Self::Channel(ChannelError::Broken(_)) | Self::Refused(DoorError::Fatal(_)))
     }
 }
 

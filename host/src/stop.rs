@@ -33,8 +33,6 @@ impl Stop {
 
     /// Sleeps; returns whether the signal came in the meantime.
     pub async fn sleep(&self, duration: Duration) -> bool {
-        tokio::time::timeout(duration, self.requested())
-            .await
-            .is_ok()
+        tokio::time::timeout(duration, self.requested()).await.is_ok()
     }
 }

@@ -128,17 +128,11 @@ impl Storage {
         after: Option<B256>,
         limit: usize,
     ) -> Result<Vec<(B256, Bytes)>, StorageError> {
-        let from = after.map_or(std::ops::Bound::Unbounded, |key| {
-            std::ops::Bound::Excluded(key.to_vec())
-        });
-        let range = self
-            .tables
-            .envelopes
-            .range::<Vec<u8>, _>((from, std::ops::Bound::Unbounded));
+        let from =
+            after.map_or(std::ops::Bound::Unbounded, |key| std::ops::Bound::Excluded(key.to_vec()));
+        let range = self.tables.envelopes.range::<Vec<u8>, _>((from, std::ops::Bound::Unbounded));
         let entry = |guard: fjall::Guard| {
-            let (key, value) = guard
-                .into_inner()
-                .map_err(|error| self.tables.error(error))?;
+            let (key, value) = guard.into_inner().map_err(|error| self.tables.error(error))?;
             Ok((B256::try_from(&key[..]).unwrap_or_default(), bytes(&value)))
         };
         range.take(limit).map(entry).collect()
@@ -193,10 +187,7 @@ impl Storage {
 impl Records for Storage {
     fn get(&self, keys: &[B256]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let get = |key: &B256| self.tables.get(&self.tables.records, key.as_slice());
-        keys.iter()
-            .map(get)
-            .collect::<Result<_, _>>()
-            .map_err(StoreError::from)
+        keys.iter().map(get).collect::<Result<_, _>>().map_err(StoreError::from)
     }
 
     fn put(&self, records: Vec<(B256, Bytes)>) -> Result<(), StoreError> {
@@ -250,9 +241,7 @@ impl Tables {
 
     /// A batch that reaches the disk, with everything before it, when it is committed.
     fn durable_batch(&self) -> OwnedWriteBatch {
-        self.database
-            .batch()
-            .durability(Some(PersistMode::SyncData))
+        self.database.batch().durability(Some(PersistMode::SyncData))
     }
 
     fn commit(&self, batch: OwnedWriteBatch) -> Result<(), StorageError> {
@@ -282,10 +271,9 @@ fn classify(path: &Path, error: fjall::Error) -> StorageError {
         fjall::Error::Io(error) if !is_damage(&error) => {
             StorageError::Disk(path, error.to_string())
         }
-        fjall::Error::Poisoned => StorageError::Disk(
-            path,
-            "an earlier write failed; restart the node after".to_owned(),
-        ),
+        fjall::Error::Poisoned => {
+            StorageError::Disk(path, "an earlier write failed; restart the node after".to_owned())
+        }
         error => StorageError::Damaged(path, error.to_string()),
     }
 }

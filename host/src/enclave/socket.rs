@@ -39,11 +39,7 @@ struct Pool {
 impl SocketEnclave {
     /// A client of the enclave that listens on `path`. Connects when first asked.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            pool: Mutex::default(),
-            returned: Condvar::new(),
-        }
+        Self { path: path.into(), pool: Mutex::default(), returned: Condvar::new() }
     }
 
     /// Where the enclave listens.

@@ -91,11 +91,7 @@ impl Supervisor {
         }
         let (stop, stopped) = stop::signal();
         let task = tokio::spawn(supervise(options, enclave.clone(), child, stopped));
-        Ok(Self {
-            enclave,
-            stop,
-            task,
-        })
+        Ok(Self { enclave, stop, task })
     }
 
     /// The enclave.

@@ -40,9 +40,7 @@ fn receive(stream: &mut UnixStream) -> Option<ToEnclave> {
 
 fn send(stream: &mut UnixStream, message: &FromEnclave) {
     let frame = door::encode(message);
-    stream
-        .write_all(&(frame.len() as u32).to_be_bytes())
-        .unwrap();
+    stream.write_all(&(frame.len() as u32).to_be_bytes()).unwrap();
     stream.write_all(&frame).unwrap();
 }
 
@@ -57,15 +55,10 @@ fn serve(stream: &mut UnixStream, lives: usize) {
         send(stream, &FromEnclave::Put(vec![(key, value)]));
         assert!(matches!(receive(stream), Some(ToEnclave::Stored)));
         send(stream, &FromEnclave::Get(vec![key, B256::ZERO]));
-        let Some(ToEnclave::Records(records)) = receive(stream) else {
-            panic!("no records")
-        };
+        let Some(ToEnclave::Records(records)) = receive(stream) else { panic!("no records") };
         assert_eq!(records[1], None);
         let found = records[0].clone().unwrap();
-        send(
-            stream,
-            &FromEnclave::Reply(Box::new(Reply::Transactions(found))),
-        );
+        send(stream, &FromEnclave::Reply(Box::new(Reply::Transactions(found))));
     }
 }
 
@@ -126,10 +119,8 @@ fn no_enclave_is_worth_a_retry_and_garbage_is_not() {
     let enclave = SocketEnclave::new(&path);
     assert!(matches!(take(&enclave), Err(ChannelError::Unavailable(_))));
 
-    let answers: [Vec<u8>; 2] = [
-        vec![0, 0, 0, 2, 99, 99],
-        (DOOR_BYTES_MAX as u32 + 1).to_be_bytes().to_vec(),
-    ];
+    let answers: [Vec<u8>; 2] =
+        [vec![0, 0, 0, 2, 99, 99], (DOOR_BYTES_MAX as u32 + 1).to_be_bytes().to_vec()];
     let listener = UnixListener::bind(&path).unwrap();
     let server = thread::spawn(move || {
         for answer in answers {

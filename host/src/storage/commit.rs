@@ -33,21 +33,14 @@ impl CommitQueue {
         let thread = std::thread::Builder::new().name("envelope-commit".to_owned());
         // Without the thread the queue is closed at once, and every envelope is refused.
         let thread = thread.spawn(move || run(&tables, queue)).ok();
-        Self {
-            entries: Some(entries),
-            thread,
-        }
+        Self { entries: Some(entries), thread }
     }
 
     /// Returns when the envelope is on disk.
     pub async fn keep(&self, hash: B256, envelope: Bytes) -> Result<(), StoreError> {
         let closed = || StoreError("the database is closed".to_owned());
         let (done, result) = oneshot::channel();
-        let entry = Entry {
-            hash,
-            envelope,
-            done,
-        };
+        let entry = Entry { hash, envelope, done };
         let entries = self.entries.as_ref().ok_or_else(closed)?;
         entries.send(entry).await.map_err(|_| closed())?;
         result.await.map_err(|_| closed())?
@@ -87,11 +80,7 @@ fn run(tables: &Tables, mut queue: mpsc::Receiver<Entry>) {
 fn commit(tables: &Tables, group: &[Entry]) -> Result<(), StoreError> {
     let mut batch = tables.durable_batch();
     for entry in group {
-        batch.insert(
-            &tables.envelopes,
-            entry.hash.as_slice(),
-            &entry.envelope[..],
-        );
+        batch.insert(&tables.envelopes, entry.hash.as_slice(), &entry.envelope[..]);
     }
     Ok(tables.commit(batch)?)
 }

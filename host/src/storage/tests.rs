@@ -29,10 +29,7 @@ fn everything_is_there_after_a_restart() {
     let storage = open(directory.path());
     assert_eq!(storage.identity().unwrap(), Some("identity".into()));
     assert_eq!(storage.snapshot().unwrap(), Some("snapshot".into()));
-    assert_eq!(
-        storage.get(&[key(1), key(9)]).unwrap(),
-        [Some(record), None]
-    );
+    assert_eq!(storage.get(&[key(1), key(9)]).unwrap(), [Some(record), None]);
     assert_eq!(storage.payload(key(2)).unwrap(), Some("payload\0\0".into()));
     storage.drop_snapshot().unwrap();
     assert_eq!(storage.snapshot().unwrap(), None);
@@ -73,10 +70,7 @@ async fn concurrent_envelopes_are_kept_and_paged() {
         kept.extend(page);
     }
     assert_eq!(kept.len(), 500);
-    assert!(
-        kept.iter()
-            .all(|(hash, envelope)| *hash == keccak256(envelope))
-    );
+    assert!(kept.iter().all(|(hash, envelope)| *hash == keccak256(envelope)));
 
     let hashes: Vec<B256> = kept.iter().map(|(hash, _)| *hash).collect();
     storage.forget_envelopes(&hashes[1..]).unwrap();
@@ -97,10 +91,7 @@ fn another_network_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()));
     let other = Storage::open(directory.path(), B256::repeat_byte(8)).map(drop);
-    assert!(
-        matches!(other, Err(StorageError::OtherNetwork(_))),
-        "{other:?}"
-    );
+    assert!(matches!(other, Err(StorageError::OtherNetwork(_))), "{other:?}");
 }
 
 #[test]
@@ -128,10 +119,7 @@ async fn child_that_is_killed() {
     let storage = open(Path::new(&directory));
     storage.put(vec![(key(1), "record".into())]).unwrap();
     for number in 0..20_u8 {
-        storage
-            .keep_envelope(vec![number; 100].into())
-            .await
-            .unwrap();
+        storage.keep_envelope(vec![number; 100].into()).await.unwrap();
     }
     storage.keep_snapshot(b"refers to the record").unwrap();
     println!("acknowledged");
@@ -145,11 +133,7 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
     use std::io::{BufRead, BufReader};
     let directory = tempfile::tempdir().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "storage::tests::child_that_is_killed",
-            "--nocapture",
-        ])
+        .args(["--exact", "storage::tests::child_that_is_killed", "--nocapture"])
         .env("OBSCURO_TEST_STORAGE", directory.path())
         .stdout(std::process::Stdio::piped())
         .spawn()
@@ -161,9 +145,6 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
 
     let storage = open(directory.path());
     assert_eq!(storage.envelopes(None, 100).unwrap().len(), 20);
-    assert_eq!(
-        storage.snapshot().unwrap(),
-        Some("refers to the record".into())
-    );
+    assert_eq!(storage.snapshot().unwrap(), Some("refers to the record".into()));
     assert_eq!(storage.get(&[key(1)]).unwrap(), [Some("record".into())]);
 }
