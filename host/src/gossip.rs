@@ -1,0 +1,175 @@
+//! Gossip among aggregators: encrypted transactions and candidate rollups over libp2p, on
+//! authenticated, encrypted links (protocol 6.2). A message goes on to other peers only when the
+//! node says so. Not here: what a message is worth (the node's and the enclave's) and who the peers
+//! are (L1's).
+
+mod behaviour;
+mod dialer;
+mod driver;
+mod inbox;
+mod outbox;
+#[cfg(test)]
+mod tests;
+
+use alloy_primitives::B256;
+use driver::{Command, Driver};
+use libp2p::{Multiaddr, PeerId, gossipsub};
+use obscuro_protocol::{gossip::Gossip, limits::GOSSIP_BYTES_MAX};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+
+/// Orders to the driver that wait.
+const COMMANDS_WAITING_MAX: usize = 1_024;
+/// Messages that the node has been handed and not taken yet; behind them lies the inbox.
+const EVENTS_WAITING_MAX: usize = 8;
+/// Most peers to keep connections to.
+pub const PEERS_MAX: usize = 256;
+
+/// What gossip needs to know.
+pub struct GossipOptions {
+    /// Where to listen, `/ip4/0.0.0.0/tcp/9000`; port 0 chooses one.
+    pub listen: Multiaddr,
+    /// The host's identity, an ed25519 seed. It is the operator's and says nothing of the enclave.
+    pub key: [u8; 32],
+    /// The network (its config's hash): nodes of others are not heard.
+    pub network: B256,
+}
+
+/// Gossip that does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum GossipError {
+    /// Choose another address or key.
+    #[error("cannot gossip on {address}: {reason}")]
+    Start {
+        /// Where it was to listen.
+        address: Multiaddr,
+        /// Why it cannot.
+        reason: String,
+    },
+    /// A message over [`GOSSIP_BYTES_MAX`].
+    #[error("a gossip message has at most {GOSSIP_BYTES_MAX} bytes")]
+    TooLarge,
+    /// The links to all peers are congested: try again later, or let it be.
+    #[error("the links to all peers are congested")]
+    Congested,
+    /// Gossip was stopped.
+    #[error("gossip has stopped")]
+    Stopped,
+}
+
+/// What the node makes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Pass it on.
+    Forward,
+    /// Keep it here: it is of no use to others, and nobody's fault.
+    Ignore,
+    /// Keep it here and hold it against the peer: nobody honest sends it.
+    Reject,
+}
+
+/// Names a message, together with the peer that brought it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MessageId {
+    id: gossipsub::MessageId,
+    source: PeerId,
+}
+
+/// What gossip brings.
+#[derive(Clone, Debug)]
+pub enum GossipEvent {
+    /// A message, to be judged.
+    Message {
+        /// For [`GossipHandle::judge`].
+        id: MessageId,
+        /// The peer that brought it, which need not be its author.
+        from: String,
+        /// The message.
+        message: Gossip,
+    },
+}
+
+/// Running gossip. Clones share it.
+#[derive(Clone, Debug)]
+pub struct GossipHandle {
+    commands: mpsc::Sender<Command>,
+    peers: watch::Sender<Vec<Multiaddr>>,
+    connected: Arc<AtomicUsize>,
+    address: Multiaddr,
+    task: Arc<parking_lot::Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl GossipHandle {
+    /// Sends a message to all peers. Without any, it is kept for a while for the first that comes.
+    pub async fn publish(&self, message: Gossip) -> Result<(), GossipError> {
+        let is_candidate = matches!(message, Gossip::Candidate(_));
+        let data = message.encode();
+        if data.len() > GOSSIP_BYTES_MAX {
+            return Err(GossipError::TooLarge);
+        }
+        let (done, outcome) = oneshot::channel();
+        let command = Command::Publish { data, is_candidate, done };
+        self.commands.send(command).await.map_err(|_| GossipError::Stopped)?;
+        outcome.await.map_err(|_| GossipError::Stopped)?
+    }
+
+    /// Keeps connections to these peers, `/ip4/…/tcp/…` with or without `/p2p/…`, dialling those that
+    /// are missing. Connections to others stay as they are.
+    pub fn set_peers(&self, peers: Vec<Multiaddr>) {
+        self.peers.send_replace(peers);
+    }
+
+    /// Says what becomes of a message. Each is judged once; one that is not judged within seconds is
+    /// not passed on.
+    pub fn judge(&self, message: MessageId, verdict: Verdict) {
+        // When the driver is that busy, the message stays here.
+        let _ = self.commands.try_send(Command::Judge(message, verdict));
+    }
+
+    /// Where others reach this host, with its identity and the port that was chosen.
+    pub fn local_address(&self) -> Multiaddr {
+        self.address.clone()
+    }
+
+    /// Connected peers.
+    pub fn peer_count(&self) -> usize {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Closes all connections.
+    pub async fn stop(self) {
+        // It fails only when the driver has stopped already.
+        let _ = self.commands.send(Command::Stop).await;
+        let task = self.task.lock().take();
+        if let Some(task) = task {
+            let _ = task.await;
+        }
+    }
+}
+
+/// Starts to listen.
+pub async fn start(
+    options: GossipOptions,
+) -> Result<(GossipHandle, mpsc::Receiver<GossipEvent>), GossipError> {
+    let (commands, commands_taken) = mpsc::channel(COMMANDS_WAITING_MAX);
+    let (events, events_taken) = mpsc::channel(EVENTS_WAITING_MAX);
+    let (peers, peers_wanted) = watch::channel(Vec::new());
+    let connected = Arc::new(AtomicUsize::new(0));
+    let (driver, address) =
+        Driver::start(options, commands_taken, peers_wanted, events, connected.clone()).await?;
+    let task = tokio::spawn(driver.run());
+    let handle = GossipHandle {
+        commands,
+        peers,
+        connected,
+        address,
+        task: Arc::new(parking_lot::Mutex::new(Some(task))),
+    };
+    Ok((handle, events_taken))
+}

@@ -1,0 +1,333 @@
+//! The task that owns the swarm. It never waits for the node: what the node does not take is kept
+//! in the inbox, within bounds. Not here: parameters (`behaviour`) and whom to dial (`dialer`).
+
+use super::{
+    GossipError, GossipEvent, GossipOptions, MessageId, Verdict,
+    behaviour::{self, Behaviour, BehaviourEvent},
+    dialer::Dialer,
+    inbox::Inbox,
+    outbox::Outbox,
+};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use libp2p::{
+    Multiaddr, PeerId, Swarm,
+    gossipsub::{self, IdentTopic, MessageAcceptance, PublishError},
+    multiaddr::Protocol,
+    swarm::{ConnectionId, DialError, SwarmEvent, dial_opts::DialOpts},
+};
+use obscuro_protocol::gossip::Gossip;
+use std::{
+    net::{IpAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot, watch,
+};
+
+/// Longest time to learn the address that is listened on.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause while nothing is to be dialled.
+const NOTHING_DUE: Duration = Duration::from_secs(3_600);
+
+/// An order to the driver.
+#[derive(Debug)]
+pub enum Command {
+    /// Send a message.
+    Publish {
+        /// Its wire form.
+        data: Vec<u8>,
+        /// Whether it is a candidate.
+        is_candidate: bool,
+        /// Told when it has left.
+        done: oneshot::Sender<Result<(), GossipError>>,
+    },
+    /// A message was judged.
+    Judge(MessageId, Verdict),
+    /// Close everything.
+    Stop,
+}
+
+/// What the driver does next.
+enum Next {
+    Command(Option<Command>),
+    Swarm(Box<SwarmEvent<BehaviourEvent>>),
+    /// The node takes messages.
+    Room,
+    /// Other peers are wanted.
+    Peers,
+    /// An address is to be dialled.
+    Due,
+    /// The name in an address was looked up.
+    Resolved(Multiaddr, Option<Multiaddr>),
+}
+
+/// The owner of the swarm.
+pub struct Driver {
+    swarm: Swarm<Behaviour>,
+    topic: IdentTopic,
+    commands: mpsc::Receiver<Command>,
+    peers: watch::Receiver<Vec<Multiaddr>>,
+    events: mpsc::Sender<GossipEvent>,
+    connected: Arc<AtomicUsize>,
+    dialer: Dialer,
+    /// Addresses to dial, with the names in them looked up.
+    resolving: FuturesUnordered<BoxFuture<'static, Resolved>>,
+    inbox: Inbox,
+    outbox: Outbox,
+}
+
+/// An address, and where that is; `None` if its name is not known.
+type Resolved = (Multiaddr, Option<Multiaddr>);
+
+impl Driver {
+    /// Listens; returns with the address on which others reach this host.
+    pub async fn start(
+        options: GossipOptions,
+        commands: mpsc::Receiver<Command>,
+        peers: watch::Receiver<Vec<Multiaddr>>,
+        events: mpsc::Sender<GossipEvent>,
+        connected: Arc<AtomicUsize>,
+    ) -> Result<(Self, Multiaddr), GossipError> {
+        let mut swarm = behaviour::swarm(&options)?;
+        let own = *swarm.local_peer_id();
+        let address = listen(&mut swarm, options.listen).await?;
+        let driver = Self {
+            swarm,
+            topic: behaviour::topic(options.network),
+            commands,
+            peers,
+            events,
+            connected,
+            dialer: Dialer::new(own),
+            resolving: FuturesUnordered::new(),
+            inbox: Inbox::default(),
+            outbox: Outbox::default(),
+        };
+        Ok((driver, address.with(Protocol::P2p(own))))
+    }
+
+    /// Runs until it is told to stop or nobody is left to tell it.
+    pub async fn run(mut self) {
+        loop {
+            match self.next().await {
+                Next::Command(None | Some(Command::Stop)) => return,
+                Next::Command(Some(Command::Judge(message, verdict))) => {
+                    self.judge(&message, verdict);
+                }
+                Next::Command(Some(Command::Publish { data, is_candidate, done })) => {
+                    // Who no longer waits needs no answer.
+                    let _ = done.send(self.publish(data, is_candidate));
+                }
+                Next::Swarm(event) => self.on_event(*event),
+                Next::Room => self.deliver(),
+                Next::Peers => self.want_peers(),
+                Next::Due => self.dial_due(),
+                Next::Resolved(address, resolved) => self.dial(&address, resolved),
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Next {
+        let due = self.dialer.next_due().unwrap_or_else(|| Instant::now() + NOTHING_DUE);
+        tokio::select! {
+            command = self.commands.recv() => Next::Command(command),
+            event = self.swarm.select_next_some() => Next::Swarm(Box::new(event)),
+            _ = self.events.reserve(), if !self.inbox.is_empty() => Next::Room,
+            Ok(()) = self.peers.changed() => Next::Peers,
+            () = tokio::time::sleep_until(due.into()) => Next::Due,
+            Some((address, resolved)) = self.resolving.next() => Next::Resolved(address, resolved),
+        }
+    }
+
+    /// Hands the node what it has room for.
+    fn deliver(&mut self) {
+        while !self.inbox.is_empty() {
+            match self.events.try_reserve() {
+                Ok(permit) => {
+                    if let Some(event) = self.inbox.pop() {
+                        permit.send(event);
+                    }
+                }
+                Err(TrySendError::Full(())) => return,
+                // The node listens no more; its handles may still publish.
+                Err(TrySendError::Closed(())) => self.inbox = Inbox::default(),
+            }
+        }
+    }
+
+    fn publish(&mut self, data: Vec<u8>, is_candidate: bool) -> Result<(), GossipError> {
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        match gossip.publish(self.topic.clone(), data.clone()) {
+            Ok(_) | Err(PublishError::Duplicate) => Ok(()),
+            Err(PublishError::NoPeersSubscribedToTopic) => {
+                self.outbox.keep(data, is_candidate, Instant::now());
+                Ok(())
+            }
+            Err(PublishError::MessageTooLarge) => Err(GossipError::TooLarge),
+            Err(error) => {
+                tracing::debug!(%error, "a gossip message did not leave");
+                Err(GossipError::Congested)
+            }
+        }
+    }
+
+    fn judge(&mut self, message: &MessageId, verdict: Verdict) {
+        let acceptance = match verdict {
+            Verdict::Forward => MessageAcceptance::Accept,
+            Verdict::Ignore => MessageAcceptance::Ignore,
+            Verdict::Reject => MessageAcceptance::Reject,
+        };
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        gossip.report_message_validation_result(&message.id, &message.source, acceptance);
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
+                self.dialer.connected(connection_id, peer_id);
+                self.count_peers();
+            }
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
+                tracing::debug!(peer = %peer_id, ?cause, "a gossip peer is gone");
+                self.dialer.disconnected(peer_id, Instant::now());
+                self.count_peers();
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                self.dial_failed(connection_id, &error);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_gossip(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message { propagation_source, message_id, message } => {
+                let id = MessageId { id: message_id, source: propagation_source };
+                self.receive(id, &message.data);
+            }
+            gossipsub::Event::Subscribed { topic, .. } if topic == self.topic.hash() => {
+                for (data, is_candidate) in self.outbox.take(Instant::now()) {
+                    // What cannot leave now either is lost; its author does not wait for it.
+                    let _ = self.publish(data, is_candidate);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn receive(&mut self, id: MessageId, data: &[u8]) {
+        match Gossip::decode(data) {
+            Ok(message) => {
+                let from = id.source.to_string();
+                let event = GossipEvent::Message { id, from, message };
+                for lost in self.inbox.push(event, data.len()) {
+                    self.judge(&lost, Verdict::Ignore);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(peer = %id.source, %error, "a peer gossips garbage");
+                self.judge(&id, Verdict::Reject);
+            }
+        }
+    }
+
+    fn want_peers(&mut self) {
+        let addresses = self.peers.borrow_and_update().clone();
+        let swarm = &self.swarm;
+        self.dialer.want(addresses, |peer: &PeerId| swarm.is_connected(peer), Instant::now());
+        self.dial_due();
+    }
+
+    fn dial_due(&mut self) {
+        while let Some(address) = self.dialer.take_due(Instant::now()) {
+            self.resolving.push(resolve(address).boxed());
+        }
+    }
+
+    fn dial(&mut self, address: &Multiaddr, resolved: Option<Multiaddr>) {
+        let Some(resolved) = resolved else {
+            return self.dialer.unresolved(address, Instant::now());
+        };
+        let options = DialOpts::from(resolved);
+        let connection = options.connection_id();
+        self.dialer.dialling(address, connection);
+        if let Err(error) = self.swarm.dial(options) {
+            self.dial_failed(connection, &error);
+        }
+    }
+
+    fn dial_failed(&mut self, connection: ConnectionId, error: &DialError) {
+        tracing::debug!(%error, "a gossip peer cannot be reached");
+        let is_own = matches!(error, DialError::LocalPeerId { .. });
+        self.dialer.failed(connection, is_own, Instant::now());
+    }
+
+    fn count_peers(&self) {
+        let count = self.swarm.connected_peers().count();
+        self.connected.store(count, Ordering::Relaxed);
+    }
+}
+
+async fn listen(
+    swarm: &mut Swarm<Behaviour>,
+    address: Multiaddr,
+) -> Result<Multiaddr, GossipError> {
+    let fail = |reason: String| GossipError::Start { address: address.clone(), reason };
+    check_free(&address).map_err(|error| fail(error.to_string()))?;
+    swarm.listen_on(address.clone()).map_err(|error| fail(error.to_string()))?;
+    let listening = async {
+        loop {
+            match swarm.select_next_some().await {
+                SwarmEvent::NewListenAddr { address, .. } => return Ok(address),
+                SwarmEvent::ListenerClosed { reason, .. } => {
+                    return Err(reason.err().map_or_else(String::new, |error| error.to_string()));
+                }
+                SwarmEvent::ListenerError { error, .. } => return Err(error.to_string()),
+                _ => {}
+            }
+        }
+    };
+    match tokio::time::timeout(LISTEN_TIMEOUT, listening).await {
+        Ok(listening) => listening.map_err(fail),
+        Err(_) => Err(fail("no address to listen on".to_owned())),
+    }
+}
+
+/// The transport shares ports with whoever else does; two nodes on one port would each lose half of
+/// their peers' connections.
+fn check_free(address: &Multiaddr) -> std::io::Result<()> {
+    let mut parts = address.iter();
+    let ip = match parts.next() {
+        Some(Protocol::Ip4(ip)) => IpAddr::from(ip),
+        Some(Protocol::Ip6(ip)) => IpAddr::from(ip),
+        _ => return Ok(()),
+    };
+    match parts.next() {
+        Some(Protocol::Tcp(port)) if port != 0 => TcpListener::bind((ip, port)).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Looks up the name with which an address begins, if it does (`/dns4/host/tcp/9000`).
+async fn resolve(address: Multiaddr) -> Resolved {
+    let name = match address.iter().next() {
+        Some(Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name)) => name.to_string(),
+        _ => return (address.clone(), Some(address)),
+    };
+    let wants_v4 = matches!(address.iter().next(), Some(Protocol::Dns4(_)));
+    let wants_v6 = matches!(address.iter().next(), Some(Protocol::Dns6(_)));
+    let found = tokio::net::lookup_host((name, 0)).await.ok().and_then(|mut found| {
+        found.find(|at| (at.is_ipv4() || !wants_v4) && (at.is_ipv6() || !wants_v6))
+    });
+    let resolved = found.map(|at| {
+        let rest = address.iter().skip(1);
+        std::iter::once(Protocol::from(at.ip())).chain(rest).collect()
+    });
+    (address, resolved)
+}
