@@ -194,6 +194,8 @@ library RollupTree {
         } else {
             uint8 position = span.position;
             tree.past[position] = span;
+            // Less than SPANS.
+            // forge-lint: disable-next-line(unsafe-typecast)
             span.position = uint8((position + 1) % SPANS);
             span.firstBlock = uint40(block.number);
         }

@@ -337,7 +337,6 @@ contract BridgeManagementTest is Network {
         Withdrawal[] memory list = new Withdrawal[](count);
         for (uint256 i = 0; i < count; i++) {
             uint256 amount = uint256(keccak256(abi.encode(random, i))) % 1 ether + 1;
-            // forge-lint: disable-next-item(unsafe-typecast)
             list[i] = Withdrawal(uint64(i), amount % 2 == 0 ? ETHER : address(token), bob, amount);
         }
         bytes32[] memory leaves = Merkle.leaves(list);

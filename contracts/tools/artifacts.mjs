@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const TARGET = join(ROOT, "artifacts");
+const FORGE = join(ROOT, "node_modules", ".bin", "forge");
 const OUT = "cache/artifacts/out";
 const CACHE = "cache/artifacts/cache";
 
@@ -37,7 +38,7 @@ function fail(message) {
 
 function compile() {
   const flags = ["--force", "--skip", "test", "--out", OUT, "--cache-path", CACHE, "--color", "never"];
-  const { status, error, stdout, stderr } = spawnSync("npx", ["forge", "build", ...flags], { cwd: ROOT, encoding: "utf8" });
+  const { status, error, stdout, stderr } = spawnSync(FORGE, ["build", ...flags], { cwd: ROOT, encoding: "utf8" });
   if (status !== 0) fail(`forge build failed: ${error ?? ""}\n${stdout}${stderr}`);
 }
 

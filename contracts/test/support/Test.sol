@@ -10,7 +10,6 @@ abstract contract Test {
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
     /// @dev forge recognises a test contract by this.
-    // forge-lint: disable-next-item(mixed-case-function, mixed-case-variable)
     bool public IS_TEST = true;
 
     /// @dev An address nobody has the key of, named in traces.
