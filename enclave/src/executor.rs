@@ -26,6 +26,7 @@ pub use call::{
     call, estimate_gas,
 };
 pub use check::check;
+pub use database::BlockHashAnswer;
 pub use env::{BlockEnv, FeeRule, blob_base_fee, next_excess_blob_gas};
 pub use error::{ExecutionError, Fatal, Reject};
 pub use outcome::revert_reason;

@@ -14,6 +14,10 @@ mod update;
 
 pub use cache::{DEFAULT_CACHED_NODES, MAX_CACHED_CODES, NodeCache};
 
+/// What other modules' tests compare with.
+#[cfg(test)]
+pub(crate) use alloy_trie as reference;
+
 use crate::store::StoreError;
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::Nibbles;

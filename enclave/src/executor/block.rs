@@ -2,7 +2,7 @@
 
 use super::{
     BlockEnv, Executed, ExecutionError, Fatal, FeeRule, Fees, Finished, SystemOutcome,
-    database::BlockState,
+    database::{self, BlockHashAnswer, BlockState},
     outcome::Parts,
     receipts::Receipts,
     transaction::{self, Prepared, Remaining},
@@ -12,7 +12,7 @@ use crate::{
     trie::NodeStore,
 };
 use alloy_consensus::{Receipt, ReceiptEnvelope, Transaction};
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, Bytes, TxKind, U256};
 use revm::{
     ExecuteEvm, MainBuilder, MainnetEvm, SystemCallEvm,
     context_interface::{
@@ -54,14 +54,15 @@ pub(super) fn evm<'a, S: NodeStore>(state: BlockState<'a, S>, env: &BlockEnv) ->
 }
 
 impl<'a, S: NodeStore> Block<'a, S> {
-    /// Starts a block on top of `state`. `block_hashes` answers `BLOCKHASH` for the last 256 blocks.
-    pub fn new(
+    /// Starts a block on top of `state`. `block_hashes` answers `BLOCKHASH` for the last 256 blocks; it may fail,
+    /// which is fatal.
+    pub fn new<A: BlockHashAnswer>(
         state: State<'a, S>,
         env: BlockEnv,
-        block_hashes: impl Fn(u64) -> Option<B256> + 'a,
+        block_hashes: impl Fn(u64) -> A + 'a,
     ) -> Self {
         Self {
-            evm: evm(BlockState::new(state, Box::new(block_hashes)), &env),
+            evm: evm(BlockState::new(state, database::block_hashes(block_hashes)), &env),
             env,
             receipts: Receipts::default(),
             gas_used: 0,

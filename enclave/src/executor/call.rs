@@ -3,13 +3,13 @@
 use super::{
     BlockEnv, ExecutionError, Failure, Fatal, FeeRule, Reject,
     block::{self, Evm},
-    database::BlockState,
+    database::{self, BlockHashAnswer, BlockHashes, BlockState},
     outcome::Parts,
     transaction,
 };
 use crate::{state::State, trie::NodeStore};
 use alloy_eips::{eip2930::AccessList, eip7825::MAX_TX_GAS_LIMIT_OSAKA};
-use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
+use alloy_primitives::{Address, Bytes, Log, TxKind, U256};
 use revm::{ExecuteEvm, context::TxEnv, context_interface::result::EVMError};
 
 /// Gas a call may use at most; geth's default.
@@ -72,13 +72,13 @@ pub enum CallResult {
 }
 
 /// Executes a message on top of `state` and forgets its effects (`eth_call`).
-pub fn call<'a, S: NodeStore>(
+pub fn call<'a, S: NodeStore, A: BlockHashAnswer>(
     state: State<'a, S>,
     env: &BlockEnv,
-    block_hashes: impl Fn(u64) -> Option<B256> + 'a,
+    block_hashes: impl Fn(u64) -> A + 'a,
     request: &CallRequest,
 ) -> Result<CallOutcome, ExecutionError> {
-    let mut session = Session::new(state, env, Box::new(block_hashes), request)?;
+    let mut session = Session::new(state, env, database::block_hashes(block_hashes), request)?;
     let gas = request.gas.unwrap_or(CALL_GAS_CAP).min(CALL_GAS_CAP);
     let parts = session.run(gas)?;
     outcome(parts)
@@ -86,13 +86,13 @@ pub fn call<'a, S: NodeStore>(
 
 /// The gas limit that makes the message succeed (`eth_estimateGas`), or how it fails with as much gas as the
 /// request, the block, the caps and the sender's funds allow.
-pub fn estimate_gas<'a, S: NodeStore>(
+pub fn estimate_gas<'a, S: NodeStore, A: BlockHashAnswer>(
     state: State<'a, S>,
     env: &BlockEnv,
-    block_hashes: impl Fn(u64) -> Option<B256> + 'a,
+    block_hashes: impl Fn(u64) -> A + 'a,
     request: &CallRequest,
 ) -> Result<Result<u64, CallOutcome>, ExecutionError> {
-    let mut session = Session::new(state, env, Box::new(block_hashes), request)?;
+    let mut session = Session::new(state, env, database::block_hashes(block_hashes), request)?;
     let mut high = session.most_gas(state)?;
     if high >= TRANSFER_GAS
         && session.is_plain_transfer(state)?
@@ -116,7 +116,7 @@ pub fn estimate_gas<'a, S: NodeStore>(
             break;
         }
         // Most need little more than they use: look near the low end first, as geth does.
-        let middle = (low + (high - low) / 2).min(low.saturating_mul(2));
+        let middle = (low + (high - low) / 2).min(low.saturating_mul(2)).max(low + 1);
         if session.suffices(middle)? { high = middle } else { low = middle }
     }
     Ok(Ok(high))
@@ -133,7 +133,7 @@ impl<'a, S: NodeStore> Session<'a, S> {
     fn new(
         state: State<'a, S>,
         env: &BlockEnv,
-        block_hashes: super::database::BlockHashes<'a>,
+        block_hashes: BlockHashes<'a>,
         request: &CallRequest,
     ) -> Result<Self, ExecutionError> {
         if request.data.len() > MAX_CALL_DATA_BYTES {

@@ -32,7 +32,7 @@ pub fn check<'a, S: NodeStore, T: Transaction>(
 ) -> Result<(), ExecutionError> {
     let remaining = Remaining { gas: env.gas_limit, blob_gas: env.max_blob_gas() };
     let prepared = transaction::prepare(tx, sender, env, remaining)?;
-    let mut evm = block::evm(BlockState::new(state, Box::new(|_| None)), env);
+    let mut evm = block::evm(BlockState::new(state, Box::new(|_| Ok(None))), env);
     evm.ctx.set_tx(prepared.env);
     match (Checker { _phantom: Default::default() }).validate(&mut evm) {
         Ok(_) => Ok(()),

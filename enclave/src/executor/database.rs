@@ -18,7 +18,35 @@ use revm::{
 impl DBErrorMarker for StateError {}
 
 /// Block hashes by number; `None` reads as zero.
-pub(super) type BlockHashes<'a> = Box<dyn Fn(u64) -> Option<B256> + 'a>;
+pub(super) type BlockHashes<'a> = Box<dyn Fn(u64) -> Result<Option<B256>, StateError> + 'a>;
+
+/// What a source of block hashes may answer: a hash that is at hand, or one that had to be read and could not.
+///
+/// A source that reads from the host must pass its error on. Answering `None` instead would let the host decide what
+/// `BLOCKHASH` returns.
+pub trait BlockHashAnswer {
+    /// The answer, or why there is none; an error is fatal for the block.
+    fn into_result(self) -> Result<Option<B256>, StateError>;
+}
+
+impl BlockHashAnswer for Option<B256> {
+    fn into_result(self) -> Result<Option<B256>, StateError> {
+        Ok(self)
+    }
+}
+
+impl<E: Into<StateError>> BlockHashAnswer for Result<Option<B256>, E> {
+    fn into_result(self) -> Result<Option<B256>, StateError> {
+        self.map_err(Into::into)
+    }
+}
+
+/// Any answering function in the one form used here.
+pub(super) fn block_hashes<'a, A: BlockHashAnswer>(
+    source: impl Fn(u64) -> A + 'a,
+) -> BlockHashes<'a> {
+    Box::new(move |number| source(number).into_result())
+}
 
 /// The state as it was before the block.
 pub(super) struct BlockState<'a, S> {
@@ -131,7 +159,7 @@ impl<S: NodeStore> Database for BlockState<'_, S> {
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
-        Ok((self.block_hashes)(number).unwrap_or_default())
+        Ok((self.block_hashes)(number)?.unwrap_or_default())
     }
 }
 

@@ -1,9 +1,11 @@
 //! State roots against known ones and against `alloy-trie`'s own state root; proofs; EIP-161.
 
 use super::*;
-use crate::store::MemoryStore;
+use crate::{
+    store::MemoryStore,
+    trie::reference::{Nibbles, TrieAccount, proof::verify_proof, root},
+};
 use alloy_primitives::{address, b256, map::HashMap};
-use alloy_trie::{Nibbles, TrieAccount, proof::verify_proof, root::state_root_unhashed};
 use proptest::{collection::vec, prelude::*};
 use std::collections::BTreeMap;
 
@@ -82,7 +84,7 @@ type Model = BTreeMap<Address, Modelled>;
 fn reference_root(model: &Model) -> B256 {
     let exists =
         |account: &Modelled| account.nonce > 0 || account.balance > 0 || !account.code.is_empty();
-    state_root_unhashed(model.iter().filter(|(_, account)| exists(account)).map(
+    root::state_root_unhashed(model.iter().filter(|(_, account)| exists(account)).map(
         |(address, account)| {
             let words = account.slots.iter().filter(|(_, word)| **word != 0);
             let words =
@@ -90,7 +92,7 @@ fn reference_root(model: &Model) -> B256 {
             let account = TrieAccount {
                 nonce: account.nonce,
                 balance: U256::from(account.balance),
-                storage_root: alloy_trie::root::storage_root_unhashed(words),
+                storage_root: root::storage_root_unhashed(words),
                 code_hash: keccak256(&account.code),
             };
             (*address, account)
@@ -227,7 +229,7 @@ fn values_that_are_no_account_are_malformed() {
     let fixture = Fixture::new();
     let address = Address::with_last_byte(1);
     let mut nodes = Vec::new();
-    let root = trie::update(
+    let malformed = trie::update(
         &fixture.store,
         &fixture.cache,
         EMPTY_ROOT,
@@ -235,7 +237,7 @@ fn values_that_are_no_account_are_malformed() {
         &mut nodes,
     )
     .unwrap();
-    let result = fixture.state().at(root).account(address);
+    let result = fixture.state().at(malformed).account(address);
     assert_eq!(result, Err(StateError::Malformed(keccak256(address))));
 }
 

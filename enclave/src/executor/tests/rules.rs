@@ -192,6 +192,20 @@ fn credits_create_accounts_and_survive_later_rejections() {
     assert_eq!(block.finish().unwrap_err(), Fatal::Poisoned);
 }
 
+#[test]
+fn a_block_hash_that_cannot_be_read_is_fatal() {
+    let chain = Chain::new(&asm("0x09 BLOCKHASH PUSH0 SSTORE"));
+    let unreadable = |_| Err::<Option<B256>, _>(TrieError::Missing(B256::ZERO));
+    let missing = Fatal::State(StateError::Trie(TrieError::Missing(B256::ZERO)));
+    let mut block = Block::new(chain.state(), env(), unreadable);
+    let result = block.transact(&signed(invoke(0, &[])), ALICE);
+    assert_eq!(result, Err(ExecutionError::Fatal(missing.clone())));
+    assert_eq!(block.finish().unwrap_err(), Fatal::Poisoned);
+    let request = CallRequest { to: Some(CONTRACT), ..CallRequest::default() };
+    let result = call(chain.state(), &env(), unreadable, &request);
+    assert_eq!(result, Err(ExecutionError::Fatal(missing)));
+}
+
 /// A node that the host withholds makes the block fail; it is never a failed or rejected transaction.
 #[test]
 fn a_store_failure_is_fatal_whatever_reads() {
