@@ -79,7 +79,7 @@ pub enum Event {
     /// The canonical chain changed.
     Head(HeadChange),
     /// A transaction entered the pool.
-    Pending(Recovered<Tx>),
+    Pending(Box<Recovered<Tx>>),
 }
 
 /// The chain.
@@ -232,7 +232,7 @@ impl Chain {
         for (versioned_hash, blob) in incoming.blobs {
             self.blobs.insert(versioned_hash, blob);
         }
-        self.emit(Event::Pending(incoming.tx));
+        self.emit(Event::Pending(Box::new(incoming.tx)));
         Ok(hash)
     }
 
@@ -453,7 +453,7 @@ impl Chain {
         self.pool.prune(|sender| world.account(root, sender).unwrap_or_default().nonce);
         for tx in returned {
             if self.pool.get(tx.inner().tx_hash()).is_some() {
-                self.emit(Event::Pending(tx));
+                self.emit(Event::Pending(Box::new(tx)));
             }
         }
     }

@@ -6,4 +6,5 @@ mod chain;
 mod persistence;
 mod reorg;
 mod rpc;
+mod state;
 mod support;

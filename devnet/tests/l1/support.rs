@@ -1,6 +1,6 @@
 //! Accounts, signed transactions and a small contract for the tests of the embedded L1.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::OnceLock, time::Duration};
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope, transaction::Recovered};
 use alloy_eips::Encodable2718;
@@ -12,12 +12,17 @@ use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner};
 use obscuro_devnet::l1::{Chain, Config, Handle, Incoming, Mining, ServeOptions, Tx, serve};
 
 pub const MNEMONIC: &str = "test test test test test test test test test test test junk";
+/// Accounts that [`signer`] knows; the first ten are funded.
+const ACCOUNTS: u32 = 11;
 pub const GENESIS_TIME: u64 = 1_760_000_000;
 pub const ETHER: u128 = 1_000_000_000_000_000_000;
 
-/// One of the usual development accounts.
-pub fn signer(index: u32) -> PrivateKeySigner {
-    MnemonicBuilder::from_phrase(MNEMONIC).index(index).unwrap().build().unwrap()
+/// One of the usual development accounts. Deriving them takes a while, so it is done once.
+pub fn signer(index: usize) -> PrivateKeySigner {
+    static SIGNERS: OnceLock<Vec<PrivateKeySigner>> = OnceLock::new();
+    let derive = |index| MnemonicBuilder::from_phrase(MNEMONIC).index(index).unwrap().build();
+    SIGNERS.get_or_init(|| (0..ACCOUNTS).map(|index| derive(index).unwrap()).collect())[index]
+        .clone()
 }
 
 /// A configuration with ten accounts of 10,000 ether.
@@ -40,7 +45,7 @@ pub fn options(mining: Mining) -> ServeOptions {
 }
 
 /// A provider that signs for the given account and polls quickly.
-pub fn http(handle: &Handle, account: u32) -> impl Provider + Clone + 'static {
+pub fn http(handle: &Handle, account: usize) -> impl Provider + Clone + 'static {
     let provider = ProviderBuilder::new()
         .wallet(EthereumWallet::from(signer(account)))
         .connect_http(handle.http_url().parse().unwrap());
