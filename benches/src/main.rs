@@ -1,0 +1,21 @@
+//! `cargo run --release -p obscuro-benches [build|rpc]`: measures beside a peer in the same run and
+//! prints tables with ratios. Machines differ: only the ratios mean something. Not here: limits in
+//! tests; nothing asserts a time.
+
+mod build;
+mod rpc;
+
+#[path = "../../enclave/tests/door/harness.rs"]
+#[allow(dead_code, clippy::unwrap_used, missing_docs, reason = "made for tests")]
+mod harness;
+
+fn main() -> eyre::Result<()> {
+    let part = std::env::args().nth(1).unwrap_or_default();
+    if matches!(part.as_str(), "" | "build") {
+        build::run();
+    }
+    if matches!(part.as_str(), "" | "rpc") {
+        rpc::run()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! Pre-signed ERC-20 transfers over JSON-RPC until the last receipt: through the gateway into a
+//! one-aggregator network, encrypted, beside anvil with the same load when anvil is found.
+
+use alloy_network::{EthereumWallet, TransactionBuilder};
+use alloy_primitives::{Address, Bytes, U256, keccak256};
+use alloy_provider::{Provider, ProviderBuilder};
+use alloy_rpc_types_eth::TransactionRequest;
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::{SolCall, SolValue};
+use eyre::{OptionExt, Result, ensure};
+use futures::{StreamExt, stream};
+use obscuro_devnet::{Devnet, DevnetOptions, accounts};
+use obscuro_protocol::{contracts::Contract, l1::IERC20};
+use serde_json::{Value, json};
+use std::{
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+const SENDERS: usize = 10;
+const TRANSFERS: usize = 20_000;
+/// Requests under way at once.
+const CONCURRENCY: usize = 64;
+const BLOCK_TIME: Duration = Duration::from_secs(1);
+
+/// Prints the table.
+pub fn run() -> Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(async {
+        println!("\n{TRANSFERS} pre-signed ERC-20 transfers over JSON-RPC, {CONCURRENCY} at once, until the last receipt\n");
+        let options = DevnetOptions { aggregators: 1, verifiers: 0, l1_block_time: BLOCK_TIME, ..Default::default() };
+        let devnet = Devnet::start(options, |_| {}).await?;
+        let ours = load(&devnet.summary.gateway.rpc).await?;
+        devnet.stop().await;
+        println!("obscuro, through the gateway  {ours:>8.0} tx/s");
+        match anvil() {
+            Some((mut child, url)) => {
+                let theirs = load(&url).await;
+                let _ = child.kill();
+                let _ = child.wait();
+                let theirs = theirs?;
+                println!("anvil                         {theirs:>8.0} tx/s\nratio                         {:>8.2}", ours / theirs);
+            }
+            None => println!("anvil was not found: run `npm ci` in cli/tests/clients"),
+        }
+        Ok(())
+    })
+}
+
+/// Transactions per second.
+async fn load(url: &str) -> Result<f64> {
+    let token = deploy(url).await?;
+    let chain_id = ProviderBuilder::new().connect_http(url.parse()?).get_chain_id().await?;
+    let transactions = sign(url, token, chain_id).await?;
+    let client = reqwest::Client::new();
+    let start = Instant::now();
+    let hashes: Vec<Result<String>> = stream::iter(transactions)
+        .map(|raw| {
+            let client = client.clone();
+            async move {
+                let reply = ask(&client, url, "eth_sendRawTransaction", json!([raw])).await?;
+                reply.as_str().map(String::from).ok_or_eyre("no hash")
+            }
+        })
+        .buffered(CONCURRENCY)
+        .collect()
+        .await;
+    let hashes: Vec<String> = hashes.into_iter().collect::<Result<_>>()?;
+    let mut missing = hashes;
+    while !missing.is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Receipts come in order of nonces: the last of each sender tells most.
+        let (Some(first), Some(last)) = (missing.first(), missing.last()) else { break };
+        if receipt(&client, url, first).await?.is_null() || receipt(&client, url, last).await?.is_null() {
+            continue;
+        }
+        let receipts: Vec<(String, Result<Value>)> = stream::iter(missing)
+            .map(|hash| {
+                let client = client.clone();
+                async move {
+                    let found = receipt(&client, url, &hash).await;
+                    (hash, found)
+                }
+            })
+            .buffered(CONCURRENCY)
+            .collect()
+            .await;
+        missing = Vec::new();
+        for (hash, found) in receipts {
+            match found? {
+                Value::Null => missing.push(hash),
+                receipt => ensure!(receipt["status"] == "0x1", "a transfer failed: {receipt}"),
+            }
+        }
+    }
+    Ok(TRANSFERS as f64 / start.elapsed().as_secs_f64())
+}
+
+async fn receipt(client: &reqwest::Client, url: &str, hash: &str) -> Result<Value> {
+    ask(client, url, "eth_getTransactionReceipt", json!([hash])).await
+}
+
+async fn ask(client: &reqwest::Client, url: &str, method: &str, params: Value) -> Result<Value> {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+    let response = client.post(url).header("content-type", "application/json").body(body).send().await?;
+    let reply: Value = serde_json::from_str(&response.text().await?)?;
+    ensure!(reply.get("error").is_none(), "{method}: {}", reply["error"]);
+    Ok(reply["result"].clone())
+}
+
+fn senders() -> Vec<PrivateKeySigner> {
+    accounts::accounts().into_iter().take(SENDERS).collect()
+}
+
+/// A token (OBX itself: OpenZeppelin's ERC-20 with votes), of which every sender holds plenty.
+async fn deploy(url: &str) -> Result<Address> {
+    let owner = senders().remove(0);
+    let supply = U256::from(10).pow(U256::from(27));
+    let arguments = (owner.address(), supply).abi_encode_params();
+    let code = [Contract::ObscuroToken.creation_code().as_ref(), &arguments].concat();
+    let provider = ProviderBuilder::new().wallet(owner.clone()).connect_http(url.parse()?);
+    let deployment = TransactionRequest::default().with_deploy_code(code);
+    let receipt = provider.send_transaction(deployment).await?.get_receipt().await?;
+    let token = receipt.contract_address.ok_or_eyre("no token")?;
+    for sender in senders().iter().skip(1) {
+        let amount = U256::from(10).pow(U256::from(21));
+        let call = IERC20::transferCall { to: sender.address(), amount }.abi_encode();
+        let request = TransactionRequest::default().with_to(token).with_input(call);
+        provider.send_transaction(request).await?.get_receipt().await?;
+    }
+    Ok(token)
+}
+
+/// All transfers, senders in turn.
+async fn sign(url: &str, token: Address, chain_id: u64) -> Result<Vec<Bytes>> {
+    use alloy_eips::Encodable2718;
+    let provider = ProviderBuilder::new().connect_http(url.parse()?);
+    let mut prepared = Vec::new();
+    for signer in senders() {
+        let nonce = provider.get_transaction_count(signer.address()).await?;
+        prepared.push((EthereumWallet::from(signer), nonce));
+    }
+    let mut transactions = Vec::with_capacity(TRANSFERS);
+    for index in 0..TRANSFERS {
+        let (wallet, nonce) = &mut prepared[index % SENDERS];
+        let to = Address::from_word(keccak256((index % 1_000).to_be_bytes()));
+        let call = IERC20::transferCall { to, amount: U256::from(index + 1) }.abi_encode();
+        let request = TransactionRequest::default()
+            .with_to(token)
+            .with_input(call)
+            .with_nonce(*nonce)
+            .with_chain_id(chain_id)
+            .with_gas_limit(100_000)
+            .with_max_fee_per_gas(20_000_000_000)
+            .with_max_priority_fee_per_gas(1);
+        *nonce += 1;
+        transactions.push(request.build(wallet).await?.encoded_2718().into());
+    }
+    Ok(transactions)
+}
+
+/// Anvil from the client tests' packages, with the same block time.
+fn anvil() -> Option<(Child, String)> {
+    use std::io::{BufRead, BufReader};
+    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cli/tests/clients/node_modules/.bin/anvil");
+    let seconds = BLOCK_TIME.as_secs().to_string();
+    let mut child = Command::new(program)
+        .args(["--hardfork", "osaka", "--port", "0", "--block-time", &seconds, "--gas-limit", "300000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let mut lines = BufReader::new(child.stdout.take()?).lines();
+    let address = lines.find_map(|line| line.ok()?.trim().strip_prefix("Listening on ").map(String::from))?;
+    // Keep reading: a full pipe would stop it.
+    std::thread::spawn(move || lines.for_each(drop));
+    Some((child, format!("http://{address}")))
+}
