@@ -18,7 +18,8 @@ import {
 import { generatePrivateKey, privateKeyToAccount, privateKeyToAddress } from "viem/accounts";
 import { Token, obscuro } from "./artifacts.mjs";
 import { PATIENCE_SECONDS, check, failure, first, script, within } from "./checks.mjs";
-import { accountsOf, devnet, rpc } from "./network.mjs";
+import { rpc } from "./jsonrpc.mjs";
+import { accountsOf, devnet } from "./network.mjs";
 
 const BRIDGE = devnet.contracts.BridgeManagement;
 const OBX = devnet.contracts.ObscuroToken;
@@ -44,16 +45,26 @@ script("bridge", 150, async () => {
   const assets = { obx: OBX, ether: ETH, gold };
   const lockedBefore = await locked(assets);
   const deposited = await check("deposits OBX, ETH and the ERC-20 on L1", () => deposit(assets));
-  const wrapped = await check("the first rollup that knows of the deposits credits them", () => credited(assets, deposited));
-  const orders = await check("spends and withdraws all three on L2; gas accounted, all is exact", () => spend(assets, wrapped));
-  await check("who has not confirmed, has the wrong amount or comes twice is not paid; the others are, to the wei", () => payOut(assets, orders));
-  await check("conservation: what is locked on L1 covers L2, and changed by deposits less withdrawals", () => conservation(assets, wrapped, lockedBefore));
+  const wrapped = await check("the first rollup that knows of the deposits credits them", () =>
+    credited(assets, deposited),
+  );
+  const orders = await check("spends and withdraws all three on L2; gas accounted, all is exact", () =>
+    spend(assets, wrapped),
+  );
+  await check(
+    "who has not confirmed, has the wrong amount or comes twice is not paid; the others are, to the wei",
+    () => payOut(assets, orders),
+  );
+  await check("conservation: what is locked on L1 covers L2, and changed by deposits less withdrawals", () =>
+    conservation(assets, wrapped, lockedBefore),
+  );
 });
 
 async function prepare() {
   const hash = await l1.user.deployContract({ ...Token, args: ["Gold", "GLD", parseEther("5000")] });
   const { contractAddress } = await l1.mined(hash);
-  const approve = (address) => l1.write({ address, abi: Token.abi, functionName: "approve", args: [BRIDGE, maxUint256] });
+  const approve = (address) =>
+    l1.write({ address, abi: Token.abi, functionName: "approve", args: [BRIDGE, maxUint256] });
   await Promise.all([approve(OBX), approve(contractAddress)]);
   return contractAddress;
 }
@@ -69,7 +80,9 @@ async function deposit(assets) {
       return l1.write({ address: BRIDGE, abi: bridgeAbi, functionName: "deposit", args, value });
     }),
   );
-  const events = receipts.flatMap((receipt) => parseEventLogs({ abi: bridgeAbi, eventName: "Deposited", logs: receipt.logs }));
+  const events = receipts.flatMap((receipt) =>
+    parseEventLogs({ abi: bridgeAbi, eventName: "Deposited", logs: receipt.logs }),
+  );
   assert.equal(events.length, 3);
   const goldEvent = events.find((event) => event.args.asset.toLowerCase() === assets.gold.toLowerCase());
   assert.deepEqual([goldEvent.args.name, goldEvent.args.symbol, goldEvent.args.decimals], ["Gold", "GLD", 18]);
@@ -87,7 +100,8 @@ async function credited(assets, { rollup, firstBlock, lastBlock, lastIndex, obx 
   assert.equal(await balance(after.number), obx + deposits.obx);
 
   const blockNumber = after.number;
-  const wrappedOf = (asset) => l2.read({ address: L2_BRIDGE, abi: l2BridgeAbi, functionName: "wrapped", args: [asset] });
+  const wrappedOf = (asset) =>
+    l2.read({ address: L2_BRIDGE, abi: l2BridgeAbi, functionName: "wrapped", args: [asset] });
   const [ether, gold] = await Promise.all([wrappedOf(assets.ether), wrappedOf(assets.gold)]);
   assert.notEqual(gold, zeroAddress);
   assert.equal(await ofWrapped(gold, "balanceOf", [user], { account: user, blockNumber }), deposits.gold);
@@ -99,7 +113,10 @@ async function credited(assets, { rollup, firstBlock, lastBlock, lastIndex, obx 
   assert.equal(etherAfter - etherBefore, deposits.ether);
 
   const facts = await Promise.all(["name", "symbol", "decimals", "asset"].map((name) => ofWrapped(gold, name)));
-  assert.deepEqual(facts.map((fact) => String(fact).toLowerCase()), ["gold", "gld", "18", assets.gold.toLowerCase()]);
+  assert.deepEqual(
+    facts.map((fact) => String(fact).toLowerCase()),
+    ["gold", "gld", "18", assets.gold.toLowerCase()],
+  );
   assert.equal(await ofWrapped(gold, "balanceOf", [user]), deposits.gold, "tools leave the sender out");
   const nosy = ofWrapped(gold, "balanceOf", [user], { account: other });
   assert.equal((await reverted(nosy)).errorName, "NotAuthorised", "another account may not ask");
@@ -108,30 +125,62 @@ async function credited(assets, { rollup, firstBlock, lastBlock, lastIndex, obx 
 
 /** Transfers to the other account and withdrawals to new L1 addresses, all in flight together. */
 async function spend(assets, wrapped) {
-  const receivers = Object.fromEntries(Object.keys(assets).map((name) => [name, privateKeyToAddress(generatePrivateKey())]));
-  const wrappedBalances = (account) => Promise.all([wrapped.ether, wrapped.gold].map((token) => ofWrapped(token, "balanceOf", [account], { account })));
-  const everything = async (account) => [await l2.client.getBalance({ address: account }), ...(await wrappedBalances(account))];
+  const receivers = Object.fromEntries(
+    Object.keys(assets).map((name) => [name, privateKeyToAddress(generatePrivateKey())]),
+  );
+  const wrappedBalances = (account) =>
+    Promise.all([wrapped.ether, wrapped.gold].map((token) => ofWrapped(token, "balanceOf", [account], { account })));
+  const everything = async (account) => [
+    await l2.client.getBalance({ address: account }),
+    ...(await wrappedBalances(account)),
+  ];
   const [userBefore, otherBefore] = await Promise.all([everything(user), everything(other)]);
-  const withdraw = (name) => l2.write({ address: L2_BRIDGE, abi: l2BridgeAbi, functionName: "withdraw", args: [assets[name], withdrawn[name], receivers[name]] });
-  const give = (name) => l2.write({ address: wrapped[name], abi: wrappedAbi, functionName: "transfer", args: [other, spent[name]] });
+  const withdraw = (name) =>
+    l2.write({
+      address: L2_BRIDGE,
+      abi: l2BridgeAbi,
+      functionName: "withdraw",
+      args: [assets[name], withdrawn[name], receivers[name]],
+    });
+  const give = (name) =>
+    l2.write({ address: wrapped[name], abi: wrappedAbi, functionName: "transfer", args: [other, spent[name]] });
   const receipts = await Promise.all([
     l2.user.sendTransaction({ to: other, value: spent.obx }).then(l2.mined),
     give("ether"),
     give("gold"),
-    l2.write({ address: L2_BRIDGE, abi: l2BridgeAbi, functionName: "withdrawNative", args: [receivers.obx], value: withdrawn.obx }),
+    l2.write({
+      address: L2_BRIDGE,
+      abi: l2BridgeAbi,
+      functionName: "withdrawNative",
+      args: [receivers.obx],
+      value: withdrawn.obx,
+    }),
     withdraw("ether"),
     withdraw("gold"),
   ]);
   const fees = receipts.reduce((sum, receipt) => sum + receipt.gasUsed * receipt.effectiveGasPrice, 0n);
   const left = (position, name) => userBefore[position] - spent[name] - withdrawn[name];
   assert.deepEqual(await everything(user), [left(0, "obx") - fees, left(1, "ether"), left(2, "gold")]);
-  assert.deepEqual(await everything(other), [otherBefore[0] + spent.obx, otherBefore[1] + spent.ether, otherBefore[2] + spent.gold]);
+  assert.deepEqual(await everything(other), [
+    otherBefore[0] + spent.obx,
+    otherBefore[1] + spent.ether,
+    otherBefore[2] + spent.gold,
+  ]);
 
   const orders = receipts.flatMap((receipt) =>
-    parseEventLogs({ abi: l2BridgeAbi, eventName: "Withdrawal", logs: receipt.logs }).map(({ args }) => ({ ...args, rollup: receipt.blockHash })),
+    parseEventLogs({ abi: l2BridgeAbi, eventName: "Withdrawal", logs: receipt.logs }).map(({ args }) => ({
+      ...args,
+      rollup: receipt.blockHash,
+    })),
   );
   assert.deepEqual(new Set(orders.map((order) => order.amount)), new Set(Object.values(withdrawn)));
-  const unknown = l2.client.simulateContract({ address: L2_BRIDGE, abi: l2BridgeAbi, functionName: "withdraw", args: [other, 1n, user], account: user });
+  const unknown = l2.client.simulateContract({
+    address: L2_BRIDGE,
+    abi: l2BridgeAbi,
+    functionName: "withdraw",
+    args: [other, 1n, user],
+    account: user,
+  });
   assert.equal((await reverted(unknown)).errorName, "UnknownAsset");
   return orders;
 }
@@ -173,18 +222,26 @@ async function conservation(assets, wrapped, before) {
 /** The withdrawal's proof, on which all nodes, the verifier too, must agree. */
 async function proof({ rollup, index, asset, to, amount }) {
   const listed = await Promise.all(
-    devnet.nodes.map(({ rpc: url }) => eventually(`withdrawals at ${url}`, () => rpc(url, "obscuro_withdrawals", [rollup]))),
+    devnet.nodes.map(({ rpc: url }) =>
+      eventually(`withdrawals at ${url}`, () => rpc(url, "obscuro_withdrawals", [rollup])),
+    ),
   );
   for (const list of listed) assert.deepEqual(list, listed[0], "nodes agree on withdrawals");
   const found = listed[0].find((entry) => BigInt(entry.index) === index);
-  assert.deepEqual([found?.asset, found?.to, BigInt(found?.amount ?? 0)], [asset.toLowerCase(), to.toLowerCase(), amount]);
+  assert.ok(found, "the withdrawal is listed");
+  const said = [found.asset.toLowerCase(), found.to.toLowerCase(), BigInt(found.amount)];
+  assert.deepEqual(said, [asset.toLowerCase(), to.toLowerCase(), amount]);
   return found.proof;
 }
 
 /** A node may be a moment behind the gateway's. */
 function eventually(what, ask) {
   return first(what, (resolve) => {
-    const attempt = () => ask().then((list) => list.length > 0 && resolve(list), () => {});
+    const attempt = () =>
+      ask().then(
+        (list) => list.length > 0 && resolve(list),
+        () => {},
+      );
     attempt();
     return l2.socket.watchBlockNumber({ onBlockNumber: attempt });
   });
@@ -210,7 +267,10 @@ async function firstRollup(number, isIt) {
     const next = ++number;
     const header = await within(
       first(`rollup ${next}`, (resolve, reject) => {
-        const look = () => rpc(node, "obscuro_rollup", [Number(next)]).then((found) => found && resolve(found)).catch(reject);
+        const look = () =>
+          rpc(node, "obscuro_rollup", [Number(next)])
+            .then((found) => found && resolve(found))
+            .catch(reject);
         look();
         return l2.socket.watchBlockNumber({ onBlockNumber: look, onError: reject });
       }),

@@ -19,7 +19,9 @@ export function build() {
     SOURCES.map((name) => [name, { content: readFileSync(new URL(`solidity/src/${name}`, import.meta.url), "utf8") }]),
   );
   const versions = ["solc", "@openzeppelin/contracts"].map((name) => require(`${name}/package.json`).version);
-  const state = createHash("sha256").update(JSON.stringify([sources, SETTINGS, versions])).digest("hex");
+  const state = createHash("sha256")
+    .update(JSON.stringify([sources, SETTINGS, versions]))
+    .digest("hex");
   const file = new URL(`artifacts/${state.slice(0, 16)}.json`, import.meta.url);
   if (!existsSync(file)) write(file, compile(sources));
   return JSON.parse(readFileSync(file, "utf8"));

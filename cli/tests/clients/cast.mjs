@@ -62,7 +62,8 @@ async function facts() {
 /** All at once, with the nonces given: the addresses follow from them. */
 async function deploy() {
   const nonce = Number(await cast("nonce", owner.address));
-  const at = async (offset) => (await cast("compute-address", owner.address, "--nonce", nonce + offset)).split(" ").at(-1);
+  const at = async (offset) =>
+    (await cast("compute-address", owner.address, "--nonce", nonce + offset)).split(" ").at(-1);
   const addresses = await Promise.all([0, 1, 2, 3, 4].map(at));
   const [, , weth, factory] = addresses;
   const token = ["constructor(string,string,uint256)"];
@@ -112,7 +113,15 @@ async function deployed({ alpha, factory, receipt }) {
 async function failures({ alpha, beta, router }) {
   const tooMuch = [alpha, "transfer(address,uint256)", router, 2000n * DEPOSIT];
   const from = ["--from", owner.address];
-  const expired = [router, "swapExactTokensForTokens(uint256,uint256,address[],address,uint256)", 1, 0, `[${alpha},${beta}]`, owner.address, 1];
+  const expired = [
+    router,
+    "swapExactTokensForTokens(uint256,uint256,address[],address,uint256)",
+    1,
+    0,
+    `[${alpha},${beta}]`,
+    owner.address,
+    1,
+  ];
   const said = async (...args) => (await failure(cast(...args), args[0])).stderr;
   const [call, estimate, sending, custom] = await Promise.all([
     said("call", ...from, ...expired),
@@ -147,9 +156,18 @@ async function trade({ alpha, beta, factory, router }) {
   assert.equal(await number("call", beta, "balanceOf(address)(uint256)", forger.address), expected);
   const reserves = await numbers("call", pair, "getReserves()(uint112,uint112,uint32)");
   assert.deepEqual(new Set(reserves.slice(0, 2)), new Set([DEPOSIT + ETHER, 2n * DEPOSIT - expected]));
-  const swapped = ["--from-block", BigInt(receipt.blockNumber), "--address", pair, "Swap(address indexed,uint256,uint256,uint256,uint256,address indexed)"];
+  const swapped = [
+    "--from-block",
+    BigInt(receipt.blockNumber),
+    "--address",
+    pair,
+    "Swap(address indexed,uint256,uint256,uint256,uint256,address indexed)",
+  ];
   const logs = JSON.parse(await cast("logs", "--json", ...swapped, router));
-  assert.deepEqual(logs.map((log) => log.transactionHash), [receipt.transactionHash]);
+  assert.deepEqual(
+    logs.map((log) => log.transactionHash),
+    [receipt.transactionHash],
+  );
   assert.deepEqual(JSON.parse(await cast("logs", "--json", ...swapped, owner.address)), [], "topics are respected");
 }
 
@@ -193,7 +211,10 @@ async function broadcast(project) {
   const file = join(project, "broadcast/Market.s.sol", String(chainId), "run-latest.json");
   const { transactions, receipts, returns } = JSON.parse(readFileSync(file, "utf8"));
   assert.equal(transactions.length, 9);
-  assert.deepEqual(receipts.map((receipt) => receipt.status), Array(9).fill("0x1"));
+  assert.deepEqual(
+    receipts.map((receipt) => receipt.status),
+    Array(9).fill("0x1"),
+  );
   // What the script saw in its simulation is what the network has.
   const [reserve0, reserve1] = await numbers("call", returns.pair.value, "getReserves()(uint112,uint112,uint32)");
   const bought = await number("call", returns.beta.value, "balanceOf(address)(uint256)", BUYER);

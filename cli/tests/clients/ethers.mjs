@@ -79,7 +79,9 @@ async function trade(market) {
     await Promise.all([sent(alpha.approve(router.target, MaxUint256)), sent(beta.approve(router.target, MaxUint256))]);
     assert.equal(await alpha.allowance(await owner.getAddress(), router.target), MaxUint256);
   });
-  const pair = await check("adds liquidity to a new pair and to one with OBX; reserves are right", () => addLiquidity(market));
+  const pair = await check("adds liquidity to a new pair and to one with OBX; reserves are right", () =>
+    addLiquidity(market),
+  );
   await check("swaps; listeners over WebSocket and HTTP, receipts and queryFilter agree", () => swap(market, pair));
 }
 
@@ -91,7 +93,9 @@ async function addLiquidity({ alpha, beta, weth, factory, router }) {
     sent(router.addLiquidityETH(alpha.target, DEPOSIT, 0n, 0n, to, deadline, { value: COIN })),
   ]);
   const address = await factory.getPair(alpha.target, beta.target);
-  const created = receipt.logs.map((log) => factory.interface.parseLog(log)).find((event) => event?.name === "PairCreated");
+  const created = receipt.logs
+    .map((log) => factory.interface.parseLog(log))
+    .find((event) => event?.name === "PairCreated");
   assert.equal(created.args.pair, address);
   const pair = new Contract(address, Pair.abi, provider);
   assert.deepEqual(await reserves(pair, alpha), [DEPOSIT, DEPOSIT * 2n]);
@@ -104,14 +108,27 @@ async function swap({ alpha, beta, weth, router }, pair) {
   const deadline = await soon();
   const [, expected] = await router.getAmountsOut(amount, [alpha.target, beta.target]);
   const overSocket = heard(pair.connect(socket), "Swap", "a Swap event over WebSocket");
-  const overHttp = heard(beta.connect(provider), beta.filters.Transfer(null, trader.address), "a Transfer event over HTTP");
+  const overHttp = heard(
+    beta.connect(provider),
+    beta.filters.Transfer(null, trader.address),
+    "a Transfer event over HTTP",
+  );
   const head = first("a block over WebSocket", (resolve) => {
     socket.once("block", resolve);
     return () => socket.off("block", resolve);
   });
   const [receipt] = await Promise.all([
-    sent(router.swapExactTokensForTokens(amount, expected, [alpha.target, beta.target], trader.address, deadline, { gasLimit: SWAP_GAS })),
-    sent(router.swapExactETHForTokens(0n, [weth.target, alpha.target], trader.address, deadline, { value: COIN / 10n, gasLimit: SWAP_GAS })),
+    sent(
+      router.swapExactTokensForTokens(amount, expected, [alpha.target, beta.target], trader.address, deadline, {
+        gasLimit: SWAP_GAS,
+      }),
+    ),
+    sent(
+      router.swapExactETHForTokens(0n, [weth.target, alpha.target], trader.address, deadline, {
+        value: COIN / 10n,
+        gasLimit: SWAP_GAS,
+      }),
+    ),
   ]);
   assert.equal(await beta.balanceOf(trader.address), expected);
   assert.deepEqual(await reserves(pair, alpha), [DEPOSIT + amount, DEPOSIT * 2n - expected]);
@@ -146,7 +163,8 @@ async function failures({ alpha, router, probe }) {
         }),
       );
       // Estimates carry the data; ethers explains custom errors by the interface only in calls.
-      const { name, args } = custom.revert?.name === "ERC20InsufficientBalance" ? custom.revert : alpha.interface.parseError(custom.data);
+      const { name, args } =
+        custom.revert?.name === "ERC20InsufficientBalance" ? custom.revert : alpha.interface.parseError(custom.data);
       assert.deepEqual([name, args.needed], ["ERC20InsufficientBalance", COIN]);
       assert.equal(reason.reason, "UniswapV2Router: EXPIRED");
       assert.match(panic.reason, /DIVIDE_BY_ZERO/i);
@@ -186,13 +204,17 @@ async function traderTransactions({ probe }) {
   });
   await check("what can never be included is refused with ethers' own codes", async () => {
     const fields = { to: await owner.getAddress(), value: 1n, gasLimit: 21_000n };
-    const code = async (overrides, signer = trader) => (await failure(signer.sendTransaction({ ...fields, ...overrides }), "the transaction")).code;
+    const code = async (overrides, signer = trader) =>
+      (await failure(signer.sendTransaction({ ...fields, ...overrides }), "the transaction")).code;
     assert.equal(await code({ nonce }), "NONCE_EXPIRED");
     assert.equal(await code({ value: parseEther("1000000000") }), "INSUFFICIENT_FUNDS");
     const signed = Transaction.from(await trader.signTransaction(await trader.populateTransaction(fields)));
     signed.chainId = BigInt(chainId + 1);
     signed.signature = trader.signingKey.sign(signed.unsignedHash);
-    assert.match((await failure(provider.broadcastTransaction(signed.serialized), "another chain's")).message, /chain.?id/i);
+    assert.match(
+      (await failure(provider.broadcastTransaction(signed.serialized), "another chain's")).message,
+      /chain.?id/i,
+    );
   });
 }
 

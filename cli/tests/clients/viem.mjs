@@ -23,7 +23,8 @@ import {
 import { generatePrivateKey, privateKeyToAccount, privateKeyToAddress } from "viem/accounts";
 import { Factory, Pair, Probe, Router, Token, Weth } from "./artifacts.mjs";
 import { PATIENCE_SECONDS, check, failure, first, script } from "./checks.mjs";
-import { accountsOf, devnet, post } from "./network.mjs";
+import { post } from "./jsonrpc.mjs";
+import { accountsOf, devnet } from "./network.mjs";
 
 const { rpc, ws, chainId } = devnet.gateway;
 const chain = defineChain({
@@ -38,7 +39,11 @@ const socket = createPublicClient({ chain, transport: webSocket(), pollingInterv
 
 const [ownerKey, traderKey] = accountsOf("viem").map((account) => account.privateKey);
 // The owner's nonces are counted by viem, so that its transactions may be sent side by side.
-const owner = createWalletClient({ account: privateKeyToAccount(ownerKey, { nonceManager }), chain, transport: http() });
+const owner = createWalletClient({
+  account: privateKeyToAccount(ownerKey, { nonceManager }),
+  chain,
+  transport: http(),
+});
 const trader = createWalletClient({ account: privateKeyToAccount(traderKey), chain, transport: http() });
 
 const SUPPLY = parseEther("1000000");
@@ -108,8 +113,12 @@ async function trade(market) {
       assert.equal(event.args.spender.toLowerCase(), router.toLowerCase());
     }
   });
-  const pair = await check("adds liquidity to a new pair and to one with OBX; reserves are right", () => addLiquidity(market));
-  await check("swaps tokens, and OBX for tokens; amounts, events over WebSocket and getLogs agree", () => swap(market, pair));
+  const pair = await check("adds liquidity to a new pair and to one with OBX; reserves are right", () =>
+    addLiquidity(market),
+  );
+  await check("swaps tokens, and OBX for tokens; amounts, events over WebSocket and getLogs agree", () =>
+    swap(market, pair),
+  );
 }
 
 async function addLiquidity({ alpha, beta, weth, factory, router }) {
@@ -146,7 +155,9 @@ async function swap({ alpha, beta, weth, router, since }, pair) {
     client.watchContractEvent({ abi: Token.abi, address: beta, eventName: "Transfer", args: { to }, onLogs, onError }),
   );
   const [receipt] = await Promise.all([
-    write(router, Router, "swapExactTokensForTokens", [amount, expected, [alpha, beta], to, deadline], { gas: SWAP_GAS }),
+    write(router, Router, "swapExactTokensForTokens", [amount, expected, [alpha, beta], to, deadline], {
+      gas: SWAP_GAS,
+    }),
     write(router, Router, "swapExactETHForTokens", [0n, [weth, alpha], to, deadline], { value: coins, gas: SWAP_GAS }),
   ]);
   assert.equal(await read(beta, Token, "balanceOf", [to]), expected);
@@ -164,7 +175,15 @@ async function swap({ alpha, beta, weth, router, since }, pair) {
   assert.equal((await polled)[0].args.value, expected);
   const query = { abi: Pair.abi, address: pair, fromBlock: since, toBlock: "latest" };
   same(await client.getContractEvents({ ...query, eventName: "Swap", args: { to } }), "getLogs gives the same event");
-  same(await client.getContractEvents({ ...query, eventName: "Swap", blockHash: receipt.blockHash, fromBlock: undefined, toBlock: undefined }));
+  same(
+    await client.getContractEvents({
+      ...query,
+      eventName: "Swap",
+      blockHash: receipt.blockHash,
+      fromBlock: undefined,
+      toBlock: undefined,
+    }),
+  );
   assert.deepEqual(await client.getContractEvents({ ...query, eventName: "Swap", args: { to: zeroAddress } }), []);
 
   const block = await head;
@@ -175,7 +194,13 @@ async function failures({ alpha, router, probe, since }) {
   const from = trader.account;
   await check("reasons of failure: strings, custom errors and panics, in calls and estimates", async () => {
     const transfer = { address: alpha, abi: Token.abi, functionName: "transfer", args: [router, COIN], account: from };
-    const expired = { address: router, abi: Router.abi, functionName: "swapExactTokensForTokens", args: [1n, 0n, [alpha, router], router, 1n], account: from };
+    const expired = {
+      address: router,
+      abi: Router.abi,
+      functionName: "swapExactTokensForTokens",
+      args: [1n, 0n, [alpha, router], router, 1n],
+      account: from,
+    };
     const panic = { address: probe, abi: Probe.abi, functionName: "panic", args: [0n], account: from };
     for (const attempt of ["simulateContract", "estimateContractGas"]) {
       const custom = await reverted(client[attempt](transfer));
@@ -186,7 +211,13 @@ async function failures({ alpha, router, probe, since }) {
     }
   });
   await check("a transaction that fails has its receipt, its fee and its nonce", async () => {
-    const hash = await owner.writeContract({ address: probe, abi: Probe.abi, functionName: "refuseWithReason", args: ["no"], gas: 100_000n });
+    const hash = await owner.writeContract({
+      address: probe,
+      abi: Probe.abi,
+      functionName: "refuseWithReason",
+      args: ["no"],
+      gas: 100_000n,
+    });
     const receipt = await mined(hash);
     assert.equal(receipt.status, "reverted");
     assert.deepEqual(receipt.logs, []);
@@ -196,15 +227,19 @@ async function failures({ alpha, router, probe, since }) {
 }
 
 async function jsonRpc({ probe }) {
-  await check("eth_call without a sender speaks for the gateway's account among its arguments, or for nobody", async () => {
-    const own = owner.account.address;
-    const stranger = privateKeyToAddress(generatePrivateKey());
-    const senders = (fields, argument) => client.readContract({ address: probe, abi: Probe.abi, functionName: "sender", args: [argument], ...fields });
-    assert.deepEqual(await senders({ account: own }, stranger), [own, own]);
-    assert.deepEqual(await senders({}, own), [own, own]);
-    assert.deepEqual(await senders({}, stranger), [zeroAddress, zeroAddress]);
-    assert.deepEqual(await senders({ account: zeroAddress }, stranger), [zeroAddress, zeroAddress]);
-  });
+  await check(
+    "eth_call without a sender speaks for the gateway's account among its arguments, or for nobody",
+    async () => {
+      const own = owner.account.address;
+      const stranger = privateKeyToAddress(generatePrivateKey());
+      const senders = (fields, argument) =>
+        client.readContract({ address: probe, abi: Probe.abi, functionName: "sender", args: [argument], ...fields });
+      assert.deepEqual(await senders({ account: own }, stranger), [own, own]);
+      assert.deepEqual(await senders({}, own), [own, own]);
+      assert.deepEqual(await senders({}, stranger), [zeroAddress, zeroAddress]);
+      assert.deepEqual(await senders({ account: zeroAddress }, stranger), [zeroAddress, zeroAddress]);
+    },
+  );
   await check("batches, bad requests and error codes of JSON-RPC", async () => {
     const request = (id, method, params = []) => ({ jsonrpc: "2.0", id, method, params });
     const replies = await post(rpc, [
@@ -239,7 +274,10 @@ async function jsonRpc({ probe }) {
     assert.equal(parent.number, latest.number - 1n);
     assert.ok(parent.timestamp <= latest.timestamp);
     assert.ok(latest.gasLimit > 0n && latest.baseFeePerGas > 0n);
-    assert.equal((await failure(client.getBlock({ blockNumber: latest.number + 1_000_000n }), "a future block")).name, "BlockNotFoundError");
+    assert.equal(
+      (await failure(client.getBlock({ blockNumber: latest.number + 1_000_000n }), "a future block")).name,
+      "BlockNotFoundError",
+    );
     assert.equal(await client.request({ method: "eth_getTransactionReceipt", params: [latest.hash] }), null);
   });
 }
@@ -256,10 +294,22 @@ async function traderTransactions({ alpha }) {
     const before = await client.getBalance({ address });
     const receipts = await Promise.all([
       mined(await trader.sendTransaction({ to, value, nonce, type: "legacy", gasPrice: gasPrice * 2n })),
-      mined(await trader.sendTransaction({ to, value, nonce: nonce + 1, type: "eip2930", gasPrice: gasPrice * 2n, accessList })),
+      mined(
+        await trader.sendTransaction({
+          to,
+          value,
+          nonce: nonce + 1,
+          type: "eip2930",
+          gasPrice: gasPrice * 2n,
+          accessList,
+        }),
+      ),
       mined(await trader.sendTransaction({ to, value, nonce: nonce + 2, type: "eip1559" })),
     ]);
-    assert.deepEqual(receipts.map((receipt) => receipt.type), ["legacy", "eip2930", "eip1559"]);
+    assert.deepEqual(
+      receipts.map((receipt) => receipt.type),
+      ["legacy", "eip2930", "eip1559"],
+    );
     const cost = receipts.reduce((sum, r) => sum + value + r.gasUsed * r.effectiveGasPrice, 0n);
     const last = receipts.at(-1).blockNumber;
     assert.equal(before - (await client.getBalance({ address, blockNumber: last })), cost);
@@ -273,9 +323,18 @@ async function traderTransactions({ alpha }) {
   await check("nonces: a gap waits, a replacement wins, what can never be included is refused", async () => {
     const to = owner.account.address;
     const base = await client.getGasPrice();
-    const priced = (factor) => ({ maxFeePerGas: base * factor, maxPriorityFeePerGas: base * factor - base, gas: 21_000n, to });
+    const priced = (factor) => ({
+      maxFeePerGas: base * factor,
+      maxPriorityFeePerGas: base * factor - base,
+      gas: 21_000n,
+      to,
+    });
     const waiting = await trader.sendTransaction({ ...priced(2n), nonce: nonce + 4, value: 1n });
-    assert.equal((await client.getTransaction({ hash: waiting })).blockNumber, null, "it waits for the nonce before it");
+    assert.equal(
+      (await client.getTransaction({ hash: waiting })).blockNumber,
+      null,
+      "it waits for the nonce before it",
+    );
     const replacement = await trader.sendTransaction({ ...priced(4n), nonce: nonce + 4, value: 2n });
     assert.equal(await client.getTransactionCount({ address, blockTag: "pending" }), nonce + 3);
     const gapless = await trader.sendTransaction({ ...priced(4n), nonce: nonce + 3, value: 3n });
@@ -283,14 +342,31 @@ async function traderTransactions({ alpha }) {
     assert.equal((await mined(replacement)).status, "success");
     assert.equal(await client.request({ method: "eth_getTransactionReceipt", params: [waiting] }), null);
 
-    const refused = async (fields) => failure(trader.sendTransaction({ ...priced(2n), value: 1n, nonce: nonce + 5, ...fields }), "the transaction");
-    const is = (error, type) => assert.ok(error.walk((cause) => cause instanceof type), `${type.name}, not ${error.details ?? error}`);
+    const refused = async (fields) =>
+      failure(trader.sendTransaction({ ...priced(2n), value: 1n, nonce: nonce + 5, ...fields }), "the transaction");
+    const is = (error, type) =>
+      assert.ok(
+        error.walk((cause) => cause instanceof type),
+        `${type.name}, not ${error.details ?? error}`,
+      );
     is(await refused({ nonce }), NonceTooLowError);
     is(await refused({ value: parseEther("1000000000") }), InsufficientFundsError);
     is(await refused({ gas: 20_000n }), IntrinsicGasTooLowError);
-    const elsewhere = await trader.account.signTransaction({ ...priced(2n), value: 1n, nonce: nonce + 5, chainId: chainId + 1 });
-    assert.match((await failure(client.sendRawTransaction({ serializedTransaction: elsewhere }), "another chain's")).details, /chain.?id/i);
-    assert.equal(await client.getTransactionCount({ address, blockTag: "pending" }), nonce + 5, "nothing refused is kept");
+    const elsewhere = await trader.account.signTransaction({
+      ...priced(2n),
+      value: 1n,
+      nonce: nonce + 5,
+      chainId: chainId + 1,
+    });
+    assert.match(
+      (await failure(client.sendRawTransaction({ serializedTransaction: elsewhere }), "another chain's")).details,
+      /chain.?id/i,
+    );
+    assert.equal(
+      await client.getTransactionCount({ address, blockTag: "pending" }),
+      nonce + 5,
+      "nothing refused is kept",
+    );
   });
 }
 
@@ -317,9 +393,14 @@ async function reverted(promise) {
 }
 
 async function reserves(pair, alpha) {
-  const [[reserve0, reserve1], token0] = await Promise.all([read(pair, Pair, "getReserves"), read(pair, Pair, "token0")]);
+  const [[reserve0, reserve1], token0] = await Promise.all([
+    read(pair, Pair, "getReserves"),
+    read(pair, Pair, "token0"),
+  ]);
   const isFirst = token0.toLowerCase() === alpha.toLowerCase();
-  return isFirst ? { alphaReserve: reserve0, betaReserve: reserve1 } : { alphaReserve: reserve1, betaReserve: reserve0 };
+  return isFirst
+    ? { alphaReserve: reserve0, betaReserve: reserve1 }
+    : { alphaReserve: reserve1, betaReserve: reserve0 };
 }
 
 /** An hour after the newest block, by the chain's own clock. */
