@@ -1,7 +1,7 @@
 //! Prices. There is no auction for gas (protocol 6.4): the base fee is the price, tips are ignored.
 
 use super::{
-    Context,
+    Context, blocks,
     error::{Answer, server_error},
     params::Positional,
 };
@@ -9,12 +9,16 @@ use crate::node::Head;
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{U64, U256};
 use alloy_rpc_types_eth::FeeHistory;
+use futures::{StreamExt, TryStreamExt, stream};
 use jsonrpsee::types::Params;
 use std::sync::Arc;
 
 /// Most blocks, and most percentiles, of one history (geth's limits).
 const BLOCKS_MAX: u64 = 1_024;
 const PERCENTILES_MAX: usize = 100;
+/// Most blocks of a history that the node is asked for, and how many at once.
+const FETCHED_MAX: usize = 32;
+const FETCHED_AT_ONCE: usize = 8;
 
 /// `eth_gasPrice`.
 pub async fn gas_price(context: &Context, _: Params<'_>) -> Answer<U64> {
@@ -26,7 +30,7 @@ pub async fn priority_fee(_: &Context, _: Params<'_>) -> Answer<U64> {
     Ok(U64::ZERO)
 }
 
-/// `eth_feeHistory`, of rollups that are recent.
+/// `eth_feeHistory`; shorter than asked for if the rollups are not recent, as the method allows.
 pub async fn history(context: &Context, params: Params<'_>) -> Answer<FeeHistory> {
     let mut params = Positional::new(&params);
     let count: U256 = params.required()?;
@@ -43,7 +47,7 @@ pub async fn history(context: &Context, params: Params<'_>) -> Answer<FeeHistory
         _ => head,
     };
     let count: u64 = count.saturating_to();
-    let heads = recent(context, newest, count.min(BLOCKS_MAX));
+    let heads = recent(context, newest, count.min(BLOCKS_MAX)).await?;
     Ok(describe(context, &heads, newest, percentiles.len()))
 }
 
@@ -56,12 +60,19 @@ fn check_percentiles(percentiles: &[f64]) -> Answer<()> {
     }
 }
 
-/// Up to `count` known rollups that end with `newest`, oldest first.
-fn recent(context: &Context, newest: u64, count: u64) -> Vec<Arc<Head>> {
+/// Up to `count` rollups that end with `newest`, oldest first: those that are recent, and a few more
+/// that the node is asked for.
+async fn recent(context: &Context, newest: u64, count: u64) -> Answer<Vec<Arc<Head>>> {
     let numbers = (0..=newest).rev().take(usize::try_from(count).unwrap_or(0));
-    let mut heads: Vec<_> = numbers.map_while(|number| context.chain.by_number(number)).collect();
+    let known = numbers.clone().take_while(|number| context.chain.by_number(*number).is_some());
+    let wanted = usize::max(known.count(), FETCHED_MAX);
+    let finding: Vec<_> =
+        numbers.take(wanted).map(|number| blocks::find(context, number.into())).collect();
+    let found: Vec<_> =
+        stream::iter(finding).buffered(FETCHED_AT_ONCE).try_collect::<Vec<_>>().await?;
+    let mut heads: Vec<_> = found.into_iter().map_while(|head| head).collect();
     heads.reverse();
-    heads
+    Ok(heads)
 }
 
 fn describe(context: &Context, heads: &[Arc<Head>], newest: u64, percentiles: usize) -> FeeHistory {
