@@ -15,7 +15,11 @@ use obscuro_protocol::{
     viewing::{Authorisation, ViewingKey, session_digest},
 };
 use parking_lot::RwLock;
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// Most accounts of one gateway.
 pub const ACCOUNTS_MAX: usize = 1_024;
@@ -57,6 +61,7 @@ pub struct Accounts {
     viewing_key: PrivateKeySigner,
     unlocked: Vec<PrivateKeySigner>,
     authorised: RwLock<BTreeMap<Address, Authorisation>>,
+    changes: AtomicU64,
     file: Option<AccountsFile>,
 }
 
@@ -81,6 +86,7 @@ impl Accounts {
             viewing_key: signer(&kept.viewing_key)?,
             unlocked,
             authorised: RwLock::new(kept.by_account()),
+            changes: AtomicU64::new(0),
             file,
         };
         if is_new {
@@ -109,6 +115,11 @@ impl Accounts {
     pub fn is_readable(&self, account: Address, now: u64) -> bool {
         let authorised = self.authorised.read();
         authorised.get(&account).is_some_and(|a| is_valid(a, now)) || self.holds(account)
+    }
+
+    /// Changes whenever an account is added or revoked, so that what was seen before is void.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// Everything authorised, with its expiry; expired ones too.
@@ -158,6 +169,7 @@ impl Accounts {
         let mut authorised = self.authorised.write();
         let was_there = authorised.remove(&account).is_some();
         if was_there {
+            self.changes.fetch_add(1, Ordering::Relaxed);
             self.keep(&authorised)?;
         }
         Ok(was_there)
@@ -205,6 +217,7 @@ impl Accounts {
             return Err(AccountsError::Full);
         }
         authorised.insert(account, authorisation);
+        self.changes.fetch_add(1, Ordering::Relaxed);
         self.keep(&authorised)
     }
 

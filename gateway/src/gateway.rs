@@ -5,7 +5,7 @@ use crate::{
     chain::Chain,
     clock::L1Clock,
     node::{Follower, Node, NodeUrlError},
-    rpc::{self, Context, Filters},
+    rpc::{self, Context, Filters, Receipts},
     sealed::Sealed,
 };
 use alloy_signer_local::PrivateKeySigner;
@@ -103,6 +103,7 @@ pub async fn start(options: GatewayOptions) -> Result<GatewayHandle, GatewayErro
         follower,
         sealed,
         filters: Filters::default(),
+        receipts: Receipts::default(),
     };
     let (addr, server) = rpc::serve(options.listen, options.origins, context).await?;
     Ok(GatewayHandle { addr, server, tasks: vec![following, dispatcher] })

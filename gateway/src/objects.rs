@@ -71,9 +71,9 @@ pub fn transaction(info: TransactionInfo) -> Option<Transaction> {
 }
 
 /// A receipt. The cumulative gas counts this transaction alone: what others used is theirs.
-pub fn receipt(info: ReceiptInfo) -> TransactionReceipt {
+pub fn receipt(info: &ReceiptInfo) -> TransactionReceipt {
     let position = info.position;
-    let logs: Vec<_> = info.logs.into_iter().map(log).collect();
+    let logs: Vec<_> = info.logs.iter().cloned().map(log).collect();
     let with_bloom = ReceiptWithBloom {
         logs_bloom: logs_bloom(logs.iter().map(|log| &log.inner)),
         receipt: Receipt { status: info.success.into(), cumulative_gas_used: info.gas_used, logs },

@@ -11,12 +11,14 @@ mod logs;
 mod network;
 mod origin;
 mod params;
+mod receipts;
 mod state;
 mod subscriptions;
 mod transactions;
 mod viewing;
 
 pub use filters::Filters;
+pub use receipts::Receipts;
 
 use crate::{
     accounts::Accounts,
@@ -70,6 +72,8 @@ pub struct Context {
     pub sealed: Sealed,
     /// Installed filters.
     pub filters: Filters,
+    /// Receipts that were asked for.
+    pub receipts: Receipts,
 }
 
 impl Context {

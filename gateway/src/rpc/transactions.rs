@@ -5,6 +5,7 @@ use super::{
     Context, blocks,
     error::{Answer, server_error, unexpected_reply},
     params::Positional,
+    receipts,
 };
 use crate::objects;
 use alloy_eips::BlockId;
@@ -14,7 +15,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jsonrpsee::types::Params;
 use obscuro_protocol::{
     limits::TRANSACTION_BYTES_MAX,
-    query::{Query, ReceiptInfo, Reply, TransactionInfo},
+    query::{Query, Reply, TransactionInfo},
 };
 
 /// Transactions of one block asked for at once.
@@ -51,8 +52,8 @@ pub async fn raw_by_hash(context: &Context, params: Params<'_>) -> Answer<Option
 /// `eth_getTransactionReceipt`.
 pub async fn receipt(context: &Context, params: Params<'_>) -> Answer<Option<TransactionReceipt>> {
     let hash = Positional::new(&params).required()?;
-    let info = find_receipt(context, hash).await?;
-    Ok(info.map(objects::receipt))
+    let info = receipts::find(context, hash).await?;
+    Ok(info.map(|info| objects::receipt(&info)))
 }
 
 /// `eth_getTransactionByBlockNumberAndIndex` and `…ByBlockHashAndIndex`; the index is the
@@ -82,11 +83,11 @@ pub async fn all(context: &Context, hashes: Vec<B256>) -> Answer<Vec<Transaction
 
 /// Receipts by transaction hash, in the order of their block.
 pub async fn all_receipts(context: &Context, hashes: Vec<B256>) -> Answer<Vec<TransactionReceipt>> {
-    let finding = hashes.into_iter().map(|hash| find_receipt(context, hash));
+    let finding = hashes.into_iter().map(|hash| receipts::find(context, hash));
     let finding: Vec<_> = finding.collect();
     let infos: Vec<_> = stream::iter(finding).buffered(QUERIES_AT_ONCE).try_collect().await?;
     let known = infos.into_iter().flatten();
-    let mut all: Vec<_> = known.map(objects::receipt).collect();
+    let mut all: Vec<_> = known.map(|info| objects::receipt(&info)).collect();
     all.sort_by_key(|receipt| receipt.transaction_index);
     Ok(all)
 }
@@ -101,20 +102,6 @@ async fn find(context: &Context, hash: B256) -> Answer<Option<TransactionInfo>> 
                 return Ok(Some(*info));
             }
             Reply::Transaction(None) => {}
-            _ => return Err(unexpected_reply()),
-        }
-    }
-    Ok(None)
-}
-
-async fn find_receipt(context: &Context, hash: B256) -> Answer<Option<ReceiptInfo>> {
-    for reply in context.sealed.ask_for_all(Query::Receipt(hash)).await? {
-        match reply {
-            Reply::Receipt(Some(info)) => {
-                context.reach(info.position.number).await;
-                return Ok(Some(*info));
-            }
-            Reply::Receipt(None) => {}
             _ => return Err(unexpected_reply()),
         }
     }

@@ -83,3 +83,50 @@ async fn batches_have_a_limit() {
     let reply = Client::new().post(url).json(&only_notifications).send().await.unwrap();
     assert!(reply.status().is_success());
 }
+
+#[tokio::test]
+async fn polling_for_receipts_costs_the_node_little() {
+    const COUNT: u64 = 50;
+    let world = World::new(1).await;
+    world.node.inside.lock().instant = false;
+    world.node.seal();
+    let raws: Vec<_> = (0..COUNT).map(|nonce| signed(&world.wallets[0], nonce)).collect();
+    let batch = |method: &str, what: &dyn Fn(&Bytes) -> Value| {
+        json!(raws.iter().map(|raw| request(1, method, json!([what(raw)]))).collect::<Vec<_>>())
+    };
+    let poll = batch("eth_getTransactionReceipt", &|raw| json!(keccak256(raw)));
+    let found = async || {
+        let replies = post(&world, &poll).await;
+        let replies = replies.as_array().unwrap().clone();
+        replies.iter().filter(|reply| reply["result"]["status"] == "0x1").count()
+    };
+    let queries = || std::mem::take(&mut world.node.inside.lock().asked).len();
+    for _ in 0..5 {
+        assert_eq!(found().await, 0);
+    }
+    assert_eq!(queries(), COUNT as usize, "absent until there is another rollup");
+    for _ in 0..3 {
+        let header = world.node.seal();
+        crate::support::eventually("the rollup", async || {
+            let number = world.call("eth_blockNumber", json!([])).await;
+            number == Ok(json!(format!("{:#x}", header.number)))
+        })
+        .await;
+        assert_eq!(found().await, 0);
+    }
+    assert!(queries() <= 4, "one question for each rollup");
+    post(&world, &batch("eth_sendRawTransaction", &|raw| json!(raw))).await;
+    queries();
+    let header = world.node.seal();
+    crate::support::eventually("the receipts", async || found().await == COUNT as usize).await;
+    assert!(queries() <= COUNT as usize + 2);
+    assert_eq!(found().await, COUNT as usize);
+    assert_eq!(queries(), 0, "what was found is kept");
+    // The rollup is taken back: what it had is void.
+    world.node.inside.lock().ledger.unwind(header.number - 1);
+    world.node.seal_salted(7);
+    world.node.seal_salted(7);
+    crate::support::eventually("the receipts again", async || found().await == COUNT as usize)
+        .await;
+    assert!(queries() >= COUNT as usize);
+}
