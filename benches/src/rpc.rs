@@ -162,7 +162,7 @@ async fn sign(url: &str, token: Address, chain_id: u64) -> Result<Vec<Bytes>> {
 /// Anvil from the client tests' packages, with the same block time.
 fn anvil() -> Option<(Child, String)> {
     use std::io::{BufRead, BufReader};
-    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cli/tests/clients/node_modules/.bin/anvil");
+    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cli/tests/clients/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
     let seconds = BLOCK_TIME.as_secs().to_string();
     let mut child = Command::new(program)
         .args(["--hardfork", "osaka", "--port", "0", "--block-time", &seconds, "--gas-limit", "300000000"])

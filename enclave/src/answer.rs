@@ -339,7 +339,7 @@ impl Asked<'_> {
         let state = self.ledger.state(header.stateRoot);
         let hashes =
             |number| self.ledger.rollup_hash(self.head.history_root, number).ok().flatten();
-        match executor::estimate_gas(state, &self.ledger.query_env(&header), hashes, &message) {
+        match executor::estimate_gas(state, &self.ledger.estimate_env(&header), hashes, &message) {
             Ok(Ok(gas)) => Ok(Reply::Count(gas)),
             Ok(Err(outcome)) => Err(unsuccessful(outcome)),
             Err(error) => Err(execution_failure(error)),

@@ -242,6 +242,13 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    /// The block that estimates on `rollup` run in: the next one, because contracts that have
+    /// already run in a block's second often need less gas than later.
+    pub fn estimate_env(&self, rollup: &RollupHeader) -> BlockEnv {
+        let env = self.query_env(rollup);
+        BlockEnv { number: env.number + 1, timestamp: env.timestamp + 1, ..env }
+    }
+
     /// The secret that orders the transactions of a round.
     pub fn order(&self, parent: B256, proof: B256) -> Secret {
         self.round_secret(b"order", parent, proof)

@@ -232,12 +232,23 @@ impl Anvil {
         let folder = clients().expect("client packages are not installed: run scripts/test");
         let mut process = Process::spawn(
             "anvil",
-            Command::new(folder.join("node_modules/.bin/anvil")).args(["--hardfork", "osaka", "--block-time", "2", "--port", "0"]),
+            // The program itself: npm's launcher would outlive a SIGKILL as its parent.
+            Command::new(native(&folder, "anvil")).args(["--hardfork", "osaka", "--block-time", "2", "--port", "0"]),
         );
         let address = process.await_line(|line| line.trim().strip_prefix("Listening on ").map(String::from));
         assert!(TcpStream::connect(&address).is_ok());
         Self { process, url: format!("http://{address}") }
     }
+}
+
+/// A program of Foundry for this machine, from its npm package.
+fn native(folder: &Path, tool: &str) -> PathBuf {
+    let machine = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        _ => "amd64",
+    };
+    let system = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
+    folder.join(format!("node_modules/@foundry-rs/{tool}-{system}-{machine}/bin/{tool}"))
 }
 
 /// All files below a folder.
