@@ -3,10 +3,10 @@
 //! `cargo bench -p obscuro-enclave --bench execution`. One thread, no signatures. Prints ratios; asserts nothing
 //! about time. `revm` is named here only as the peer to compare with.
 
-use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+use alloy_consensus::{SignableTransaction, Transaction, TxEip1559, TxEnvelope};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex, keccak256};
 use obscuro_enclave::{
-    executor::{Block, BlockEnv, FeeRule},
+    executor::{self, Block, BlockEnv, CallRequest, FeeRule},
     state::{AccountUpdate, Changes, State},
     store::{EncryptedStore, MemoryStore},
     trie::{self, EMPTY_ROOT, NodeCache},
@@ -42,6 +42,43 @@ fn blocks() {
     for transfers in [1_000, 10_000, 40_000] {
         compare(transfers);
     }
+    queries();
+}
+
+/// What one question of a wallet costs.
+fn queries() {
+    const TIMES: u32 = 10_000;
+    let workload = Workload::new(1);
+    let chain = workload.chain();
+    let state = State::new(&chain.store, &chain.cache, chain.root);
+    let (tx, sender) = &workload.transfers[0];
+    let request = CallRequest {
+        from: Some(*sender),
+        to: Some(TOKEN),
+        data: tx.input().clone(),
+        ..CallRequest::default()
+    };
+    let check = timed(|| {
+        for _ in 0..TIMES {
+            executor::check(state, &env(), tx, *sender).unwrap();
+        }
+    });
+    let call = timed(|| {
+        for _ in 0..TIMES {
+            executor::call(state, &env(), |_| None, &request).unwrap();
+        }
+    });
+    let estimate = timed(|| {
+        for _ in 0..TIMES / 10 {
+            executor::estimate_gas(state, &env(), |_| None, &request).unwrap().unwrap();
+        }
+    });
+    println!(
+        "check of a transaction: {:.2?}, call: {:.2?}, estimate: {:.2?}",
+        check / TIMES,
+        call / TIMES,
+        estimate / (TIMES / 10)
+    );
 }
 
 fn compare(transfers: u64) {
@@ -107,7 +144,6 @@ impl Workload {
 
     fn bare_envs(&self) -> Vec<TxEnv> {
         let env = |(tx, sender): &(TxEnvelope, Address)| {
-            use alloy_consensus::Transaction;
             TxEnv::builder()
                 .tx_type(Some(2))
                 .caller(*sender)

@@ -183,7 +183,7 @@ impl<'a, S: NodeStore> Block<'a, S> {
         }
         let accounts = self.evm.finalize();
         let before = &self.evm.ctx.journaled_state.database;
-        let changes = before.changes(accounts);
+        let changes = before.changes(accounts)?;
         let applied = before.state().apply(&changes)?;
         let (receipts_root, logs_bloom) = self.receipts.digest();
         Ok(Finished {

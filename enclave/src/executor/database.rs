@@ -1,6 +1,7 @@
 //! What `revm` reads the state through: one block's view, which remembers what it read so that the changes of
 //! the block can be told apart at its end.
 
+use super::Fatal;
 use crate::{
     state::{Account, AccountChange, AccountUpdate, Changes, State, StateError},
     trie::{EMPTY_CODE_HASH, NodeStore},
@@ -74,22 +75,24 @@ impl<'a, S: NodeStore> BlockState<'a, S> {
     }
 
     /// What the block changed, given the accounts it touched or merely read.
-    pub fn changes(&self, accounts: EvmState) -> Changes {
+    pub fn changes(&self, accounts: EvmState) -> Result<Changes, Fatal> {
         let mut changes = Changes::default();
         for (address, after) in accounts {
             let before = self.index.get(&address).copied().flatten().and_then(|id| self.get(id));
-            if let Some(change) = change(before, &after) {
-                if let AccountChange::Updated(update) = &change
-                    && before.is_none_or(|before| before.account.code_hash != update.code_hash)
-                    && update.code_hash != EMPTY_CODE_HASH
-                    && let Some(code) = after.info.code
-                {
-                    changes.codes.insert(update.code_hash, code.original_bytes());
-                }
-                changes.accounts.insert(address, change);
+            let Some(change) = change(before, &after) else { continue };
+            if let AccountChange::Updated(update) = &change
+                && update.code_hash != EMPTY_CODE_HASH
+                && before.is_none_or(|before| before.account.code_hash != update.code_hash)
+            {
+                // Without it the state would name a code that nobody has.
+                let code = after.info.code.ok_or_else(|| {
+                    Fatal::Evm(format!("the new code of {address} is not at hand"))
+                })?;
+                changes.codes.insert(update.code_hash, code.original_bytes());
             }
+            changes.accounts.insert(address, change);
         }
-        changes
+        Ok(changes)
     }
 
     fn get(&self, id: AccountId) -> Option<&Loaded> {

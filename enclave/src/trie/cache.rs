@@ -24,6 +24,9 @@ pub const MAX_CACHED_CODES: usize = 1 << 10;
 /// Slots of each kind at most: a hint has 31 bits for the number, and one number means "unknown".
 const MAX_SLOTS: usize = (1 << 31) - 1;
 
+/// Slots looked at to find one to reuse: the cache is locked meanwhile.
+const MAX_SWEEP: usize = 64;
+
 /// Slots allocated together.
 const CHUNK_SLOTS: usize = 1 << 10;
 
@@ -300,15 +303,17 @@ impl<T> Clock<T> {
         self.len += 1;
     }
 
-    /// Ends: a second round finds every slot unused.
+    /// The next slot that was not used lately, or the last one looked at.
     fn victim(&mut self) -> usize {
-        loop {
-            let at = self.hand;
+        let mut at = self.hand;
+        for _ in 0..MAX_SWEEP {
+            at = self.hand;
             self.hand = (at + 1) % self.len.max(1);
             match self.get_mut(at) {
                 Some(slot) if slot.used => slot.used = false,
-                _ => return at,
+                _ => break,
             }
         }
+        at
     }
 }

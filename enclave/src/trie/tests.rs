@@ -98,8 +98,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn roots_equal_a_rebuilt_trie_and_old_roots_stay_readable(versions in versions()) {
-        let trie = Fixture::new(1);
+    fn roots_equal_a_rebuilt_trie_and_old_roots_stay_readable(
+        versions in versions(),
+        cached_nodes in prop::sample::select(vec![1, 6, 20, 4096]),
+    ) {
+        let trie = Fixture::new(cached_nodes);
         let mut root = EMPTY_ROOT;
         let mut model = Model::new();
         let mut history = vec![(root, model.clone())];

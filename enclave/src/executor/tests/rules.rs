@@ -3,8 +3,9 @@
 use super::fixture::*;
 use crate::{
     executor::*,
-    state::StateError,
-    trie::{NodeCache, TrieError},
+    state::{State, StateError},
+    store::{EncryptedStore, MemoryStore, Store, StoreError},
+    trie::{NodeCache, NodeStore, TrieError},
 };
 use alloy_consensus::{TxEip1559, TxLegacy};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, address};
@@ -213,7 +214,7 @@ fn a_store_failure_is_fatal_whatever_reads() {
     for withheld in chain.store.keys() {
         let node = chain.store.remove(withheld).unwrap();
         let cold = NodeCache::new(1);
-        let state = crate::state::State::new(&chain.store, &cold, chain.root);
+        let state = State::new(&chain.store, &cold, chain.root);
         let missing = Fatal::State(StateError::Trie(TrieError::Missing(withheld)));
         let mut block = Block::new(state, env(), |_| None);
         let results = [
@@ -227,12 +228,39 @@ fn a_store_failure_is_fatal_whatever_reads() {
         let request =
             CallRequest { from: Some(ALICE), to: Some(CONTRACT), ..CallRequest::default() };
         let cold = NodeCache::new(1);
-        let state = crate::state::State::new(&chain.store, &cold, chain.root);
+        let state = State::new(&chain.store, &cold, chain.root);
         match call(state, &env(), |_| None, &request) {
             Ok(_) => {}
             Err(error) => assert_eq!(error, ExecutionError::Fatal(missing)),
         }
         chain.store.insert_nodes([(withheld, node)]);
+    }
+}
+
+/// The same through the encrypted store: altered values are fatal, and told apart from missing ones.
+#[test]
+fn a_tampered_value_is_fatal_whatever_reads() {
+    let (chain, host) = (Chain::new(&asm("PUSH0 SLOAD")), MemoryStore::new());
+    let store = EncryptedStore::new(&host, &[3; 32]);
+    let nodes = chain.store.keys().into_iter();
+    let nodes = nodes.map(|hash| (hash, NodeStore::get(&chain.store, hash).unwrap().unwrap()));
+    store.put_nodes(&nodes.collect::<Vec<_>>()).unwrap();
+    for key in host.keys() {
+        let good = Store::get(&host, key).unwrap().unwrap();
+        let mut bad = good.clone();
+        bad[0] ^= 1;
+        host.put(vec![(key, bad)]).unwrap();
+        let cold = NodeCache::new(1);
+        let state = State::new(&store, &cold, chain.root);
+        let mut block = Block::new(state, env(), |_| None);
+        let results = [
+            block.transact(&signed(transfer(0)), ALICE).map(drop),
+            block.transact(&signed(invoke(0, &[])), BOB).map(drop),
+        ];
+        let first = results.into_iter().find_map(Result::err);
+        let tampered = TrieError::Store(StoreError::Tampered { key });
+        assert_eq!(first, Some(Fatal::State(StateError::Trie(tampered)).into()));
+        host.put(vec![(key, good)]).unwrap();
     }
 }
 
