@@ -75,7 +75,7 @@ contract BridgeManagement is IBridgeManagement, ReentrancyGuardTransient {
         if (!rollups.isConfirmed(rollup, withdrawalBlocks)) revert NotConfirmed(rollup);
         bytes32 leaf = keccak256(bytes.concat(keccak256(abi.encode(index, asset, to, amount))));
         bytes32 root = rollups.withdrawalsRoot(rollup);
-        if (root == 0 || !MerkleProof.verifyCalldata(proof, root, leaf)) revert NotInRollup(rollup, leaf);
+        if (!MerkleProof.verifyCalldata(proof, root, leaf)) revert NotInRollup(rollup, leaf);
         uint256 total = locked[asset];
         if (amount > total) revert NotEnoughLocked(asset, total, amount);
 

@@ -82,7 +82,7 @@ contract NetworkManagement is INetworkManagement, EIP712 {
         if (r.stake != 0 && r.stake < minimumStake) revert StakeTooLow(r.stake, minimumStake);
         bool genesis = networkKeyHash == 0;
         _checkGenesisFields(r, genesis);
-        bytes32 l1BlockHash = r.l1Block < block.number ? Blockhash.blockHash(r.l1Block) : bytes32(0);
+        bytes32 l1BlockHash = Blockhash.blockHash(r.l1Block);
         if (l1BlockHash == 0) revert StaleBlock(r.l1Block);
         bytes32 measurement = attestation.verify(r.quote, _reportData(r, l1BlockHash));
 

@@ -47,7 +47,8 @@ contract OddToken {
         Answer,
         Revert,
         BurnGas,
-        Flood
+        Flood,
+        Demand
     }
 
     mapping(address => uint256) public balanceOf;
@@ -73,6 +74,7 @@ contract OddToken {
     }
 
     fallback() external {
+        uint256 gasGiven = gasleft();
         if (mood == Mood.Revert) revert();
         if (mood == Mood.BurnGas) while (true) {}
         if (mood == Mood.Flood) {
@@ -80,6 +82,7 @@ contract OddToken {
                 return(0, 100000)
             }
         }
+        if (mood == Mood.Demand && gasGiven < 99_500) revert();
         bytes memory data = answer;
         assembly {
             return(add(data, 32), mload(data))
