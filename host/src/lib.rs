@@ -9,6 +9,12 @@
 pub mod enclave;
 pub mod gossip;
 pub mod l1;
+mod membership;
+pub mod node;
+pub mod publisher;
+mod relay;
+pub mod round;
+mod rounds;
 pub mod rpc;
 mod stop;
 pub mod storage;

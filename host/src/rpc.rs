@@ -239,16 +239,9 @@ pub async fn serve(
 ) -> Result<RpcHandle, RpcError> {
     let methods = methods::module(backend)?;
     let fail = |error| RpcError::Listen(listen, error);
-    let server = Server::builder()
-        .set_config(config())
-        .build(listen)
-        .await
-        .map_err(fail)?;
+    let server = Server::builder().set_config(config()).build(listen).await.map_err(fail)?;
     let addr = server.local_addr().map_err(fail)?;
-    Ok(RpcHandle {
-        addr,
-        server: server.start(methods),
-    })
+    Ok(RpcHandle { addr, server: server.start(methods) })
 }
 
 fn config() -> ServerConfig {

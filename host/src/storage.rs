@@ -18,7 +18,9 @@ use fjall::{
 };
 use std::{
     io,
+    ops::Bound,
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Memory for blocks read from disk, bytes.
@@ -119,7 +121,8 @@ impl Storage {
     /// Keeps an accepted envelope until it is forgotten; durable when it returns. Concurrent calls
     /// share their flush to disk.
     pub async fn keep_envelope(&self, envelope: Bytes) -> Result<(), StoreError> {
-        self.commits.keep(keccak256(&envelope), envelope).await
+        let kept_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        self.commits.keep(KeptEnvelope { hash: keccak256(&envelope), kept_at, envelope }).await
     }
 
     /// The envelopes that are kept, in pieces: those after `after`, at most `limit`.
@@ -127,13 +130,14 @@ impl Storage {
         &self,
         after: Option<B256>,
         limit: usize,
-    ) -> Result<Vec<(B256, Bytes)>, StorageError> {
-        let from =
-            after.map_or(std::ops::Bound::Unbounded, |key| std::ops::Bound::Excluded(key.to_vec()));
-        let range = self.tables.envelopes.range::<Vec<u8>, _>((from, std::ops::Bound::Unbounded));
+    ) -> Result<Vec<KeptEnvelope>, StorageError> {
+        let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.to_vec()));
+        let range = self.tables.envelopes.range::<Vec<u8>, _>((from, Bound::Unbounded));
         let entry = |guard: fjall::Guard| {
             let (key, value) = guard.into_inner().map_err(|error| self.tables.error(error))?;
-            Ok((B256::try_from(&key[..]).unwrap_or_default(), bytes(&value)))
+            KeptEnvelope::decode(&key, &value).ok_or_else(|| {
+                StorageError::Damaged(self.tables.path.clone(), "an envelope is cut off".to_owned())
+            })
         };
         range.take(limit).map(entry).collect()
     }
@@ -181,6 +185,32 @@ impl Storage {
             blob.resize(BYTES_PER_BLOB, 0);
             blob.into()
         }))
+    }
+}
+
+/// An envelope whose transaction was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptEnvelope {
+    /// Its keccak256.
+    pub hash: B256,
+    /// When it was accepted, seconds since 1970 by this machine's clock.
+    pub kept_at: u64,
+    /// As it came.
+    pub envelope: Bytes,
+}
+
+impl KeptEnvelope {
+    fn encode(&self) -> Vec<u8> {
+        [&self.kept_at.to_be_bytes(), &self.envelope[..]].concat()
+    }
+
+    fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
+        let (kept_at, envelope) = value.split_first_chunk()?;
+        Some(Self {
+            hash: B256::try_from(key).ok()?,
+            kept_at: u64::from_be_bytes(*kept_at),
+            envelope: bytes(envelope),
+        })
     }
 }
 

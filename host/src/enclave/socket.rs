@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use std::{
     io::{self, Read, Write},
     os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -40,16 +40,6 @@ impl SocketEnclave {
     /// A client of the enclave that listens on `path`. Connects when first asked.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), pool: Mutex::default(), returned: Condvar::new() }
-    }
-
-    /// Where the enclave listens.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Whether an enclave listens now.
-    pub(super) fn is_listening(&self) -> bool {
-        UnixStream::connect(&self.path).is_ok()
     }
 
     /// An idle connection, or a new one; waits while all are in use. Says whether it is an old one.

@@ -10,7 +10,7 @@ use obscuro_protocol::door::{Reply, Request};
 use std::{
     ffi::OsString,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
@@ -18,19 +18,17 @@ use std::{
 use tokio::{
     process::{Child, Command},
     sync::Notify,
-    task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    time::Instant,
 };
 use tracing::{info, warn};
 
-/// Longest wait for a new process to listen.
-const LISTEN_WAIT_MAX: Duration = Duration::from_secs(30);
-const LISTEN_POLL: Duration = Duration::from_millis(20);
 /// Wait before the first restart; it doubles while the process keeps dying.
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 /// A process that lived this long was healthy.
 const HEALTHY_LIFE: Duration = Duration::from_secs(60);
+const SOCKET_FILE: &str = "enclave.sock";
+const SEALING_KEY_FILE: &str = "sealing-key";
 
 /// How to run the enclave.
 #[derive(Clone, Debug)]
@@ -43,31 +41,40 @@ pub struct SupervisorOptions {
     pub socket: PathBuf,
 }
 
-/// The enclave cannot be run.
+/// The program does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum SupervisorError {
-    /// The program does not start.
-    #[error("cannot start the enclave {0}: {1}; install it next to this program, or name its path")]
-    Program(PathBuf, io::Error),
-    /// It runs, but does not listen.
-    #[error("the enclave {0} does not listen on {1}; see its messages above")]
-    Silent(PathBuf, PathBuf),
-}
+#[error("cannot start the enclave {0}: {1}; install it next to this program, or name its path")]
+pub struct SupervisorError(PathBuf, io::Error);
 
-/// A running enclave process. Dropping it kills the process.
+/// An enclave in a process of its own. Dropping it kills the process.
 pub struct Supervisor {
-    enclave: Arc<SupervisedEnclave>,
-    stop: Stopper,
-    task: JoinHandle<()>,
-}
-
-/// The enclave of a supervised process.
-struct SupervisedEnclave {
     socket: SocketEnclave,
-    kill: Notify,
+    kill: Arc<Notify>,
+    _stopper: Stopper,
 }
 
-impl Enclave for SupervisedEnclave {
+impl Supervisor {
+    /// Runs the program with the software device, with socket and sealing key in `data_dir`.
+    pub fn start(program: impl Into<PathBuf>, data_dir: &Path) -> Result<Self, SupervisorError> {
+        Self::run(SupervisorOptions {
+            program: program.into(),
+            arguments: vec!["--sealing-key".into(), data_dir.join(SEALING_KEY_FILE).into()],
+            socket: data_dir.join(SOCKET_FILE),
+        })
+    }
+
+    /// Runs the program. Must be called where tokio runs.
+    pub fn run(options: SupervisorOptions) -> Result<Self, SupervisorError> {
+        let child = spawn(&options)?;
+        let kill = Arc::new(Notify::new());
+        let (stopper, stop) = stop::signal();
+        let socket = SocketEnclave::new(&options.socket);
+        tokio::spawn(supervise(options, kill.clone(), child, stop));
+        Ok(Self { socket, kill, _stopper: stopper })
+    }
+}
+
+impl Enclave for Supervisor {
     fn call(&self, request: Request, store: &dyn Records) -> Result<Reply, ChannelError> {
         self.socket.call(request, store)
     }
@@ -78,35 +85,6 @@ impl Enclave for SupervisedEnclave {
     }
 }
 
-impl Supervisor {
-    /// Starts the process and waits until it listens.
-    pub async fn start(options: SupervisorOptions) -> Result<Self, SupervisorError> {
-        let enclave = Arc::new(SupervisedEnclave {
-            socket: SocketEnclave::new(&options.socket),
-            kill: Notify::new(),
-        });
-        let mut child = spawn(&options)?;
-        if !wait_until_listening(&enclave.socket, &mut child).await {
-            return Err(SupervisorError::Silent(options.program, options.socket));
-        }
-        let (stop, stopped) = stop::signal();
-        let task = tokio::spawn(supervise(options, enclave.clone(), child, stopped));
-        Ok(Self { enclave, stop, task })
-    }
-
-    /// The enclave.
-    pub fn enclave(&self) -> Arc<dyn Enclave> {
-        self.enclave.clone()
-    }
-
-    /// Ends the process.
-    pub async fn stop(self) {
-        self.stop.stop();
-        // It fails only if the task panicked; the child is killed with it.
-        let _ = self.task.await;
-    }
-}
-
 fn spawn(options: &SupervisorOptions) -> Result<Child, SupervisorError> {
     // A stale socket would look like a process that does not answer.
     let _ = std::fs::remove_file(&options.socket);
@@ -114,38 +92,21 @@ fn spawn(options: &SupervisorOptions) -> Result<Child, SupervisorError> {
         .arg("--socket")
         .arg(&options.socket)
         .args(&options.arguments)
-        .stdin(Stdio::null())
+        // It ends with this process: a program that reads sees the pipe close.
+        .stdin(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| SupervisorError::Program(options.program.clone(), error))
-}
-
-async fn wait_until_listening(enclave: &SocketEnclave, child: &mut Child) -> bool {
-    let listening = async {
-        while !enclave.is_listening() {
-            if !matches!(child.try_wait(), Ok(None)) {
-                return false;
-            }
-            sleep(LISTEN_POLL).await;
-        }
-        true
-    };
-    timeout(LISTEN_WAIT_MAX, listening).await.unwrap_or(false)
+        .map_err(|error| SupervisorError(options.program.clone(), error))
 }
 
 /// Restarts the process whenever it ends, until told to stop.
-async fn supervise(
-    options: SupervisorOptions,
-    enclave: Arc<SupervisedEnclave>,
-    mut child: Child,
-    stop: Stop,
-) {
+async fn supervise(options: SupervisorOptions, kill: Arc<Notify>, mut child: Child, stop: Stop) {
     let mut back_off = BACK_OFF_MIN;
     loop {
         let born = Instant::now();
         tokio::select! {
             ended = child.wait() => warn!(status = %describe(ended), "the enclave ended"),
-            () = enclave.kill.notified() => {
+            () = kill.notified() => {
                 info!("restarting the enclave");
                 let _ = child.kill().await;
             }

@@ -152,11 +152,49 @@ async fn refusals_are_errors() {
 
 #[tokio::test]
 async fn a_missing_program_is_explained() {
-    let options = SupervisorOptions {
-        program: "/nowhere/enclaved".into(),
-        arguments: Vec::new(),
-        socket: "/nowhere/socket".into(),
-    };
-    let error = Supervisor::start(options).await.err().unwrap().to_string();
-    assert!(error.contains("/nowhere/enclaved"), "{error}");
+    let directory = tempfile::tempdir().unwrap();
+    let error = Supervisor::start("/nowhere/enclaved", directory.path()).err().unwrap();
+    assert!(error.to_string().contains("/nowhere/enclaved"), "{error}");
+}
+
+/// The "enclave" of the next test: it listens once and dies when it is asked anything.
+#[test]
+fn child_that_dies() {
+    let Ok(path) = std::env::var("OBSCURO_TEST_ENCLAVE") else { return };
+    let listener = UnixListener::bind(path).unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    serve(&mut stream, 1);
+    std::process::exit(1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_enclave_is_started_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    // A shell drops the arguments that the test program does not know.
+    let program = directory.path().join("enclaved");
+    let test = std::env::current_exe().unwrap();
+    let script = format!(
+        "#!/bin/sh\nOBSCURO_TEST_ENCLAVE=\"$2\" exec {} --exact enclave::tests::child_that_dies\n",
+        test.display()
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    let options = SupervisorOptions { program, arguments: Vec::new(), socket };
+    let supervisor = Arc::new(Supervisor::run(options).unwrap());
+    let enclave: Arc<dyn Enclave> = supervisor;
+    let store: Arc<dyn Records> = Arc::new(Memory::default());
+    let mut answers = 0;
+    for _ in 0..1_000 {
+        match ask(&enclave, &store, Request::TakeTransactions).await {
+            Ok(_) => answers += 1,
+            Err(error) => assert!(!error.is_fatal(), "{error}"),
+        }
+        if answers == 3 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{answers} answers");
 }

@@ -26,6 +26,8 @@ const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// Times that a block which L1 no longer has, or that the enclave does not take, is tried again.
 const ATTEMPTS_MAX: u32 = 6;
+/// Longest wait for an enclave to be there when the node starts. Its start-up chain comes after that.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// A long catch-up is reported this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
@@ -52,6 +54,11 @@ pub enum FeedError {
     /// The L1 is another one.
     #[error("the L1 at hand does not contain this network's checkpoint: check the L1 address")]
     WrongChain,
+    /// It does not answer at all.
+    #[error(
+        "the enclave does not answer ({0}): see its messages, and check its program and socket"
+    )]
+    NotStarted(String),
     /// The database failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -76,33 +83,47 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Follows until told to stop.
-    pub async fn run(self) -> Result<(), FeedError> {
+    /// Starts the enclave with what it sealed and emitted in its former life.
+    pub async fn start(&self) -> Result<Started, FeedError> {
+        let asker = Asker {
+            records: self.storage.clone(),
+            enclave: self.enclave.clone(),
+            storage: self.storage.clone(),
+            config: self.config.clone(),
+            gatherer: self.gatherer(),
+        };
+        asker.start(Some(SILENCE_MAX)).await
+    }
+
+    /// Follows L1 with an enclave that was started, until told to stop.
+    pub async fn run(self, started: Started) -> Result<(), FeedError> {
         let stop = self.stop.clone();
         let driver = Driver {
-            records: self.storage.clone(),
-            gatherer: Gatherer {
-                l1: self.l1.clone(),
-                storage: self.storage.clone(),
-                contracts: self.config.contracts.clone(),
-            },
+            gatherer: self.gatherer(),
             follower: Follower::new(self.config.checkpoint.clone()),
             fetches: FuturesUnordered::new(),
             asking: None,
-            enclave: Address::ZERO,
+            enclave: started.enclave,
             reported: Instant::now(),
-            feed: Arc::new(self),
+            feed: self,
         };
         tokio::select! {
-            result = driver.run() => result,
+            result = driver.run(started) => result,
             () = stop.requested() => Ok(()),
+        }
+    }
+
+    fn gatherer(&self) -> Gatherer {
+        Gatherer {
+            l1: self.l1.clone(),
+            storage: self.storage.clone(),
+            contracts: self.config.contracts.clone(),
         }
     }
 }
 
 struct Driver {
-    feed: Arc<Feed>,
-    records: Arc<dyn Records>,
+    feed: Feed,
     gatherer: Gatherer,
     follower: Follower,
     fetches: FuturesUnordered<BoxFuture<'static, Input>>,
@@ -124,10 +145,10 @@ enum Asked {
 }
 
 impl Driver {
-    async fn run(mut self) -> Result<(), FeedError> {
+    async fn run(mut self, started: Started) -> Result<(), FeedError> {
         let mut heads = self.feed.heads.clone();
         heads.mark_changed();
-        self.asking = Some(self.asker().start().boxed());
+        self.asking = Some(std::future::ready(Ok(Asked::Started(started))).boxed());
         loop {
             let input = tokio::select! {
                 changed = heads.changed() => {
@@ -171,7 +192,7 @@ impl Driver {
                 );
                 self.feed.storage.drop_snapshot()?;
                 self.feed.enclave.restart().map_err(FeedError::NewLife)?;
-                self.asking = Some(self.asker().start().boxed());
+                self.asking = Some(self.asker().start_again().boxed());
             }
             Effect::WrongChain => return Err(FeedError::WrongChain),
         }
@@ -180,8 +201,10 @@ impl Driver {
 
     fn asker(&self) -> Asker {
         Asker {
-            feed: self.feed.clone(),
-            records: self.records.clone(),
+            records: self.feed.storage.clone(),
+            enclave: self.feed.enclave.clone(),
+            storage: self.feed.storage.clone(),
+            config: self.feed.config.clone(),
             gatherer: self.gatherer.clone(),
         }
     }
@@ -191,7 +214,6 @@ impl Driver {
         let storage = &self.feed.storage;
         match asked {
             Asked::Started(started) => {
-                storage.keep_identity(&started.identity)?;
                 info!(enclave = %started.enclave, l1 = started.position.number, has_seed = started.has_seed, "the enclave is started");
                 self.enclave = started.enclave;
                 Ok(Input::Started(started.position))
@@ -267,35 +289,48 @@ impl BackOff {
 
 /// Asks the enclave, for as long as it is worth it.
 struct Asker {
-    feed: Arc<Feed>,
+    enclave: Arc<dyn Enclave>,
     records: Arc<dyn Records>,
+    storage: Arc<Storage>,
+    config: NetworkConfig,
     gatherer: Gatherer,
 }
 
 impl Asker {
     async fn ask(&self, request: Request) -> Result<Reply, AskError> {
-        ask(&self.feed.enclave, &self.records, request).await
+        ask(&self.enclave, &self.records, request).await
     }
 
-    /// Starts the enclave with what it sealed and emitted in its former life.
-    async fn start(self) -> Result<Asked, FeedError> {
+    async fn start_again(self) -> Result<Asked, FeedError> {
+        self.start(None).await.map(Asked::Started)
+    }
+
+    /// Starts the enclave; waits for it to be there, for this long or for ever.
+    async fn start(self, patience: Option<Duration>) -> Result<Started, FeedError> {
+        let deadline = patience.map(|patience| Instant::now() + patience);
         let mut back_off = BackOff::new();
         let mut is_restarted = false;
         loop {
             let request = Request::Start {
-                config: Box::new(self.feed.config.clone()),
-                identity: self.feed.storage.identity()?,
-                snapshot: self.feed.storage.snapshot()?,
+                config: Box::new(self.config.clone()),
+                identity: self.storage.identity()?,
+                snapshot: self.storage.snapshot()?,
             };
             match self.ask(request).await {
-                Ok(Reply::Started(started)) => return Ok(Asked::Started(started)),
+                Ok(Reply::Started(started)) => {
+                    self.storage.keep_identity(&started.identity)?;
+                    return Ok(started);
+                }
                 Ok(_) => return Err(FeedError::Enclave(AskError::OutOfTurn)),
                 // It still lives the life that it began with another host, or before a restart.
                 Err(AskError::Refused(DoorError::Rejected(_))) if !is_restarted => {
                     is_restarted = true;
-                    self.feed.enclave.restart().map_err(FeedError::NewLife)?;
+                    self.enclave.restart().map_err(FeedError::NewLife)?;
                 }
                 Err(AskError::Channel(ChannelError::Unavailable(reason))) => {
+                    if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                        return Err(FeedError::NotStarted(reason));
+                    }
                     debug!(reason, "waiting for the enclave");
                 }
                 Err(AskError::Refused(DoorError::Retry(Retry::Store(reason)))) => {
@@ -317,7 +352,7 @@ impl Asker {
                     return Ok(Asked::Unknown);
                 }
                 Err(AskError::Refused(DoorError::Retry(Retry::Start))) => {
-                    return self.start().await;
+                    return self.start_again().await;
                 }
                 Err(error) if error.is_fatal() => return Err(FeedError::Enclave(error)),
                 Err(AskError::Channel(error)) => debug!(%error, "waiting for the enclave"),
@@ -360,7 +395,7 @@ impl Asker {
                     return Ok(Asked::Unknown);
                 }
                 Err(AskError::Refused(DoorError::Retry(Retry::Start))) => {
-                    return self.start().await;
+                    return self.start_again().await;
                 }
                 Err(error) if error.is_fatal() => return Err(FeedError::Enclave(error)),
                 Err(error) => warn!(%error, "the enclave does not take the L1 head"),

@@ -72,7 +72,7 @@ pub struct Follower {
     /// The enclave's head, with its number.
     head: Option<L1BlockId>,
     /// A branch walked back from L1's head, newest first.
-    branch: Vec<Box<Fetched>>,
+    branch: Vec<Fetched>,
     /// Blocks above the tip, by number.
     ahead: BTreeMap<u64, Box<Fetched>>,
     wanted: HashSet<Wanted>,
@@ -171,7 +171,7 @@ impl Follower {
             None => self.is_target(hash),
         };
         match block {
-            Some(block) if is_next => self.branch.push(block),
+            Some(block) if is_next => self.branch.push(*block),
             None if is_next => self.forget_plan(),
             _ => {}
         }
@@ -248,7 +248,7 @@ impl Follower {
     fn walk(&mut self, target: &L1BlockId) -> Vec<Effect> {
         let Some(oldest) = self.branch.last() else { return Vec::new() };
         if self.known.contains_key(&oldest.parent) {
-            let block = oldest.clone();
+            let block = Box::new(oldest.clone());
             return self.feed(block);
         }
         let lowest = self.known.values().copied().min().unwrap_or_default();
@@ -274,7 +274,7 @@ impl Follower {
             if block.parent != self.tip.hash {
                 let block = block.clone();
                 self.ahead.clear();
-                self.branch.push(block);
+                self.branch.push(*block);
                 return self.walk(target);
             }
             let block = block.clone();

@@ -24,12 +24,8 @@ type Answer<T> = Result<T, ErrorObjectOwned>;
 /// All methods over one backend.
 pub fn module(backend: Backend) -> Result<RpcModule<Backend>, RegisterMethodError> {
     let mut module = RpcModule::new(backend);
-    module.register_method("obscuro_network", |_, backend, _| {
-        Answer::Ok(backend.network())
-    })?;
-    module.register_method("obscuro_status", |_, backend, _| {
-        Answer::Ok(backend.status())
-    })?;
+    module.register_method("obscuro_network", |_, backend, _| Answer::Ok(backend.network()))?;
+    module.register_method("obscuro_status", |_, backend, _| Answer::Ok(backend.status()))?;
     module.register_async_method("obscuro_envelope", |params, backend, _| async move {
         envelope(&params, &**backend).await
     })?;
@@ -90,10 +86,9 @@ pub(super) fn bounded(replies: Vec<Result<Bytes, RpcFailure>>) -> Vec<EnvelopeRe
             code: CODE_LIMIT,
             message: "replies too large together: ask for fewer at once".to_owned(),
         },
-        Err(failure) => EnvelopeReply::Failed {
-            code: failure.code(),
-            message: failure.to_string(),
-        },
+        Err(failure) => {
+            EnvelopeReply::Failed { code: failure.code(), message: failure.to_string() }
+        }
     };
     replies.into_iter().map(entry).collect()
 }
@@ -119,9 +114,7 @@ fn prove(withdrawals: Vec<Withdrawal>) -> Vec<ProvenWithdrawal> {
         .map(|position| withdrawal_proof(&withdrawals, position).unwrap_or_default())
         .collect();
     let pairs = withdrawals.into_iter().zip(proofs);
-    pairs
-        .map(|(withdrawal, proof)| ProvenWithdrawal { withdrawal, proof })
-        .collect()
+    pairs.map(|(withdrawal, proof)| ProvenWithdrawal { withdrawal, proof }).collect()
 }
 
 async fn subscription(

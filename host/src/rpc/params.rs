@@ -55,17 +55,7 @@ mod tests {
             let parsed: RollupParam = serde_json::from_str(&json).unwrap();
             assert_eq!(parsed.0, id, "{json}");
         }
-        for bad in [
-            "\"\"",
-            "\"0x\"",
-            "-1",
-            "null",
-            "[]",
-            "{}",
-            "\"newest\"",
-            "1.5",
-            "\"0xzz\"",
-        ] {
+        for bad in ["\"\"", "\"0x\"", "-1", "null", "[]", "{}", "\"newest\"", "1.5", "\"0xzz\""] {
             assert!(serde_json::from_str::<RollupParam>(bad).is_err(), "{bad}");
         }
     }

@@ -10,12 +10,7 @@ struct Echo {
 }
 
 fn header(number: u64) -> RollupHeader {
-    RollupHeader {
-        number,
-        nonce: U256::MAX,
-        timestamp: 1_700_000_000,
-        ..Default::default()
-    }
+    RollupHeader { number, nonce: U256::MAX, timestamp: 1_700_000_000, ..Default::default() }
 }
 
 fn withdrawal(index: u64) -> Withdrawal {
@@ -30,11 +25,7 @@ fn withdrawal(index: u64) -> Withdrawal {
 impl RpcBackend for Echo {
     fn network(&self) -> NetworkInfo {
         let config = NetworkConfig::default();
-        NetworkInfo {
-            config_hash: config.hash(),
-            config,
-            network_key: Bytes::from_static(b"key"),
-        }
+        NetworkInfo { config_hash: config.hash(), config, network_key: Bytes::from_static(b"key") }
     }
 
     fn status(&self) -> NodeStatus {
@@ -77,9 +68,7 @@ impl RpcBackend for Echo {
 
 async fn start() -> (RpcHandle, broadcast::Sender<RollupHeader>) {
     let (headers, _) = broadcast::channel(16);
-    let backend = Arc::new(Echo {
-        headers: headers.clone(),
-    });
+    let backend = Arc::new(Echo { headers: headers.clone() });
     let handle = serve(([127, 0, 0, 1], 0).into(), backend).await.unwrap();
     (handle, headers)
 }
@@ -114,12 +103,7 @@ async fn every_method_answers() {
     let reply = call(&node, "obscuro_envelope", json!(["0x0102"])).await;
     assert_eq!(reply, Ok(json!("0x0102")));
 
-    let replies = call(
-        &node,
-        "obscuro_envelopes",
-        json!([["0x01", "0x00", "0x02"]]),
-    )
-    .await;
+    let replies = call(&node, "obscuro_envelopes", json!([["0x01", "0x00", "0x02"]])).await;
     let failed = json!({"code": CODE_UNAVAILABLE, "message": "node not ready: catching up"});
     assert_eq!(replies, Ok(json!(["0x01", failed, "0x02"])));
     let typed: Vec<EnvelopeReply> = serde_json::from_value(replies.unwrap()).unwrap();
@@ -145,10 +129,7 @@ async fn withdrawals_carry_proofs_that_hold() {
             let (low, high) = (node.min(*sibling), node.max(*sibling));
             alloy_primitives::keccak256([low, high].concat())
         };
-        assert_eq!(
-            entry.proof.iter().fold(entry.withdrawal.leaf(), climb),
-            root
-        );
+        assert_eq!(entry.proof.iter().fold(entry.withdrawal.leaf(), climb), root);
     }
     assert_eq!(proven.len(), 5);
 }
@@ -173,11 +154,7 @@ async fn bad_input_gets_standard_codes() {
         ("obscuro_withdrawals", json!(["0x12"]), -32_602),
     ];
     for (method, params, code) in cases {
-        assert_eq!(
-            call(&node, method, params.clone()).await,
-            Err(code),
-            "{method} {params}"
-        );
+        assert_eq!(call(&node, method, params.clone()).await, Err(code), "{method} {params}");
     }
 }
 
@@ -185,10 +162,8 @@ async fn bad_input_gets_standard_codes() {
 async fn subscribers_get_headers_as_they_come() {
     let (handle, headers) = start().await;
     let url = format!("ws://{}", handle.addr);
-    let node: RootProvider = ProviderBuilder::default()
-        .connect_ws(WsConnect::new(url))
-        .await
-        .unwrap();
+    let node: RootProvider =
+        ProviderBuilder::default().connect_ws(WsConnect::new(url)).await.unwrap();
     let mut call = node.client().request("obscuro_subscribe", ("rollups",));
     call.set_is_subscription();
     let id: B256 = {
@@ -207,9 +182,7 @@ fn replies_beyond_the_limit_are_to_be_asked_for_again() {
     let half = Bytes::from(vec![0; ENVELOPE_REPLIES_BYTES_MAX / 2 + 1]);
     let small = Bytes::from_static(&[1]);
     let replies = bounded(vec![Ok(half.clone()), Ok(half), Ok(small)]);
-    let sealed: Vec<_> = replies
-        .iter()
-        .map(|reply| matches!(reply, EnvelopeReply::Sealed(_)))
-        .collect();
+    let sealed: Vec<_> =
+        replies.iter().map(|reply| matches!(reply, EnvelopeReply::Sealed(_))).collect();
     assert_eq!(sealed, [true, false, true]);
 }

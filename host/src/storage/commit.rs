@@ -1,9 +1,8 @@
 //! Group commit: envelopes that arrive together reach the disk in one flush, so that durability
 //! costs one flush per group and not per user. Not here: what else is stored (`storage`).
 
-use super::Tables;
+use super::{KeptEnvelope, Tables};
 use crate::enclave::StoreError;
-use alloy_primitives::{B256, Bytes};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,8 +14,7 @@ const GROUP_MAX: usize = 1_024;
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 struct Entry {
-    hash: B256,
-    envelope: Bytes,
+    envelope: KeptEnvelope,
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
@@ -37,10 +35,10 @@ impl CommitQueue {
     }
 
     /// Returns when the envelope is on disk.
-    pub async fn keep(&self, hash: B256, envelope: Bytes) -> Result<(), StoreError> {
+    pub async fn keep(&self, envelope: KeptEnvelope) -> Result<(), StoreError> {
         let closed = || StoreError("the database is closed".to_owned());
         let (done, result) = oneshot::channel();
-        let entry = Entry { hash, envelope, done };
+        let entry = Entry { envelope, done };
         let entries = self.entries.as_ref().ok_or_else(closed)?;
         entries.send(entry).await.map_err(|_| closed())?;
         result.await.map_err(|_| closed())?
@@ -59,14 +57,14 @@ impl Drop for CommitQueue {
 
 fn run(tables: &Tables, mut queue: mpsc::Receiver<Entry>) {
     while let Some(first) = queue.blocking_recv() {
-        let mut bytes = first.envelope.len();
+        let mut bytes = first.envelope.envelope.len();
         let mut group = vec![first];
         // While one group is being flushed, the next one gathers in the queue.
         while group.len() < GROUP_MAX
             && bytes < GROUP_BYTES_MAX
             && let Ok(entry) = queue.try_recv()
         {
-            bytes += entry.envelope.len();
+            bytes += entry.envelope.envelope.len();
             group.push(entry);
         }
         let result = commit(tables, &group);
@@ -79,8 +77,8 @@ fn run(tables: &Tables, mut queue: mpsc::Receiver<Entry>) {
 
 fn commit(tables: &Tables, group: &[Entry]) -> Result<(), StoreError> {
     let mut batch = tables.durable_batch();
-    for entry in group {
-        batch.insert(&tables.envelopes, entry.hash.as_slice(), &entry.envelope[..]);
+    for Entry { envelope, .. } in group {
+        batch.insert(&tables.envelopes, envelope.hash.as_slice(), envelope.encode());
     }
     Ok(tables.commit(batch)?)
 }

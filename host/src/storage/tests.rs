@@ -65,14 +65,14 @@ async fn concurrent_envelopes_are_kept_and_paged() {
     let (mut kept, mut after) = (Vec::new(), None);
     loop {
         let page = storage.envelopes(after, 64).unwrap();
-        let Some((last, _)) = page.last() else { break };
-        after = Some(*last);
+        let Some(last) = page.last() else { break };
+        after = Some(last.hash);
         kept.extend(page);
     }
     assert_eq!(kept.len(), 500);
-    assert!(kept.iter().all(|(hash, envelope)| *hash == keccak256(envelope)));
+    assert!(kept.iter().all(|kept| kept.hash == keccak256(&kept.envelope) && kept.kept_at > 0));
 
-    let hashes: Vec<B256> = kept.iter().map(|(hash, _)| *hash).collect();
+    let hashes: Vec<B256> = kept.iter().map(|kept| kept.hash).collect();
     storage.forget_envelopes(&hashes[1..]).unwrap();
     let left = storage.envelopes(None, 10).unwrap();
     assert_eq!(left, [kept[0].clone()]);

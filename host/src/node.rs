@@ -1,0 +1,518 @@
+//! The node: follower, publisher, rounds, gossip, storage and RPC around one enclave, started and
+//! stopped together. Not here: what each of them does.
+
+mod announce;
+mod backend;
+mod resubmit;
+
+use crate::{
+    enclave::{Enclave, Records},
+    gossip::{self, GossipError, GossipHandle, GossipOptions},
+    l1::{
+        L1Client, L1Error,
+        feed::{Feed, FeedError, Followed},
+        watch_heads,
+    },
+    membership::Membership,
+    publisher::{CarrierPolicy, Publisher, PublisherOptions},
+    relay::{self, Relay},
+    rounds::RoundDriver,
+    rpc::{self, NodeRole, NodeStatus, RpcError, RpcHandle},
+    stop::{self, Stop, Stopper},
+    storage::{Storage, StorageError},
+};
+use alloy_primitives::{Address, Bytes, U256, keccak256};
+use alloy_signer_local::PrivateKeySigner;
+use backend::Backend;
+use libp2p::Multiaddr;
+use obscuro_protocol::{config::NetworkConfig, door::Started, rollup::RollupHeader};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{broadcast, mpsc, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tracing::{error, info};
+
+/// Most that is paid on L1 unless the operator says otherwise, wei per gas.
+const MAX_FEE_PER_GAS: u128 = 500_000_000_000;
+/// Rollup headers that a slow subscriber may be behind.
+const NEWS_MAX: usize = 256;
+/// Longest wait, when the node stops, for what the enclave is still doing.
+const STOP_WAIT_MAX: Duration = Duration::from_secs(60);
+const STOP_POLL: Duration = Duration::from_millis(5);
+/// Derives the gossip identity from the operator's key.
+const GOSSIP_KEY_LABEL: &[u8] = b"obscuro/v1/host/gossip-identity";
+const DATABASE_FOLDER: &str = "database";
+
+/// What a node does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Publishes rollups.
+    Aggregator {
+        /// OBX to pledge, in its smallest unit.
+        stake: U256,
+    },
+    /// Follows L1.
+    Verifier,
+}
+
+/// How to run a node.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// The network.
+    pub config: NetworkConfig,
+    /// The L1 node: `http://` or `ws://`.
+    pub l1_url: String,
+    /// The beacon API, if it is not at the origin of `l1_url`.
+    pub beacon_url: Option<String>,
+    /// Where the node keeps its database.
+    pub data_dir: PathBuf,
+    /// The L1 account that owns the node and pays for publishing.
+    pub operator: PrivateKeySigner,
+    /// What the node does.
+    pub role: Role,
+    /// Where an aggregator listens for others; port 0 chooses one.
+    pub gossip_listen: Multiaddr,
+    /// Where others reach the node, as registered on L1; for an aggregator, what it listens on if
+    /// absent.
+    pub host_address: Option<String>,
+    /// Where gateways reach the node; port 0 chooses one.
+    pub rpc_listen: SocketAddr,
+    /// How long candidates may compete; follows L1's block time if absent.
+    pub gossip_window: Option<Duration>,
+    /// How payloads travel to L1.
+    pub carrier: CarrierPolicy,
+    /// Most that is paid on L1, wei per gas.
+    pub max_fee_per_gas: u128,
+    /// Whether this node creates the network.
+    pub genesis: bool,
+}
+
+impl NodeOptions {
+    /// Options with defaults: everything listens on this machine only, at ports of its choice.
+    pub fn new(
+        config: NetworkConfig,
+        l1_url: String,
+        data_dir: PathBuf,
+        operator: PrivateKeySigner,
+        role: Role,
+    ) -> Self {
+        let listen = Multiaddr::empty()
+            .with(libp2p::multiaddr::Protocol::Ip4(Ipv4Addr::LOCALHOST))
+            .with(libp2p::multiaddr::Protocol::Tcp(0));
+        Self {
+            config,
+            l1_url,
+            beacon_url: None,
+            data_dir,
+            operator,
+            role,
+            gossip_listen: listen,
+            host_address: None,
+            rpc_listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            gossip_window: None,
+            carrier: CarrierPolicy::default(),
+            max_fee_per_gas: MAX_FEE_PER_GAS,
+            genesis: false,
+        }
+    }
+}
+
+/// A node that cannot run, in one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// L1 is out of reach or no L1.
+    #[error("{0}; check the L1 address")]
+    L1(#[from] L1Error),
+    /// L1 is another chain.
+    #[error(
+        "the L1 is chain {found}, but the network lives on chain {expected}: check the L1 address"
+    )]
+    Chain {
+        /// What the L1 node says.
+        found: u64,
+        /// What the network's configuration says.
+        expected: u64,
+    },
+    /// The enclave, or following L1 with it.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    /// Gossip.
+    #[error("{0}; choose another gossip address")]
+    Gossip(#[from] GossipError),
+    /// The RPC.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+}
+
+/// The node.
+pub struct Node;
+
+impl Node {
+    /// Starts a node around an enclave. Returns when the enclave is started and the node serves;
+    /// catching up with L1 goes on behind it.
+    pub async fn start(
+        options: NodeOptions,
+        enclave: Arc<dyn Enclave>,
+    ) -> Result<NodeHandle, NodeError> {
+        let storage = open(&options).await?;
+        let l1 = Arc::new(connect(&options).await?);
+        let (stopper, stop) = stop::signal();
+        let (heads_out, heads) = watch::channel(None);
+        let (followed_out, followed) = watch::channel(None);
+        let feed = Feed {
+            l1: l1.clone(),
+            enclave: enclave.clone(),
+            storage: storage.clone(),
+            config: options.config.clone(),
+            heads: heads.clone(),
+            followed: followed_out,
+            stop: stop.clone(),
+        };
+        let started = feed.start().await?;
+        let (news, _) = broadcast::channel(NEWS_MAX);
+        let parts = Parts {
+            records: storage.clone(),
+            publisher: None,
+            gossip: None,
+            arrivals: Arrivals::new(),
+            tasks: JoinSet::new(),
+            failed: watch::Sender::new(None),
+            options,
+            enclave,
+            storage,
+            l1,
+            followed,
+            news,
+            stop,
+        };
+        parts.start(stopper, heads_out, heads, feed, started).await
+    }
+}
+
+/// Counts arrivals of transactions, for those who have to act on them.
+#[derive(Clone)]
+struct Arrivals {
+    /// From users.
+    accepted: watch::Sender<u64>,
+    /// From users and peers.
+    work: watch::Sender<u64>,
+}
+
+impl Arrivals {
+    fn new() -> Self {
+        Self { accepted: watch::Sender::new(0), work: watch::Sender::new(0) }
+    }
+
+    /// A user's transaction was accepted.
+    fn accepted(&self) {
+        self.accepted.send_modify(|count| *count += 1);
+        self.work.send_modify(|count| *count += 1);
+    }
+}
+
+/// What a running node consists of.
+struct Parts {
+    options: NodeOptions,
+    enclave: Arc<dyn Enclave>,
+    storage: Arc<Storage>,
+    records: Arc<dyn Records>,
+    l1: Arc<L1Client>,
+    publisher: Option<Publisher>,
+    gossip: Option<GossipHandle>,
+    followed: watch::Receiver<Option<Followed>>,
+    news: broadcast::Sender<RollupHeader>,
+    arrivals: Arrivals,
+    tasks: JoinSet<()>,
+    failed: watch::Sender<Option<String>>,
+    stop: Stop,
+}
+
+impl Parts {
+    async fn start(
+        mut self,
+        stopper: Stopper,
+        heads_out: watch::Sender<Option<crate::l1::L1Header>>,
+        heads: watch::Receiver<Option<crate::l1::L1Header>>,
+        feed: Feed,
+        started: Started,
+    ) -> Result<NodeHandle, NodeError> {
+        let publisher = self.start_publisher(heads);
+        self.publisher = Some(publisher.clone());
+        let host_address = match self.options.role {
+            Role::Aggregator { .. } => self.start_rounds(publisher.clone()).await?,
+            Role::Verifier => String::new(),
+        };
+        self.start_membership(publisher, host_address);
+        self.tasks.spawn(watch_heads(self.l1.clone(), heads_out, self.stop.clone()));
+        self.start_feed(feed, started.clone());
+        let (enclave, records) = (self.enclave.clone(), self.records.clone());
+        self.tasks.spawn(announce::run(
+            enclave.clone(),
+            records.clone(),
+            self.followed.clone(),
+            self.news.clone(),
+            self.stop.clone(),
+        ));
+        let (storage, followed) = (self.storage.clone(), self.followed.clone());
+        let arrivals = self.arrivals.clone();
+        self.tasks.spawn(resubmit::run(enclave, storage, followed, arrivals, self.stop.clone()));
+        let backend = Arc::new(self.backend(started.enclave));
+        let rpc = rpc::serve(self.options.rpc_listen, backend.clone()).await?;
+        info!(rpc = %rpc.addr, role = ?self.options.role, "the node is up");
+        Ok(NodeHandle {
+            started,
+            rpc,
+            gossip: self.gossip,
+            storage: self.storage,
+            followed: self.followed,
+            news: self.news,
+            failed: self.failed.subscribe(),
+            tasks: self.tasks,
+            backend,
+            stopper,
+        })
+    }
+
+    fn start_publisher(
+        &mut self,
+        heads: watch::Receiver<Option<crate::l1::L1Header>>,
+    ) -> Publisher {
+        let (publisher, work) = Publisher::new(PublisherOptions {
+            l1: self.l1.clone(),
+            storage: self.storage.clone(),
+            operator: self.options.operator.clone(),
+            config: self.options.config.clone(),
+            carrier: self.options.carrier,
+            max_fee_per_gas: self.options.max_fee_per_gas,
+            heads,
+            stop: self.stop.clone(),
+        });
+        self.tasks.spawn(work);
+        publisher
+    }
+
+    /// Starts gossip and rounds; returns where others reach the node.
+    async fn start_rounds(&mut self, publisher: Publisher) -> Result<String, NodeError> {
+        let secret = self.options.operator.to_bytes();
+        let (gossip, events) = gossip::start(GossipOptions {
+            listen: self.options.gossip_listen.clone(),
+            key: keccak256([GOSSIP_KEY_LABEL, secret.as_slice()].concat()).0,
+            network: self.options.config.hash(),
+        })
+        .await?;
+        self.gossip = Some(gossip.clone());
+        let (transactions_out, transactions) = mpsc::channel(relay::WAITING_MAX);
+        let rounds = RoundDriver {
+            enclave: self.enclave.clone(),
+            records: self.records.clone(),
+            gossip: gossip.clone(),
+            events,
+            transactions: transactions_out,
+            publisher,
+            followed: self.followed.clone(),
+            work: self.arrivals.work.subscribe(),
+            window: self.options.gossip_window,
+            stop: self.stop.clone(),
+        };
+        self.tasks.spawn(rounds.run());
+        let relay = Relay {
+            enclave: self.enclave.clone(),
+            records: self.records.clone(),
+            gossip: gossip.clone(),
+            transactions,
+            followed: self.followed.clone(),
+            work: self.arrivals.work.clone(),
+            accepted: self.arrivals.accepted.subscribe(),
+            stop: self.stop.clone(),
+        };
+        self.tasks.spawn(relay.run());
+        Ok(gossip.local_address().to_string())
+    }
+
+    fn start_membership(&mut self, publisher: Publisher, listening: String) {
+        let stake = match self.options.role {
+            Role::Aggregator { stake } => stake,
+            Role::Verifier => U256::ZERO,
+        };
+        let membership = Membership {
+            enclave: self.enclave.clone(),
+            storage: self.storage.clone(),
+            l1: self.l1.clone(),
+            publisher,
+            config: self.options.config.clone(),
+            owner: self.options.operator.address(),
+            stake,
+            host_address: self.options.host_address.clone().unwrap_or(listening),
+            genesis: self.options.genesis,
+            followed: self.followed.clone(),
+            stop: self.stop.clone(),
+        };
+        self.tasks.spawn(membership.run());
+    }
+
+    fn start_feed(&mut self, feed: Feed, started: Started) {
+        let failed = self.failed.clone();
+        self.tasks.spawn(async move {
+            if let Err(reason) = feed.run(started).await {
+                error!(%reason, "the node cannot go on");
+                failed.send_replace(Some(reason.to_string()));
+            }
+        });
+    }
+
+    fn backend(&self, enclave_address: Address) -> Backend {
+        Backend::new(
+            self.enclave.clone(),
+            self.storage.clone(),
+            self.options.config.clone(),
+            match self.options.role {
+                Role::Aggregator { .. } => NodeRole::Aggregator,
+                Role::Verifier => NodeRole::Verifier,
+            },
+            enclave_address,
+            self.followed.clone(),
+            self.gossip.clone(),
+            self.news.clone(),
+            self.arrivals.clone(),
+        )
+    }
+}
+
+async fn open(options: &NodeOptions) -> Result<Arc<Storage>, NodeError> {
+    let (directory, network) = (options.data_dir.join(DATABASE_FOLDER), options.config.hash());
+    let path = directory.clone();
+    let opened = tokio::task::spawn_blocking(move || Storage::open(&directory, network)).await;
+    let storage = opened.map_err(|error| StorageError::Damaged(path, error.to_string()))?;
+    Ok(Arc::new(storage?))
+}
+
+async fn connect(options: &NodeOptions) -> Result<L1Client, NodeError> {
+    let l1 = L1Client::new(&options.l1_url, options.beacon_url.as_deref())?;
+    let (found, expected) = (l1.chain_id().await?, options.config.l1ChainId);
+    if found != expected {
+        return Err(NodeError::Chain { found, expected });
+    }
+    Ok(l1)
+}
+
+/// A running node. Dropping it ends its tasks without waiting for them; [`Self::stop`] waits.
+pub struct NodeHandle {
+    started: Started,
+    rpc: RpcHandle,
+    gossip: Option<GossipHandle>,
+    storage: Arc<Storage>,
+    followed: watch::Receiver<Option<Followed>>,
+    news: broadcast::Sender<RollupHeader>,
+    failed: watch::Receiver<Option<String>>,
+    tasks: JoinSet<()>,
+    backend: Arc<Backend>,
+    stopper: Stopper,
+}
+
+impl NodeHandle {
+    /// Where gateways reach the node.
+    pub fn rpc_addr(&self) -> SocketAddr {
+        self.rpc.addr
+    }
+
+    /// The enclave's signing address.
+    pub fn enclave(&self) -> Address {
+        self.started.enclave
+    }
+
+    /// Where an aggregator listens for others.
+    pub fn gossip_address(&self) -> Option<Multiaddr> {
+        self.gossip.as_ref().map(GossipHandle::local_address)
+    }
+
+    /// The network key as published on L1; empty before that, or before the node has seen it.
+    pub fn network_key(&self) -> Bytes {
+        let followed = self.followed.borrow();
+        followed.as_ref().map(|followed| followed.head.network_key.clone()).unwrap_or_default()
+    }
+
+    /// How the node fares.
+    pub fn status(&self) -> NodeStatus {
+        rpc::RpcBackend::status(&*self.backend)
+    }
+
+    /// Headers of newly canonical rollups.
+    pub fn subscribe(&self) -> broadcast::Receiver<RollupHeader> {
+        self.news.subscribe()
+    }
+
+    /// Waits until the enclave holds the network's seed; `None` if it does not in this time, or never
+    /// will.
+    pub async fn await_seed(&self, patience: Duration) -> Option<()> {
+        self.await_head(patience, |followed| followed.head.has_seed).await
+    }
+
+    /// Waits until the canonical rollup has at least this number; `None` as in [`Self::await_seed`].
+    pub async fn await_rollup(&self, number: u64, patience: Duration) -> Option<()> {
+        self.await_head(patience, |followed| {
+            followed.head.has_seed && followed.head.number >= number
+        })
+        .await
+    }
+
+    async fn await_head(
+        &self,
+        patience: Duration,
+        reached: impl Fn(&Followed) -> bool,
+    ) -> Option<()> {
+        let (mut followed, mut failed) = (self.followed.clone(), self.failed.clone());
+        let wait = async {
+            tokio::select! {
+                found = followed.wait_for(|followed| followed.as_ref().is_some_and(&reached)) => {
+                    found.is_ok()
+                }
+                _ = failed.wait_for(Option::is_some) => false,
+            }
+        };
+        timeout(patience, wait).await.ok()?.then_some(())
+    }
+
+    /// Waits until the node fails; why.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => "the node has stopped".to_owned(),
+        }
+    }
+
+    /// Stops, users' side first, and waits until nothing of the node is left.
+    pub async fn stop(self) {
+        self.rpc.stop().await;
+        self.stopper.stop();
+        let mut tasks = self.tasks;
+        while tasks.join_next().await.is_some() {}
+        if let Some(gossip) = self.gossip {
+            gossip.stop().await;
+        }
+        drop(self.backend);
+        // The enclave may still be at work on what the tasks have asked: it holds the database open.
+        let idle = async {
+            while Arc::strong_count(&self.storage) > 1 {
+                sleep(STOP_POLL).await;
+            }
+        };
+        if timeout(STOP_WAIT_MAX, idle).await.is_err() {
+            error!("the enclave is still at work; the database stays open until it is done");
+        }
+        // Closing writes to disk.
+        let storage = self.storage;
+        let _ = tokio::task::spawn_blocking(move || drop(storage)).await;
+        info!("the node has stopped");
+    }
+}

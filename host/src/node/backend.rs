@@ -1,0 +1,188 @@
+//! What the RPC asks of the node: envelopes go to the enclave through a bounded number of threads, and
+//! an accepted one is on disk before its reply leaves. Not here: JSON-RPC (`rpc`).
+
+use super::Arrivals;
+use crate::{
+    enclave::{AskError, ChannelError, Enclave, Records, ask},
+    gossip::GossipHandle,
+    l1::feed::Followed,
+    rpc::{NetworkInfo, NodeRole, NodeStatus, RollupRef, RpcBackend, RpcFailure},
+    storage::Storage,
+};
+use alloy_primitives::{Address, B256, Bytes};
+use futures::{FutureExt, future::BoxFuture};
+use obscuro_protocol::{
+    config::NetworkConfig,
+    door::{DoorError, Reply, Request, RollupId},
+    rollup::{RollupHeader, Withdrawal},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+use tokio::sync::{Semaphore, broadcast, watch};
+use tracing::{error, warn};
+
+/// Requests that wait for a thread; more are turned away.
+const WAITING_MAX: usize = 4_096;
+/// Threads at the enclave's door, for each processor.
+const THREADS_PER_PROCESSOR: usize = 2;
+
+/// The node as its RPC sees it.
+pub struct Backend {
+    enclave: Arc<dyn Enclave>,
+    storage: Arc<Storage>,
+    records: Arc<dyn Records>,
+    config: NetworkConfig,
+    config_hash: B256,
+    role: NodeRole,
+    enclave_address: Address,
+    followed: watch::Receiver<Option<Followed>>,
+    gossip: Option<GossipHandle>,
+    news: broadcast::Sender<RollupHeader>,
+    arrivals: Arrivals,
+    threads: Semaphore,
+    waiting: AtomicUsize,
+}
+
+impl Backend {
+    #[expect(clippy::too_many_arguments, reason = "called once, with parts of one kind each")]
+    pub fn new(
+        enclave: Arc<dyn Enclave>,
+        storage: Arc<Storage>,
+        config: NetworkConfig,
+        role: NodeRole,
+        enclave_address: Address,
+        followed: watch::Receiver<Option<Followed>>,
+        gossip: Option<GossipHandle>,
+        news: broadcast::Sender<RollupHeader>,
+        arrivals: Arrivals,
+    ) -> Self {
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            records: storage.clone(),
+            config_hash: config.hash(),
+            threads: Semaphore::new(processors * THREADS_PER_PROCESSOR),
+            waiting: AtomicUsize::new(0),
+            enclave,
+            storage,
+            config,
+            role,
+            enclave_address,
+            followed,
+            gossip,
+            news,
+            arrivals,
+        }
+    }
+
+    /// Asks the enclave when a thread is free.
+    async fn ask(&self, request: Request) -> Result<Reply, RpcFailure> {
+        let waiting = Waiting::enter(&self.waiting)
+            .ok_or_else(|| RpcFailure::Unavailable("too many requests".to_owned()))?;
+        let permit = self.threads.acquire().await.map_err(|_| RpcFailure::Internal)?;
+        drop(waiting);
+        let answer = ask(&self.enclave, &self.records, request).await;
+        drop(permit);
+        answer.map_err(failure)
+    }
+
+    async fn pass(&self, envelope: Bytes) -> Result<Bytes, RpcFailure> {
+        let request = Request::Envelope(envelope.clone());
+        let Reply::Envelope { reply, accepted } = self.ask(request).await? else {
+            return Err(RpcFailure::Internal);
+        };
+        if accepted {
+            if let Err(error) = self.storage.keep_envelope(envelope).await {
+                error!(%error, "an accepted envelope is not stored");
+                return Err(RpcFailure::Internal);
+            }
+            self.arrivals.accepted();
+        }
+        Ok(reply)
+    }
+}
+
+impl RpcBackend for Backend {
+    fn network(&self) -> NetworkInfo {
+        let followed = self.followed.borrow();
+        let network_key = followed.as_ref().map(|followed| followed.head.network_key.clone());
+        NetworkInfo {
+            config: self.config.clone(),
+            config_hash: self.config_hash,
+            network_key: network_key.unwrap_or_default(),
+        }
+    }
+
+    fn status(&self) -> NodeStatus {
+        let followed = self.followed.borrow();
+        let head = followed.as_ref().map(|followed| followed.head.clone()).unwrap_or_default();
+        NodeStatus {
+            role: self.role,
+            enclave: self.enclave_address,
+            l1: head.l1,
+            rollup: RollupRef { number: head.number, hash: head.rollup },
+            peers: self.gossip.as_ref().map_or(0, GossipHandle::peer_count),
+            has_seed: head.has_seed,
+            is_aggregator: head.is_aggregator,
+        }
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<RollupHeader> {
+        self.news.subscribe()
+    }
+
+    fn envelope(&self, envelope: Bytes) -> BoxFuture<'_, Result<Bytes, RpcFailure>> {
+        self.pass(envelope).boxed()
+    }
+
+    fn rollup(&self, id: RollupId) -> BoxFuture<'_, Result<Option<RollupHeader>, RpcFailure>> {
+        let answer = async move {
+            match self.ask(Request::Rollup(id)).await? {
+                Reply::Rollup(header) => Ok(header.map(|header| *header)),
+                _ => Err(RpcFailure::Internal),
+            }
+        };
+        answer.boxed()
+    }
+
+    fn withdrawals(&self, rollup: B256) -> BoxFuture<'_, Result<Vec<Withdrawal>, RpcFailure>> {
+        let answer = async move {
+            match self.ask(Request::Withdrawals(rollup)).await? {
+                Reply::Withdrawals(withdrawals) => Ok(withdrawals),
+                _ => Err(RpcFailure::Internal),
+            }
+        };
+        answer.boxed()
+    }
+}
+
+/// One request in the queue for a thread.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize) -> Option<Self> {
+        let waiting = Self(count);
+        (count.fetch_add(1, Ordering::Relaxed) < WAITING_MAX).then_some(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn failure(error: AskError) -> RpcFailure {
+    match error {
+        AskError::Refused(DoorError::Rejected(reason)) => RpcFailure::Rejected(reason),
+        AskError::Refused(DoorError::Retry(retry)) => RpcFailure::Unavailable(retry.to_string()),
+        AskError::Channel(ChannelError::Unavailable(_)) => {
+            RpcFailure::Unavailable("the enclave is restarting".to_owned())
+        }
+        error => {
+            warn!(%error, "the enclave does not answer users");
+            RpcFailure::Internal
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! The operator's L1 transactions: rollups, registration, seed shares. One task owns the account's
+//! nonces. Every transaction is simulated first, so that what would revert is not paid for; offers
+//! enough for the next block; and is replaced at a higher fee when it is overdue. Nothing is kept
+//! across restarts or promised about inclusion: whoever wants something looks at L1 and asks again.
+//! Not here: when to publish (`round`, `membership`).
+
+mod carrier;
+mod fees;
+mod outbox;
+mod revert;
+#[cfg(test)]
+mod tests;
+
+pub use carrier::CarrierPolicy;
+pub use outbox::{Content, Purpose};
+
+use crate::{
+    l1::{L1Client, L1Error, L1Header},
+    stop::Stop,
+    storage::Storage,
+};
+use alloy_consensus::{
+    SignableTransaction, TxEip1559, TxEip4844, TxEip4844WithSidecar, TxEnvelope,
+};
+use alloy_eips::{
+    Encodable2718,
+    eip1559::BaseFeeParams,
+    eip7594::{BlobTransactionSidecarEip7594, BlobTransactionSidecarVariant},
+    eip7825::MAX_TX_GAS_LIMIT_OSAKA,
+};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U128, U256};
+use alloy_signer::SignerSync;
+use alloy_signer_local::PrivateKeySigner;
+use carrier::Carrying;
+use fees::{Fees, Prices};
+use futures::future::join3;
+use obscuro_protocol::{config::NetworkConfig, rollup::SignedRollup};
+use outbox::{Outbox, Slot};
+use revert::Revert;
+use serde_json::json;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, info, warn};
+
+/// Orders that wait.
+const ORDERS_MAX: usize = 64;
+/// L1 blocks after which a transaction is replaced at a higher fee.
+const PATIENCE_BLOCKS: u64 = 2;
+/// Times that one transaction is offered at a higher fee because an unknown one is in its way.
+const RAISES_MAX: usize = 10;
+/// Gas for a call that cannot be simulated: what `publish` needs, with room.
+const GAS_UNSIMULATED: u64 = 600_000;
+/// Used when the L1 node suggests no priority fee, wei.
+const PRIORITY_FEE_DEFAULT: u128 = 1_000_000_000;
+
+/// A transaction that was not sent. Sorted by what the caller does next.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// It would revert: see whether it is still wanted.
+    #[error("it would revert: {0}")]
+    Reverts(String),
+    /// The operator's account is empty.
+    #[error("the operator's L1 account {0} cannot pay: fund it with ETH")]
+    Funds(Address),
+    /// It would cost more than the operator allows: wait.
+    #[error("L1 fees are above the limit of {0} wei per gas")]
+    TooDear(u128),
+    /// L1 does not take it now: ask again.
+    #[error(transparent)]
+    L1(#[from] L1Error),
+    /// The blobs cannot be made.
+    #[error("cannot make blobs: {0}")]
+    Blobs(String),
+    /// The publisher has stopped.
+    #[error("the publisher has stopped")]
+    Stopped,
+}
+
+/// What a publisher works with.
+pub struct PublisherOptions {
+    /// The L1.
+    pub l1: Arc<L1Client>,
+    /// Where blobs are archived.
+    pub storage: Arc<Storage>,
+    /// The operator's key.
+    pub operator: PrivateKeySigner,
+    /// The network.
+    pub config: NetworkConfig,
+    /// How payloads travel.
+    pub carrier: CarrierPolicy,
+    /// Most that is paid, wei per gas.
+    pub max_fee_per_gas: u128,
+    /// News of L1.
+    pub heads: watch::Receiver<Option<L1Header>>,
+    /// The end.
+    pub stop: Stop,
+}
+
+/// Where orders go. Cheap to clone.
+#[derive(Clone)]
+pub struct Publisher(mpsc::Sender<Order>);
+
+struct Order {
+    purpose: Purpose,
+    content: Content,
+    done: oneshot::Sender<Result<B256, PublishError>>,
+}
+
+impl Publisher {
+    /// A publisher, and the task that does its work.
+    pub fn new(options: PublisherOptions) -> (Self, impl Future<Output = ()>) {
+        let (orders, taken) = mpsc::channel(ORDERS_MAX);
+        let stop = options.stop.clone();
+        let desk = Desk { outbox: Outbox::default(), at: 0, options };
+        let work = async move {
+            tokio::select! {
+                () = desk.run(taken) => {}
+                () = stop.requested() => {}
+            }
+        };
+        (Self(orders), work)
+    }
+
+    /// Sends a transaction, or replaces the one under way for the same purpose; its hash.
+    pub async fn send(&self, purpose: Purpose, content: Content) -> Result<B256, PublishError> {
+        let (done, outcome) = oneshot::channel();
+        let order = Order { purpose, content, done };
+        self.0.send(order).await.map_err(|_| PublishError::Stopped)?;
+        outcome.await.map_err(|_| PublishError::Stopped)?
+    }
+
+    /// Publishes a rollup.
+    pub async fn publish(&self, rollup: Box<SignedRollup>) -> Result<B256, PublishError> {
+        self.send(Purpose::Publish, Content::Rollup(rollup)).await
+    }
+}
+
+/// What is sent, but for nonce, gas and fees.
+struct Prepared {
+    to: Address,
+    input: Bytes,
+    value: U256,
+    sidecar: Option<BlobTransactionSidecarEip7594>,
+}
+
+struct Desk {
+    options: PublisherOptions,
+    outbox: Outbox,
+    /// L1's head as of now.
+    at: u64,
+}
+
+impl Desk {
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let mut heads = self.options.heads.clone();
+        heads.mark_changed();
+        loop {
+            tokio::select! {
+                order = orders.recv() => {
+                    let Some(order) = order else { return };
+                    let result = self.serve(order.purpose, order.content).await;
+                    // Whoever asked may have gone.
+                    let _ = order.done.send(result);
+                }
+                changed = heads.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.at = heads.borrow_and_update().as_ref().map_or(self.at, L1Header::number);
+                    if let Err(error) = self.tend().await {
+                        debug!(%error, "cannot look after L1 transactions");
+                    }
+                }
+            }
+        }
+    }
+
+    fn operator(&self) -> Address {
+        self.options.operator.address()
+    }
+
+    /// After each L1 block: forgets what is included, and raises what is overdue.
+    async fn tend(&mut self) -> Result<(), L1Error> {
+        if self.outbox.is_empty() {
+            return Ok(());
+        }
+        let count = self.options.l1.nonce(self.operator()).await?;
+        self.settle(count);
+        let mut again = self.outbox.take_stranded(count);
+        again.extend(self.outbox.overdue(self.at, PATIENCE_BLOCKS));
+        for slot in again {
+            if let Err(error) = self.serve(slot.purpose, slot.content).await {
+                debug!(purpose = ?slot.purpose, %error, "an overdue L1 transaction is not raised");
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, count: u64) {
+        for slot in self.outbox.settle(count) {
+            let l1 = self.options.l1.clone();
+            // Only for the log: nobody waits for it.
+            tokio::spawn(async move { report(&l1, &slot).await });
+        }
+    }
+
+    async fn serve(&mut self, purpose: Purpose, content: Content) -> Result<B256, PublishError> {
+        let (count, prices) = futures::join!(self.options.l1.nonce(self.operator()), self.prices());
+        let (count, (prices, block_gas_limit)) = (count?, prices?);
+        self.settle(count);
+        let carrying = self.carrying(purpose, &content, &prices, block_gas_limit);
+        let prepared = self.prepare(&content, carrying).await?;
+        let gas = self.simulate(&prepared).await?;
+        let offer = prices.offer(prepared.sidecar.is_some());
+        let fees = match self.outbox.find(purpose) {
+            Some((_, former)) => former.fees.bumped().max(offer),
+            None => offer,
+        };
+        self.send(purpose, content, prepared, gas, fees, count).await
+    }
+
+    /// Prices of the next block, and its gas limit.
+    async fn prices(&self) -> Result<(Prices, u64), L1Error> {
+        let l1 = &self.options.l1;
+        let (head, priority_fee, blob_base_fee) =
+            join3(l1.latest(), l1.priority_fee(), l1.blob_base_fee()).await;
+        let head = head?.fields;
+        let base_fee = head.next_block_base_fee(BaseFeeParams::ethereum()).unwrap_or_default();
+        let prices = Prices {
+            base_fee: base_fee.into(),
+            priority_fee: priority_fee.unwrap_or(PRIORITY_FEE_DEFAULT),
+            // An L1 that does not say has no blobs.
+            blob_base_fee: blob_base_fee.unwrap_or(u128::MAX / 2),
+        };
+        Ok((prices, head.gas_limit))
+    }
+
+    /// How to carry a rollup. What is replaced or queued decides first: nodes refuse to queue
+    /// transactions with and without blobs for one account.
+    fn carrying(
+        &self,
+        purpose: Purpose,
+        content: &Content,
+        prices: &Prices,
+        block_gas_limit: u64,
+    ) -> Carrying {
+        let Content::Rollup(rollup) = content else { return Carrying::Calldata };
+        let former = self.outbox.find(purpose).map(|(_, slot)| slot.fees.max_blob_fee > 0);
+        let policy = match (former, self.outbox.kinds()) {
+            (Some(true), _) => return Carrying::Blobs,
+            (None, (_, true)) | (Some(false), _) => CarrierPolicy::Calldata,
+            _ => self.options.carrier,
+        };
+        carrier::choose(&rollup.payload, prices, policy, block_gas_limit)
+    }
+
+    async fn prepare(
+        &self,
+        content: &Content,
+        carrying: Carrying,
+    ) -> Result<Prepared, PublishError> {
+        let rollup = match content {
+            Content::Call { to, input, value } => {
+                return Ok(Prepared {
+                    to: *to,
+                    input: input.clone(),
+                    value: *value,
+                    sidecar: None,
+                });
+            }
+            Content::Rollup(rollup) => rollup,
+        };
+        let sidecar = match carrying {
+            Carrying::Calldata => {
+                let archived = self
+                    .options
+                    .storage
+                    .archive_payload(rollup.header.payloadHash, &rollup.payload);
+                if let Err(error) = archived {
+                    warn!(%error, "the payload is not archived");
+                }
+                None
+            }
+            Carrying::Blobs => Some(self.blobs(rollup.payload.clone()).await?),
+        };
+        Ok(Prepared {
+            to: self.options.config.contracts.rollupManagement,
+            input: carrier::publish_input(rollup, carrying),
+            value: U256::ZERO,
+            sidecar,
+        })
+    }
+
+    async fn blobs(&self, payload: Bytes) -> Result<BlobTransactionSidecarEip7594, PublishError> {
+        let failed = |error: &dyn std::fmt::Display| PublishError::Blobs(error.to_string());
+        let made = tokio::task::spawn_blocking(move || carrier::sidecar(&payload)).await;
+        let sidecar = made.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+        let hashes = sidecar.versioned_hashes();
+        let blobs = sidecar.blobs.iter().map(|blob| Bytes::copy_from_slice(blob.as_slice()));
+        let archived: Vec<(B256, Bytes)> = hashes.zip(blobs).collect();
+        if let Err(error) = self.options.storage.archive_blobs(&archived) {
+            warn!(%error, "the blobs are not archived");
+        }
+        Ok(sidecar)
+    }
+
+    /// The gas limit; an error if the transaction would revert.
+    async fn simulate(&self, prepared: &Prepared) -> Result<u64, PublishError> {
+        let mut transaction = json!({
+            "from": self.operator(),
+            "to": prepared.to,
+            "input": prepared.input,
+            "value": prepared.value,
+        });
+        if let Some(sidecar) = &prepared.sidecar {
+            let hashes: Vec<B256> = sidecar.versioned_hashes().collect();
+            transaction["blobVersionedHashes"] = json!(hashes);
+            transaction["maxFeePerBlobGas"] = json!(U128::from(u64::MAX));
+        }
+        match self.options.l1.estimate_gas(transaction).await {
+            Ok(gas) => Ok((gas + gas / 4).min(MAX_TX_GAS_LIMIT_OSAKA)),
+            Err(L1Error::Refused { message, data, .. }) => {
+                if is_blind(&data, self.at, prepared.sidecar.is_some()) {
+                    debug!(message, "the L1 node cannot simulate the next block");
+                    return Ok(GAS_UNSIMULATED.max(intrinsic_gas(&prepared.input)));
+                }
+                Err(PublishError::Reverts(revert::describe(&message, &data)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn send(
+        &mut self,
+        purpose: Purpose,
+        content: Content,
+        prepared: Prepared,
+        gas: u64,
+        mut fees: Fees,
+        mut count: u64,
+    ) -> Result<B256, PublishError> {
+        for _ in 0..RAISES_MAX {
+            if fees.max_fee > self.options.max_fee_per_gas {
+                return Err(PublishError::TooDear(self.options.max_fee_per_gas));
+            }
+            let nonce = self.outbox.nonce(purpose, count);
+            let (hash, raw) = self.sign(&prepared, nonce, gas, fees)?;
+            match self.options.l1.send(raw).await {
+                Err(L1Error::Refused { message, .. }) if is_known(&message) => {}
+                Err(L1Error::Refused { message, .. }) if is_underpriced(&message) => {
+                    // A transaction of a former life, or one that this node does not remember.
+                    fees = fees.bumped();
+                    continue;
+                }
+                Err(L1Error::Refused { message, .. }) if is_past(&message) => {
+                    count = self.options.l1.nonce(self.operator()).await?.max(count);
+                    self.settle(count);
+                    if self.outbox.nonce(purpose, count) == nonce {
+                        // The node that counts lags behind the one that takes transactions.
+                        count = nonce + 1;
+                    }
+                    continue;
+                }
+                Err(L1Error::Refused { message, .. }) if message.contains("insufficient funds") => {
+                    return Err(PublishError::Funds(self.operator()));
+                }
+                sent => drop(sent?),
+            }
+            let sent_at = self.at;
+            info!(?purpose, nonce, %hash, "sent to L1");
+            self.outbox.sent(nonce, Slot { purpose, content, fees, hashes: vec![hash], sent_at });
+            return Ok(hash);
+        }
+        Err(PublishError::TooDear(fees.max_fee))
+    }
+
+    fn sign(
+        &self,
+        prepared: &Prepared,
+        nonce: u64,
+        gas_limit: u64,
+        fees: Fees,
+    ) -> Result<(B256, Bytes), PublishError> {
+        let chain_id = self.options.config.l1ChainId;
+        let signed: TxEnvelope = match &prepared.sidecar {
+            None => {
+                let transaction = TxEip1559 {
+                    chain_id,
+                    nonce,
+                    gas_limit,
+                    max_fee_per_gas: fees.max_fee,
+                    max_priority_fee_per_gas: fees.priority_fee,
+                    to: TxKind::Call(prepared.to),
+                    value: prepared.value,
+                    access_list: Default::default(),
+                    input: prepared.input.clone(),
+                };
+                let signature = self.signature(&transaction)?;
+                transaction.into_signed(signature).into()
+            }
+            Some(sidecar) => {
+                let transaction = TxEip4844 {
+                    chain_id,
+                    nonce,
+                    gas_limit,
+                    max_fee_per_gas: fees.max_fee,
+                    max_priority_fee_per_gas: fees.priority_fee,
+                    to: prepared.to,
+                    value: prepared.value,
+                    access_list: Default::default(),
+                    blob_versioned_hashes: sidecar.versioned_hashes().collect(),
+                    max_fee_per_blob_gas: fees.max_blob_fee,
+                    input: prepared.input.clone(),
+                };
+                let signature = self.signature(&transaction)?;
+                let sidecar = BlobTransactionSidecarVariant::from(sidecar.clone());
+                let whole = TxEip4844WithSidecar::from_tx_and_sidecar(transaction, sidecar);
+                whole.into_signed(signature).into()
+            }
+        };
+        Ok((*signed.tx_hash(), signed.encoded_2718().into()))
+    }
+
+    fn signature(
+        &self,
+        transaction: &impl SignableTransaction<alloy_primitives::Signature>,
+    ) -> Result<alloy_primitives::Signature, PublishError> {
+        let hash = transaction.signature_hash();
+        // A key in memory always signs.
+        self.options.operator.sign_hash_sync(&hash).map_err(|_| PublishError::Stopped)
+    }
+}
+
+/// Says in the log what became of a transaction.
+async fn report(l1: &L1Client, slot: &Slot) {
+    for hash in slot.hashes.iter().rev() {
+        if let Ok(Some(receipt)) = l1.receipt(*hash).await {
+            let (purpose, gas) = (slot.purpose, receipt.gas_used);
+            match receipt.status() {
+                true => info!(?purpose, %hash, gas, "included in L1"),
+                false => warn!(?purpose, %hash, gas, "reverted on L1"),
+            }
+            return;
+        }
+    }
+    debug!(purpose = ?slot.purpose, "another transaction took its nonce");
+}
+
+/// Whether a simulation fails only because the node simulates on its newest block instead of the next
+/// one, or without blobs.
+fn is_blind(data: &[u8], head: u64, has_blobs: bool) -> bool {
+    match revert::decode(data) {
+        Some(Revert::L1ProofOutOfRange(error)) => {
+            let number = error.l1ProofNumber;
+            number <= head && U256::from(number) >= error.parentIncludedAt
+        }
+        Some(Revert::WrongL1Proof(error)) => error.actual == B256::ZERO,
+        Some(Revert::PayloadMissingOrDouble(_)) => has_blobs,
+        _ => false,
+    }
+}
+
+fn intrinsic_gas(input: &[u8]) -> u64 {
+    let tokens = alloy_eips::eip7623::tokens_in_calldata(input);
+    let standard = 21_000 + 4 * tokens + GAS_UNSIMULATED;
+    standard.max(alloy_eips::eip7623::transaction_floor_cost(tokens))
+}
+
+fn is_known(message: &str) -> bool {
+    message.contains("already known") || message.contains("already imported")
+}
+
+fn is_underpriced(message: &str) -> bool {
+    message.contains("underpriced") || message.contains("too low to replace")
+}
+
+fn is_past(message: &str) -> bool {
+    message.to_lowercase().contains("nonce too low")
+}

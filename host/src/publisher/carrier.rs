@@ -1,0 +1,148 @@
+//! How a rollup travels to L1: its payload in calldata or in blobs, whichever is cheaper (protocol
+//! 7.4). Not here: fees and sending.
+
+use super::fees::Prices;
+use alloy_eips::{
+    eip4844::{
+        DATA_GAS_PER_BLOB, FIELD_ELEMENTS_PER_BLOB,
+        builder::{SidecarBuilder, SimpleCoder},
+    },
+    eip7594::BlobTransactionSidecarEip7594,
+    eip7623::{STANDARD_TOKEN_COST, tokens_in_calldata, transaction_floor_cost},
+    eip7825::MAX_TX_GAS_LIMIT_OSAKA,
+};
+use alloy_primitives::Bytes;
+use alloy_sol_types::SolCall;
+use obscuro_protocol::{l1::IRollupManagement::publishCall, rollup::SignedRollup};
+use tracing::info;
+
+/// Gas of `publish` itself, a little above what is measured.
+const PUBLISH_GAS: u64 = 200_000;
+/// What blobs must save before they are used, in gas: their proofs cost this machine half a second
+/// each, and a blob transaction that misses its block is replaced only at twice the price.
+const BLOB_BURDEN_GAS: u64 = 50_000;
+/// Share of an L1 block that calldata may take: beyond it, inclusion in the next block is unlikely.
+const BLOCK_GAS_SHARE: u64 = 2;
+
+/// Which carriers to consider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CarrierPolicy {
+    /// Whichever is cheaper.
+    #[default]
+    Cheapest,
+    /// Calldata for whatever fits: where L1 gas costs nothing, as on a development network.
+    Calldata,
+}
+
+/// How a payload travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrying {
+    /// In the transaction's calldata.
+    Calldata,
+    /// In blobs.
+    Blobs,
+}
+
+/// Chooses for a payload at these prices, on an L1 with this block gas limit.
+pub fn choose(
+    payload: &[u8],
+    prices: &Prices,
+    policy: CarrierPolicy,
+    block_gas_limit: u64,
+) -> Carrying {
+    let calldata_gas = calldata_gas(payload);
+    let fitting = MAX_TX_GAS_LIMIT_OSAKA.min(block_gas_limit / BLOCK_GAS_SHARE);
+    if calldata_gas > fitting {
+        return Carrying::Blobs;
+    }
+    if policy == CarrierPolicy::Calldata {
+        return Carrying::Calldata;
+    }
+    let gas_price = prices.gas_price();
+    let calldata_cost = gas_price.saturating_mul(calldata_gas.into());
+    let execution_gas = u128::from(21_000 + PUBLISH_GAS + BLOB_BURDEN_GAS);
+    let blob_gas = u128::from(DATA_GAS_PER_BLOB) * blob_count(payload.len()) as u128;
+    let blob_cost = gas_price
+        .saturating_mul(execution_gas)
+        .saturating_add(prices.blob_base_fee.saturating_mul(blob_gas));
+    if blob_cost < calldata_cost { Carrying::Blobs } else { Carrying::Calldata }
+}
+
+/// Gas of publishing a payload in calldata (EIP-7623).
+fn calldata_gas(payload: &[u8]) -> u64 {
+    let tokens = tokens_in_calldata(payload);
+    let standard = 21_000 + STANDARD_TOKEN_COST * tokens + PUBLISH_GAS;
+    standard.max(transaction_floor_cost(tokens))
+}
+
+/// Blobs that a payload of this length fills: one field element holds the length, the others 31 bytes
+/// each.
+fn blob_count(length: usize) -> usize {
+    (1 + length.div_ceil(31)).div_ceil(FIELD_ELEMENTS_PER_BLOB as usize)
+}
+
+/// The calldata of `publish`; without the payload when that is in blobs.
+pub fn publish_input(rollup: &SignedRollup, carrying: Carrying) -> Bytes {
+    let payload = match carrying {
+        Carrying::Calldata => rollup.payload.clone(),
+        Carrying::Blobs => Bytes::new(),
+    };
+    let call =
+        publishCall { header: rollup.header.clone(), signature: rollup.signature.clone(), payload };
+    call.abi_encode().into()
+}
+
+/// A payload in blobs, with commitments and cell proofs (EIP-7594). Takes half a second for each blob,
+/// and some seconds when it is called for the first time.
+pub fn sidecar(payload: &[u8]) -> Result<BlobTransactionSidecarEip7594, c_kzg::Error> {
+    static ANNOUNCED: std::sync::Once = std::sync::Once::new();
+    ANNOUNCED.call_once(|| info!("loading the KZG set-up for blobs"));
+    // Without precomputation: it would save a third of the time at 100 MB of memory.
+    let settings = c_kzg::ethereum_kzg_settings(0);
+    SidecarBuilder::<SimpleCoder>::from_slice(payload).build_7594_with_settings(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GWEI: u128 = 1_000_000_000;
+    const BLOCK_GAS: u64 = 45_000_000;
+
+    fn payload(length: usize) -> Vec<u8> {
+        (0..length).map(|i| (i % 255) as u8 + 1).collect()
+    }
+
+    #[test]
+    fn the_cheaper_one_carries() {
+        let at = |base_fee, blob_base_fee| Prices { base_fee, priority_fee: GWEI, blob_base_fee };
+        let cases = [
+            ("small, blobs at the floor", 1_000, at(20 * GWEI, 1), Carrying::Calldata),
+            ("large, blobs at the floor", 100_000, at(20 * GWEI, 1), Carrying::Blobs),
+            ("large, blobs as dear as gas", 100_000, at(20 * GWEI, 20 * GWEI), Carrying::Blobs),
+            ("large, blobs very dear", 100_000, at(GWEI, 200 * GWEI), Carrying::Calldata),
+            ("three blobs", 380_000, at(20 * GWEI, 5 * GWEI), Carrying::Blobs),
+        ];
+        for (name, length, prices, expected) in cases {
+            let chosen = choose(&payload(length), &prices, CarrierPolicy::Cheapest, BLOCK_GAS);
+            assert_eq!(chosen, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn calldata_is_kept_to_what_fits() {
+        let prices = Prices { base_fee: GWEI, priority_fee: GWEI, blob_base_fee: 1_000 * GWEI };
+        let policy = CarrierPolicy::Calldata;
+        assert_eq!(choose(&payload(380 * 1024), &prices, policy, BLOCK_GAS), Carrying::Calldata);
+        assert_eq!(choose(&payload(420 * 1024), &prices, policy, BLOCK_GAS), Carrying::Blobs);
+        assert_eq!(choose(&payload(380 * 1024), &prices, policy, 30_000_000), Carrying::Blobs);
+    }
+
+    #[test]
+    fn blobs_are_counted_as_they_are_filled() {
+        for length in [0, 1, 1_000, 126_945, 126_946, 126_976, 126_977, 260_000, 380 * 1024] {
+            let filled = SidecarBuilder::<SimpleCoder>::from_slice(&payload(length)).take().len();
+            assert_eq!(blob_count(length), filled, "{length}");
+        }
+    }
+}

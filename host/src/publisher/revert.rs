@@ -1,0 +1,77 @@
+//! Why the management contract would revert a transaction, in words. Not here: what to do about it.
+
+use alloy_primitives::Bytes;
+use alloy_sol_types::{SolInterface, sol};
+
+sol! {
+    /// The errors that an operator may meet.
+    #[derive(Debug, PartialEq, Eq)]
+    interface IManagementErrors {
+        error UnsupportedVersion(uint16 version);
+        error AlreadyPublished(bytes32 rollup);
+        error UnknownRollup(bytes32 rollup);
+        error WrongNumber(uint64 number, uint64 expected);
+        error L1ProofOutOfRange(uint64 l1ProofNumber, uint256 parentIncludedAt);
+        error WrongL1Proof(bytes32 l1Proof, bytes32 actual);
+        error WrongPayload(bytes32 actual, bytes32 expected);
+        error PayloadMissingOrDouble();
+        error BadSignature(address signer, address expected);
+        error NotAggregator(address enclave);
+        error NotOwner(address caller, address owner);
+        error WrongFee(uint256 sent, uint256 required);
+        error AlreadyRegistered(address enclave);
+        error NotRegistered(address enclave);
+        error NodeHasLeft(address enclave);
+        error StaleBlock(uint64 l1Block);
+        error BadKeyLength(uint256 length);
+        error HostAddressTooLong(uint256 length);
+        error BadSeedLength(uint256 length);
+        error GenesisMismatch();
+        error StakeTooLow(uint256 stake, uint256 minimum);
+        error ResponderHoldsNoSeed(address responder);
+        error AlreadyAnswered(address enclave, address responder);
+        error QuoteNotTrusted();
+        error MeasurementNotAdmitted(bytes32 measurement);
+        error ERC20InsufficientBalance(address sender, uint256 balance, uint256 needed);
+        error ERC20InsufficientAllowance(address spender, uint256 allowance, uint256 needed);
+    }
+}
+
+pub use IManagementErrors::IManagementErrorsErrors as Revert;
+
+/// What a reverted call returned, if it is one of the known errors.
+pub fn decode(data: &[u8]) -> Option<Revert> {
+    Revert::abi_decode(data).ok()
+}
+
+/// The reason of a revert in one line.
+pub fn describe(message: &str, data: &Bytes) -> String {
+    match decode(data) {
+        Some(Revert::ERC20InsufficientBalance(error)) => format!(
+            "the operator's account {} holds {} units of OBX and needs {} for the stake",
+            error.sender, error.balance, error.needed
+        ),
+        Some(Revert::QuoteNotTrusted(_)) => {
+            "L1 does not accept the enclave's attestation".to_owned()
+        }
+        Some(Revert::MeasurementNotAdmitted(error)) => {
+            format!("L1 does not admit this version of the enclave ({})", error.measurement)
+        }
+        Some(error) => format!("{error:?}"),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_sol_types::SolError;
+
+    #[test]
+    fn known_errors_are_named() {
+        let data = IManagementErrors::AlreadyPublished { rollup: Default::default() }.abi_encode();
+        assert!(describe("execution reverted", &data.into()).contains("AlreadyPublished"));
+        let unknown = Bytes::from_static(&[1, 2, 3, 4]);
+        assert_eq!(describe("execution reverted", &unknown), "execution reverted");
+    }
+}

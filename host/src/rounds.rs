@@ -1,0 +1,256 @@
+//! Drives the rounds: asks the enclave to seal and to judge, keeps the time of the gossip window,
+//! carries candidates to and from the peers, and has the winner published. Not here: what follows from
+//! what (`round`), transactions among peers (`relay`).
+
+use crate::{
+    enclave::{AskError, ChannelError, Enclave, Records, ask},
+    gossip::{GossipEvent, GossipHandle, MessageId, Verdict},
+    l1::feed::Followed,
+    publisher::Publisher,
+    round::{Effect, Input, Judgement, RoundId, Rounds},
+    stop::Stop,
+};
+use alloy_primitives::{B256, Bytes};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use libp2p::Multiaddr;
+use obscuro_protocol::{
+    door::{DoorError, Peer, Reply, Request},
+    gossip::Gossip,
+    rollup::SignedRollup,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep, sleep_until},
+};
+use tracing::{debug, info, warn};
+
+/// The gossip window at most.
+const WINDOW_MAX: Duration = Duration::from_millis(500);
+/// The gossip window while L1's rhythm is not known.
+const WINDOW_AT_FIRST: Duration = Duration::from_millis(100);
+/// The gossip window as a share of L1's block time.
+const WINDOWS_PER_BLOCK: u32 = 6;
+/// How often the enclave is asked again to seal because transactions arrived.
+const WORK_EVERY: Duration = Duration::from_millis(25);
+
+/// What the driver works with.
+pub struct RoundDriver {
+    /// Who seals and judges.
+    pub enclave: Arc<dyn Enclave>,
+    /// Its store.
+    pub records: Arc<dyn Records>,
+    /// The peers.
+    pub gossip: GossipHandle,
+    /// What they say.
+    pub events: mpsc::Receiver<GossipEvent>,
+    /// Where transactions from peers go.
+    pub transactions: mpsc::Sender<(MessageId, Bytes)>,
+    /// Who publishes.
+    pub publisher: Publisher,
+    /// Where the enclave stands.
+    pub followed: watch::Receiver<Option<Followed>>,
+    /// Changes whenever transactions have arrived.
+    pub work: watch::Receiver<u64>,
+    /// The gossip window; follows L1's block time if absent.
+    pub window: Option<Duration>,
+    /// The end.
+    pub stop: Stop,
+}
+
+type Happening = BoxFuture<'static, Option<Input<MessageId>>>;
+
+impl RoundDriver {
+    /// Plays until told to stop.
+    pub async fn run(mut self) {
+        let stop = self.stop.clone();
+        tokio::select! {
+            () = self.play() => {}
+            () = stop.requested() => {}
+        }
+    }
+
+    async fn play(&mut self) {
+        let mut rounds: Option<Rounds<MessageId>> = None;
+        let mut happenings: FuturesUnordered<Happening> = FuturesUnordered::new();
+        let mut rhythm = Rhythm::default();
+        let mut work_from = Instant::now();
+        loop {
+            let work = async {
+                sleep_until(work_from).await;
+                self.work.changed().await
+            };
+            let input = tokio::select! {
+                changed = self.followed.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let followed = self.followed.borrow_and_update().clone();
+                    let Some(followed) = followed.filter(|followed| followed.is_synced) else { continue };
+                    rounds.get_or_insert_with(|| Rounds::new(followed.enclave));
+                    rhythm.block(followed.head.l1.number);
+                    self.gossip.set_peers(addresses(&followed.head.peers));
+                    Some(Input::Head(followed.head))
+                }
+                event = self.events.recv() => match event {
+                    Some(event) => self.take_event(event),
+                    None => return,
+                },
+                Some(input) = happenings.next() => input,
+                changed = work => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    work_from = Instant::now() + WORK_EVERY;
+                    Some(Input::Work)
+                }
+            };
+            let (Some(rounds), Some(input)) = (&mut rounds, input) else { continue };
+            let window = self.window.unwrap_or_else(|| rhythm.window());
+            for effect in rounds.handle(input) {
+                happenings.extend(self.perform(effect, window));
+            }
+        }
+    }
+
+    /// Candidates are for the round; transactions go to the relay.
+    fn take_event(&self, event: GossipEvent) -> Option<Input<MessageId>> {
+        let GossipEvent::Message { id, message, .. } = event;
+        match message {
+            Gossip::Candidate(rollup) => Some(Input::Candidate(id, rollup)),
+            Gossip::Transactions(sealed) => {
+                if let Err(error) = self.transactions.try_send((id, sealed)) {
+                    let (id, _) = error.into_inner();
+                    self.gossip.judge(id, Verdict::Ignore);
+                }
+                None
+            }
+        }
+    }
+
+    fn perform(&self, effect: Effect<MessageId>, window: Duration) -> Option<Happening> {
+        let judge = |message, verdict| {
+            self.gossip.judge(message, verdict);
+            None
+        };
+        match effect {
+            Effect::Forward(message) => judge(message, Verdict::Forward),
+            Effect::Ignore(message) => judge(message, Verdict::Ignore),
+            Effect::Reject(message) => judge(message, Verdict::Reject),
+            Effect::Seal(id) => {
+                let asked = self.ask(Request::Seal);
+                Some(asked.map(move |answer| Some(sealed(id, answer))).boxed())
+            }
+            Effect::Check(rollup) => {
+                let hash = rollup.header.hash();
+                let asked = self.ask(Request::Candidate(rollup));
+                Some(asked.map(move |answer| Some(checked(hash, answer))).boxed())
+            }
+            Effect::OpenWindow(id) => {
+                Some(sleep(window).map(move |()| Some(Input::WindowClosed(id))).boxed())
+            }
+            Effect::Gossip(rollup) => {
+                let gossip = self.gossip.clone();
+                Some(async move { spread(&gossip, rollup).await }.boxed())
+            }
+            Effect::Publish(rollup) => {
+                let publisher = self.publisher.clone();
+                Some(async move { publish(&publisher, rollup).await }.boxed())
+            }
+        }
+    }
+
+    fn ask(
+        &self,
+        request: Request,
+    ) -> impl Future<Output = Result<Reply, AskError>> + Send + 'static {
+        let (enclave, records) = (self.enclave.clone(), self.records.clone());
+        async move { ask(&enclave, &records, request).await }
+    }
+}
+
+fn sealed(id: RoundId, answer: Result<Reply, AskError>) -> Input<MessageId> {
+    let rollup = match answer {
+        Ok(Reply::Sealed(rollup)) => rollup,
+        Ok(_) => None,
+        Err(error) => {
+            complain("the enclave does not seal", &error);
+            None
+        }
+    };
+    Input::Sealed(id, rollup)
+}
+
+fn checked(hash: B256, answer: Result<Reply, AskError>) -> Input<MessageId> {
+    let judgement = match answer {
+        Ok(Reply::Accepted) => Judgement::Valid,
+        Err(AskError::Refused(DoorError::Rejected(reason))) => {
+            debug!(rollup = %hash, reason, "a peer's candidate is invalid");
+            Judgement::Invalid
+        }
+        Ok(_) => Judgement::Unknown,
+        Err(error) => {
+            complain("a peer's candidate cannot be judged", &error);
+            Judgement::Unknown
+        }
+    };
+    Input::Checked(hash, judgement)
+}
+
+/// Retries are ordinary while the enclave catches up or restarts.
+fn complain(what: &str, error: &AskError) {
+    match error {
+        AskError::Refused(DoorError::Retry(_))
+        | AskError::Channel(ChannelError::Unavailable(_)) => {
+            debug!(%error, "{what}");
+        }
+        _ => warn!(%error, "{what}"),
+    }
+}
+
+async fn spread(gossip: &GossipHandle, rollup: Box<SignedRollup>) -> Option<Input<MessageId>> {
+    let number = rollup.header.number;
+    if let Err(error) = gossip.publish(Gossip::Candidate(rollup)).await {
+        debug!(number, %error, "the candidate is not gossiped");
+    }
+    None
+}
+
+async fn publish(publisher: &Publisher, rollup: Box<SignedRollup>) -> Option<Input<MessageId>> {
+    let (number, bytes) = (rollup.header.number, rollup.payload.len());
+    match publisher.publish(rollup).await {
+        Ok(transaction) => info!(number, bytes, %transaction, "publishing a rollup"),
+        Err(error) => warn!(number, %error, "the rollup is not published"),
+    }
+    None
+}
+
+/// Peers that registered an address that can be dialled.
+fn addresses(peers: &[Peer]) -> Vec<Multiaddr> {
+    peers.iter().filter_map(|peer| peer.host_address.parse().ok()).collect()
+}
+
+/// The pace of L1 as it was seen here.
+#[derive(Default)]
+struct Rhythm {
+    last: Option<(u64, Instant)>,
+    block_time: Option<Duration>,
+}
+
+impl Rhythm {
+    fn block(&mut self, number: u64) {
+        let now = Instant::now();
+        if let Some((last, at)) = self.last.replace((number, now))
+            && number == last + 1
+        {
+            let seen = now - at;
+            let average = self.block_time.map_or(seen, |known| (known * 3 + seen) / 4);
+            self.block_time = Some(average);
+        }
+    }
+
+    fn window(&self) -> Duration {
+        let share = |time: Duration| (time / WINDOWS_PER_BLOCK).min(WINDOW_MAX);
+        self.block_time.map_or(WINDOW_AT_FIRST, share)
+    }
+}
