@@ -5,11 +5,13 @@
 //! competing branches with [`Chain::mine_on`] and switch between them with [`Chain::set_head`].
 //! State is content-addressed, so switching is moving a pointer.
 
-use std::{collections::VecDeque, path::Path, sync::Arc};
+mod durable;
+
+use std::{collections::VecDeque, sync::Arc};
 
 use alloy_consensus::transaction::Recovered;
 use alloy_eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use obscuro_enclave::{
     executor::{self, BlockEnv, ExecutionError, Reject},
     state::StateError,
@@ -22,7 +24,7 @@ use super::{
     config::Config,
     genesis,
     incoming::{Incoming, Refusal},
-    journal::{self, Journal, JournalError, Preamble, Record},
+    journal::{Journal, JournalError, Record},
     pool::Pool,
     tree::{HeadChange, Tree, TreeError},
     world::World,
@@ -33,6 +35,12 @@ pub const EVENTS_MAX: usize = 65_536;
 
 /// How far the nonce of a waiting transaction may be ahead of its account's.
 pub const NONCE_GAP_MAX: u64 = 16_384;
+
+/// Extra data that tells a replacement block from the one it replaces.
+const SALT_BYTES: usize = 8;
+
+/// Blocks between two searches for states to forget, at least.
+const SWEEP_BLOCKS_MIN: u64 = 16;
 
 /// Blocks that one reorganisation may replace.
 pub const REORG_DEPTH_MAX: u64 = 1_024;
@@ -92,8 +100,8 @@ pub struct Chain {
     blobs: BlobArchive,
     events: VecDeque<Arc<Event>>,
     journal: Option<Journal>,
-    /// Distinguishes replacement blocks from those they replace.
-    reorgs: u64,
+    /// Height of the oldest block whose state is kept.
+    oldest_state: u64,
 }
 
 impl Chain {
@@ -110,36 +118,10 @@ impl Chain {
             blobs: BlobArchive::new(config.blob_bytes_max),
             events: VecDeque::new(),
             journal: None,
-            reorgs: 0,
+            oldest_state: 0,
             world,
             config: Arc::new(config),
         })
-    }
-
-    /// A chain that is kept in a directory: continued when there is one, else started.
-    ///
-    /// An existing chain keeps its genesis timestamp; everything else must be configured as it was.
-    ///
-    /// # Errors
-    /// When the directory cannot be used or holds another chain.
-    pub fn open(mut config: Config, directory: &Path) -> Result<Self, ChainError> {
-        let Some(mut reader) = journal::open(directory)? else {
-            let mut chain = Self::new(config)?;
-            chain.journal = Some(journal::create(directory, chain.preamble())?);
-            return Ok(chain);
-        };
-        config.genesis_timestamp = reader.preamble.genesis_timestamp;
-        let mut chain = Self::new(config)?;
-        let (found, wanted) = (reader.preamble.genesis_hash, chain.preamble().genesis_hash);
-        if found != wanted {
-            return Err(ChainError::Genesis { found, wanted });
-        }
-        while let Some(record) = reader.next()? {
-            chain.replay(record)?;
-        }
-        chain.events.clear();
-        chain.journal = Some(reader.into_journal()?);
-        Ok(chain)
     }
 
     /// What was configured.
@@ -170,6 +152,11 @@ impl Chain {
     /// A blob that is still kept.
     pub fn blob(&self, versioned_hash: &B256) -> Option<&Arc<StoredBlob>> {
         self.blobs.get(versioned_hash)
+    }
+
+    /// Whether the state after a block can be read.
+    pub fn has_state(&self, block: &Block) -> bool {
+        block.number() >= self.oldest_state
     }
 
     /// Heights and hashes that `BLOCKHASH` knows in a child of `parent`, newest first.
@@ -224,7 +211,7 @@ impl Chain {
     /// Why it is not taken, in geth's words.
     pub fn submit(&mut self, incoming: Incoming) -> Result<B256, Refusal> {
         let hash = incoming.hash();
-        if self.pool.get(&hash).is_some() || self.tree.transaction(&hash).is_some() {
+        if self.pool.get(&hash).is_some() {
             return Err(Refusal::AlreadyKnown);
         }
         self.check(&incoming.tx)?;
@@ -309,12 +296,14 @@ impl Chain {
         if self.head().hash == hash {
             return Ok(());
         }
-        let change = self.tree.set_head(hash)?;
-        self.update_pool(&change);
-        self.emit(Event::Head(change));
+        self.tree.check_head(hash)?;
         if let Some(journal) = &mut self.journal {
             journal.append(&Record::Head(hash))?;
         }
+        let change = self.tree.set_head(hash)?;
+        self.emit(Event::Head(change.clone()));
+        self.update_pool(&change);
+        self.forget_states();
         Ok(())
     }
 
@@ -333,14 +322,13 @@ impl Chain {
         if depth == 0 || depth > height || depth > REORG_DEPTH_MAX {
             return Err(ChainError::Depth { depth, height });
         }
-        self.reorgs += 1;
-        let salt = Bytes::copy_from_slice(&self.reorgs.to_be_bytes());
         let replaced: Vec<_> =
             (height - depth..=height).filter_map(|n| self.tree.at(n)).cloned().collect();
         let mut tip = replaced[0].clone();
         for old in &replaced[1..] {
             let transactions = contents.pop_front().unwrap_or_default();
-            tip = self.mine_salted(tip.hash, transactions, old.header.timestamp, salt.clone())?;
+            let salt = Bytes::copy_from_slice(&keccak256(old.hash)[..SALT_BYTES]);
+            tip = self.mine_salted(tip.hash, transactions, old.header.timestamp, salt)?;
         }
         self.set_head(tip.hash)?;
         Ok(tip)
@@ -373,11 +361,6 @@ impl Chain {
         }
     }
 
-    fn preamble(&self) -> Preamble {
-        let genesis_hash = self.tree.at(0).map(|block| block.hash).unwrap_or_default();
-        Preamble { genesis_timestamp: self.config.genesis_timestamp, genesis_hash }
-    }
-
     fn plan(&self, parent: Arc<Block>, timestamp: u64) -> Plan {
         Plan {
             timestamp: timestamp.max(parent.header.timestamp + 1),
@@ -395,41 +378,6 @@ impl Chain {
             self.tree.insert(block.clone());
         }
         Ok(block)
-    }
-
-    fn write(&mut self, block: &Block) -> Result<(), ChainError> {
-        let Some(journal) = &mut self.journal else { return Ok(()) };
-        for hash in block.blob_hashes() {
-            if let Some(blob) = self.blobs.get(&hash).filter(|_| !journal.has_blob(&hash)) {
-                journal.append(&Record::Blob(hash, (**blob).clone()))?;
-            }
-        }
-        journal.append(&Record::Block(block.rlp().to_vec()))?;
-        Ok(())
-    }
-
-    fn replay(&mut self, record: Record) -> Result<(), ChainError> {
-        match record {
-            Record::Blob(hash, blob) => self.blobs.insert(hash, Arc::new(blob)),
-            Record::Head(hash) => self.set_head(hash)?,
-            Record::Block(rlp) => self.replay_block(&rlp)?,
-        }
-        Ok(())
-    }
-
-    fn replay_block(&mut self, rlp: &[u8]) -> Result<(), ChainError> {
-        let (header, transactions) =
-            Block::decode(rlp).ok_or(ChainError::Replay { number: self.head().number() + 1 })?;
-        let block = self.mine_salted(
-            header.parent_hash,
-            transactions,
-            header.timestamp,
-            header.extra_data.clone(),
-        )?;
-        if block.header != header {
-            return Err(ChainError::Replay { number: header.number });
-        }
-        Ok(())
     }
 
     fn update_pool(&mut self, change: &HeadChange) {
@@ -456,6 +404,18 @@ impl Chain {
                 self.emit(Event::Pending(Box::new(tx)));
             }
         }
+    }
+
+    /// Drops old states now and then: not with every block, because all kept ones are visited.
+    fn forget_states(&mut self) {
+        let depth = self.config.state_depth;
+        let oldest = self.head().number().saturating_sub(depth).min(self.tree.finalized());
+        if oldest < self.oldest_state.saturating_add(depth / 4 + SWEEP_BLOCKS_MIN) {
+            return;
+        }
+        self.oldest_state = oldest;
+        let kept = self.tree.iter().filter(|block| block.number() >= oldest);
+        self.world.retain(kept.map(|block| block.header.state_root));
     }
 
     fn emit(&mut self, event: Event) {

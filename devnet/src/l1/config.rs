@@ -22,6 +22,9 @@ pub const SAFE_DEPTH: u64 = 32;
 /// Blocks below the head that the `finalized` tag names; no reorganisation goes below it.
 pub const FINALIZED_DEPTH: u64 = 64;
 
+/// Blocks below the head whose state can be read.
+pub const STATE_DEPTH: u64 = 4_096;
+
 /// Bytes of blobs kept, trailing zeros not counted.
 pub const BLOB_BYTES_MAX: usize = 256 << 20;
 
@@ -71,6 +74,8 @@ pub struct Config {
     pub safe_depth: u64,
     /// Depth of the `finalized` tag, blocks.
     pub finalized_depth: u64,
+    /// Blocks below the head whose state is kept; never fewer than down to the finalised one.
+    pub state_depth: u64,
     /// Bytes of blobs kept; older ones are dropped first.
     pub blob_bytes_max: usize,
 }
@@ -87,6 +92,7 @@ impl Default for Config {
             beneficiary: Address::with_last_byte(0xee),
             safe_depth: SAFE_DEPTH,
             finalized_depth: FINALIZED_DEPTH,
+            state_depth: STATE_DEPTH,
             blob_bytes_max: BLOB_BYTES_MAX,
         }
     }

@@ -80,6 +80,8 @@ pub enum Record {
 pub struct Journal {
     file: File,
     path: PathBuf,
+    /// End of the last whole record.
+    end: u64,
     blobs: HashSet<B256>,
 }
 
@@ -130,7 +132,7 @@ pub fn create(directory: &Path, preamble: Preamble) -> Result<Journal, JournalEr
     bytes.extend(preamble.genesis_timestamp.to_be_bytes());
     bytes.extend(preamble.genesis_hash);
     file.write_all(&bytes).map_err(io)?;
-    Ok(Journal { file, path, blobs: HashSet::new() })
+    Ok(Journal { file, path, end: PREAMBLE_BYTES, blobs: HashSet::new() })
 }
 
 impl Reader {
@@ -155,7 +157,7 @@ impl Reader {
         let mut file = reader.into_inner();
         let cut = file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end)));
         match cut {
-            Ok(_) => Ok(Journal { file, path, blobs }),
+            Ok(_) => Ok(Journal { file, path, end, blobs }),
             Err(source) => Err(JournalError::Io { path, source }),
         }
     }
@@ -167,12 +169,18 @@ impl Journal {
         self.blobs.contains(versioned_hash)
     }
 
-    /// Appends a record in one write.
+    /// Appends a record. When that fails, nothing of it stays.
     pub fn append(&mut self, record: &Record) -> Result<(), JournalError> {
         let bytes = encode(record)?;
-        self.file
-            .write_all(&bytes)
-            .map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
+        if let Err(source) = self.file.write_all(&bytes) {
+            // If this fails, too, the next start cuts the torn record off.
+            let _ = self
+                .file
+                .set_len(self.end)
+                .and_then(|()| self.file.seek(SeekFrom::Start(self.end)));
+            return Err(JournalError::Io { path: self.path.clone(), source });
+        }
+        self.end += bytes.len() as u64;
         if let Record::Blob(hash, _) = record {
             self.blobs.insert(*hash);
         }

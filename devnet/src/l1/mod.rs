@@ -23,6 +23,7 @@ mod journal;
 mod pool;
 mod rpc;
 mod server;
+mod sweep;
 mod tree;
 mod world;
 
@@ -32,7 +33,7 @@ pub use build::{BuildError, Plan};
 pub use chain::{Chain, ChainError, EVENTS_MAX, Event, REORG_DEPTH_MAX};
 pub use config::{
     BLOB_BYTES_MAX, CHAIN_ID, Config, FINALIZED_DEPTH, GAS_LIMIT, GenesisAccount, INITIAL_BASE_FEE,
-    SAFE_DEPTH,
+    SAFE_DEPTH, STATE_DEPTH,
 };
 pub use fees::{SUGGESTED_TIP, blob_fee, next_base_fee, next_blob_fee, next_excess_blob_gas};
 pub use genesis::{CREATE2_DEPLOYER, beacon_root};

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use alloy_consensus::Transaction as _;
 use alloy_primitives::B256;
 use jsonrpsee::server::{
     BatchRequestConfig, PingConfig, RegisterMethodError, ServerBuilder, ServerConfig, ServerHandle,
@@ -244,11 +245,16 @@ impl Shared {
         self.events.subscribe()
     }
 
-    /// Takes a transaction, and mines it at once if that is the mode.
+    /// Takes a transaction, and mines it at once if that is the mode and its turn has come.
     pub(crate) fn submit(&self, raw: &[u8]) -> Result<B256, Refusal> {
         let incoming = Incoming::decode(raw)?;
-        let hash = self.with_chain(|chain| chain.submit(incoming))?;
-        if *self.mining.borrow() == Mining::OnDemand
+        let (sender, nonce) = (incoming.tx.signer(), incoming.tx.nonce());
+        let (hash, executable) = self.with_chain(|chain| {
+            let hash = chain.submit(incoming)?;
+            Ok::<_, Refusal>((hash, chain.pending_nonce(sender).is_ok_and(|next| nonce < next)))
+        })?;
+        if executable
+            && self.mining() == Mining::OnDemand
             && let Err(error) = self.mine()
         {
             tracing::warn!(%error, "L1 block not mined");

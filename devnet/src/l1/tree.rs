@@ -115,6 +115,11 @@ impl Tree {
         self.blocks.is_empty()
     }
 
+    /// All known blocks on all branches, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Block>> {
+        self.blocks.values()
+    }
+
     /// Hashes of up to `count` ancestors of `block`, itself first.
     pub fn ancestors(&self, block: &B256, count: usize) -> Vec<(u64, B256)> {
         let mut out = Vec::with_capacity(count);
@@ -140,6 +145,24 @@ impl Tree {
     /// # Errors
     /// When the block is unknown or its branch would undo the finalised block; nothing changes.
     pub fn set_head(&mut self, hash: B256) -> Result<HeadChange, TreeError> {
+        let (fork, added) = self.fork(hash)?;
+        let removed = self.cut(fork);
+        self.append(&added);
+        self.finalize();
+        Ok(HeadChange { removed, added })
+    }
+
+    /// Whether [`Tree::set_head`] would succeed.
+    ///
+    /// # Errors
+    /// Those of [`Tree::set_head`].
+    pub fn check_head(&self, hash: B256) -> Result<(), TreeError> {
+        self.fork(hash).map(|_| ())
+    }
+
+    /// Height of the last common block with the canonical chain, and the blocks above it up to
+    /// `hash`, oldest first.
+    fn fork(&self, hash: B256) -> Result<(u64, Vec<Arc<Block>>), TreeError> {
         let added = self.branch(hash)?;
         let fork = match added.first() {
             Some(first) => first.number() - 1,
@@ -148,10 +171,7 @@ impl Tree {
         if fork < self.finalized {
             return Err(TreeError::Finalized { fork, finalized: self.finalized });
         }
-        let removed = self.cut(fork);
-        self.append(&added);
-        self.finalize();
-        Ok(HeadChange { removed, added })
+        Ok((fork, added))
     }
 
     /// Blocks from just above the canonical chain up to `hash`, oldest first.

@@ -10,10 +10,12 @@ use obscuro_enclave::{
     trie::NodeCache,
 };
 
+use super::sweep;
+
 /// Decoded nodes kept at hand: enough for the paths of an active devnet.
 const CACHED_NODES: usize = 1 << 15;
 
-/// Trie nodes and codes of every state there ever was on this chain.
+/// Trie nodes and codes of the states that are kept.
 #[derive(Debug)]
 pub struct World {
     store: MemoryStore,
@@ -35,6 +37,26 @@ impl World {
     /// Keeps what a new state consists of.
     pub fn insert(&self, nodes: Vec<(B256, Bytes)>) {
         self.store.insert_nodes(nodes);
+    }
+
+    /// Forgets everything that none of these states consists of; how much that was.
+    pub fn retain(&self, roots: impl IntoIterator<Item = B256>) -> usize {
+        let kept = sweep::reachable(&self.store, roots);
+        let mut dropped = 0;
+        for key in self.store.keys().into_iter().filter(|key| !kept.contains(key)) {
+            dropped += usize::from(self.store.remove(key).is_some());
+        }
+        dropped
+    }
+
+    /// Number of nodes and codes.
+    pub fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Whether there is no state.
+    pub fn is_empty(&self) -> bool {
+        self.store.is_empty()
     }
 
     /// An account; the empty one where there is none.

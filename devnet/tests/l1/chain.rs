@@ -182,7 +182,8 @@ fn replacement_needs_ten_percent() {
     let block = chain.mine(GENESIS_TIME + 1).unwrap();
     assert_eq!(block.transactions.len(), 1);
     assert_eq!(*block.transactions[0].inner().tx_hash(), replacement);
-    assert_eq!(chain.submit(incoming(bumped(10), &signer(0))), Err(Refusal::AlreadyKnown));
+    let included = chain.submit(incoming(bumped(10), &signer(0))).unwrap_err();
+    assert!(included.to_string().starts_with("nonce too low"), "{included}");
 }
 
 #[test]
@@ -274,4 +275,33 @@ fn timestamps_always_rise() {
     let second = chain.mine(0).unwrap();
     assert_eq!(first.header.timestamp, GENESIS_TIME + 1);
     assert_eq!(second.header.timestamp, GENESIS_TIME + 2);
+}
+
+#[test]
+fn old_states_are_forgotten_and_recent_ones_stay() {
+    let depths = Config { state_depth: 8, finalized_depth: 4, ..config() };
+    let mut chain = Chain::new(depths).unwrap();
+    let alice = signer(0);
+    let cell = alice.address().create(0);
+    chain.submit(incoming(deployment(0), &alice)).unwrap();
+    let mut sizes = Vec::new();
+    for nonce in 1..120 {
+        chain.submit(incoming(store(nonce, cell, nonce), &alice)).unwrap();
+        chain.mine(GENESIS_TIME + nonce).unwrap();
+        sizes.push(chain.world().len());
+    }
+    assert!(sizes[60..].iter().max() < sizes[..40].iter().max().map(|size| size * 2).as_ref());
+    let head = chain.head().number();
+    for number in 0..=head {
+        let block = chain.tree().at(number).unwrap();
+        let state = chain.world().state(block.header.state_root);
+        let kept = state.storage(cell, U256::ZERO);
+        if number + 8 >= head {
+            assert!(chain.has_state(block));
+            assert_eq!(kept, Ok(U256::from(number)));
+            let code = chain.world().code(block.header.state_root, cell);
+            assert_eq!(code.unwrap().len(), crate::support::cell_code().len() - 9);
+        }
+    }
+    assert!(!chain.has_state(chain.tree().at(50).unwrap()));
 }

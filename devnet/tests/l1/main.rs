@@ -3,6 +3,7 @@
 
 mod blobs;
 mod chain;
+mod http;
 mod persistence;
 mod reorg;
 mod rpc;

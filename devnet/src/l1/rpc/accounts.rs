@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_eips::{BlockId, BlockNumberOrTag, eip7702::constants::PER_EMPTY_ACCOUNT_COST};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U64, U256};
 use alloy_rpc_types_eth::{
     AccountInfo, EIP1186AccountProofResponse, EIP1186StorageProof, TransactionRequest,
@@ -72,6 +72,12 @@ impl View {
         let now = shared.now();
         shared.with_chain(|chain| {
             let block = chain.resolve(id).ok_or_else(errors::no_block)?.clone();
+            if !chain.has_state(&block) {
+                let number = block.number();
+                return Err(errors::server(format!(
+                    "state of block {number} is not kept any more"
+                )));
+            }
             let (env, hashes) = if id == BlockId::Number(BlockNumberOrTag::Pending) {
                 chain.next_environment(now)
             } else {
@@ -139,12 +145,14 @@ fn call(shared: &Shared, args: &mut Args<'_>) -> Reply<Bytes> {
     errors::returned(outcome.map_err(errors::execution)?)
 }
 
+/// Delegations of the request (EIP-7702) are paid for, but not in force while it is tried.
 fn estimate_gas(shared: &Shared, args: &mut Args<'_>) -> Reply<U64> {
     let (request, view) = message(shared, args)?;
+    let authorizations = request.authorization_list.as_ref().map_or(0, Vec::len) as u64;
     let request = call_request(request, &view.env)?;
     let hashes = |number| build::hash_of(&view.hashes, number);
     match executor::estimate_gas(view.state(), &view.env, hashes, &request) {
-        Ok(Ok(gas)) => Ok(U64::from(gas)),
+        Ok(Ok(gas)) => Ok(U64::from(gas + authorizations * PER_EMPTY_ACCOUNT_COST)),
         Ok(Err(failed)) => errors::returned(failed).map(|_| U64::ZERO),
         Err(error) => Err(errors::execution(error)),
     }
