@@ -43,7 +43,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         origins: arguments.origin,
     })
     .await?;
-    eprintln!("gateway for chain {chain_id} at http://{0} and ws://{0}", gateway.addr());
+    eprintln!("gateway for chain {chain_id} at http://{0} and ws://{0}", gateway.addr);
     setup::until_stopped().await?;
     gateway.stop().await;
     Ok(())
