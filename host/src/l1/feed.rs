@@ -256,8 +256,10 @@ impl Driver {
             return;
         }
         self.reported = Instant::now();
-        let target = self.feed.heads.borrow().as_ref().map(super::L1Header::number);
-        info!(l1 = number, of = target, "following L1");
+        let target = self.feed.heads.borrow().as_ref().map_or(number, super::L1Header::number);
+        if target > number {
+            info!(l1 = number, of = target, "catching up with L1");
+        }
     }
 }
 

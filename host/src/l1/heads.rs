@@ -13,7 +13,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 /// How often an HTTP node is asked, as a fraction of its block time.
-const POLLS_PER_BLOCK: u32 = 10;
+const POLLS_PER_BLOCK: u32 = 20;
 const POLL_MIN: Duration = Duration::from_millis(50);
 const POLL_MAX: Duration = Duration::from_millis(1_000);
 /// How often a WebSocket node is asked anyway.
