@@ -36,6 +36,9 @@ pub const EVENTS_MAX: usize = 65_536;
 /// How far the nonce of a waiting transaction may be ahead of its account's.
 pub const NONCE_GAP_MAX: u64 = 16_384;
 
+/// Latest timestamp that can be asked for, so that there is always a later one.
+const TIMESTAMP_MAX: u64 = 1 << 40;
+
 /// Extra data that tells a replacement block from the one it replaces.
 const SALT_BYTES: usize = 8;
 
@@ -363,7 +366,7 @@ impl Chain {
 
     fn plan(&self, parent: Arc<Block>, timestamp: u64) -> Plan {
         Plan {
-            timestamp: timestamp.max(parent.header.timestamp + 1),
+            timestamp: timestamp.min(TIMESTAMP_MAX).max(parent.header.timestamp + 1),
             hashes: self.recent_hashes(&parent.hash),
             parent,
             extra_data: Bytes::new(),

@@ -12,10 +12,10 @@ use alloy_rpc_types_eth::{Filter, Log};
 use super::{chain::Event, rpc::format};
 
 /// Filters that exist at the same time.
-pub const FILTERS_MAX: usize = 1_000;
+pub const FILTERS_MAX: usize = 256;
 
 /// Changes that a filter holds; older ones are dropped.
-pub const CHANGES_MAX: usize = 10_000;
+pub const CHANGES_MAX: usize = 4_096;
 
 /// What a filter looks for, with what it found since it was last polled.
 #[derive(Clone, Debug)]

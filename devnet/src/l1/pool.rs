@@ -10,6 +10,7 @@ use std::{
 };
 
 use alloy_consensus::{Transaction, transaction::Recovered};
+use alloy_eips::Encodable2718;
 use alloy_primitives::{Address, B256};
 
 use super::{
@@ -22,6 +23,9 @@ pub const POOL_TXS_MAX: usize = 20_000;
 
 /// Transactions of one sender in the pool.
 pub const SENDER_TXS_MAX: usize = 10_000;
+
+/// Bytes of all transactions in the pool, blobs not counted.
+pub const POOL_BYTES_MAX: usize = 64 << 20;
 
 /// Blobs referenced by the pool.
 pub const POOL_BLOBS_MAX: usize = 256;
@@ -42,6 +46,7 @@ pub struct Pool {
     senders: BTreeMap<Address, BTreeMap<u64, Waiting>>,
     places: HashMap<B256, (Address, u64)>,
     blobs: usize,
+    bytes: usize,
     arrivals: u64,
 }
 
@@ -104,20 +109,31 @@ impl Pool {
 
     fn put(&mut self, tx: Recovered<Tx>) {
         let (hash, sender, nonce) = (*tx.inner().tx_hash(), tx.signer(), tx.nonce());
-        self.blobs += blob_hashes(tx.inner()).len();
+        self.count(&tx, true);
         self.arrivals += 1;
         let waiting = Waiting { tx, arrival: self.arrivals };
         self.places.insert(hash, (sender, nonce));
         if let Some(old) = self.senders.entry(sender).or_default().insert(nonce, waiting) {
-            self.blobs -= blob_hashes(old.tx.inner()).len();
+            self.count(&old.tx, false);
             self.places.remove(old.tx.inner().tx_hash());
+        }
+    }
+
+    fn count(&mut self, tx: &Tx, enters: bool) {
+        let (blobs, bytes) = (blob_hashes(tx).len(), tx.encode_2718_len());
+        if enters {
+            (self.blobs, self.bytes) = (self.blobs + blobs, self.bytes + bytes);
+        } else {
+            (self.blobs, self.bytes) = (self.blobs - blobs, self.bytes - bytes);
         }
     }
 
     fn has_room(&self, tx: &Recovered<Tx>) -> Result<(), Refusal> {
         let of_sender = self.senders.get(tx.signer_ref()).map_or(0, BTreeMap::len);
         let blobs = self.blobs + blob_hashes(tx.inner()).len();
-        if self.len() >= POOL_TXS_MAX || of_sender >= SENDER_TXS_MAX || blobs > POOL_BLOBS_MAX {
+        let bytes = self.bytes + tx.inner().encode_2718_len();
+        let crowded = self.len() >= POOL_TXS_MAX || of_sender >= SENDER_TXS_MAX;
+        if crowded || blobs > POOL_BLOBS_MAX || bytes > POOL_BYTES_MAX {
             return Err(Refusal::PoolFull);
         }
         Ok(())
@@ -131,7 +147,7 @@ impl Pool {
         if txs.is_empty() {
             self.senders.remove(&sender);
         }
-        self.blobs -= blob_hashes(removed.tx.inner()).len();
+        self.count(&removed.tx, false);
         Some(removed.tx)
     }
 

@@ -49,7 +49,7 @@ const CONNECTIONS_MAX: u32 = 1_024;
 const SUBSCRIPTIONS_MAX: u32 = 256;
 
 /// Events that a slow subscriber may be behind before it is cut off.
-const EVENTS_BEHIND_MAX: usize = 16_384;
+const EVENTS_BEHIND_MAX: usize = 4_096;
 
 /// When blocks are mined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

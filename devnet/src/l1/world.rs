@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use obscuro_enclave::{
     state::{Account, State, StateError},
     store::MemoryStore,
-    trie::NodeCache,
+    trie::{NodeCache, NodeStore},
 };
 
 use super::sweep;
@@ -32,6 +32,17 @@ impl World {
     /// The state with this root.
     pub fn state(&self, root: B256) -> State<'_, MemoryStore> {
         State::new(&self.store, &self.cache, root)
+    }
+
+    /// A state with this root whose newest nodes are only in `store`, which falls back on
+    /// [`World::nodes`].
+    pub fn state_over<'a, S: NodeStore>(&'a self, store: &'a S, root: B256) -> State<'a, S> {
+        State::new(store, &self.cache, root)
+    }
+
+    /// All nodes and codes.
+    pub fn nodes(&self) -> &MemoryStore {
+        &self.store
     }
 
     /// Keeps what a new state consists of.

@@ -258,6 +258,9 @@ async fn development_methods_steer_the_chain() {
     let tx = raw(transfer(1, Address::repeat_byte(1), 1), &signer(0));
     let _ = provider.send_raw_transaction(&tx).await.unwrap();
     assert_eq!(number().await, 8);
+    assert_eq!(ask(&provider, "evm_mine", json!(["0xffffffffffffffff"])).await, json!("0x0"));
+    assert_eq!(ask(&provider, "evm_mine", json!([])).await, json!("0x0"), "time goes on");
+    assert_eq!(ask(&provider, "anvil_rollback", json!([2])).await, Value::Null);
     let later = l1.with_chain(|chain| chain.head().header.timestamp) + 1_000;
     assert_eq!(ask(&provider, "evm_setNextBlockTimestamp", json!([later])).await, Value::Null);
     ask(&provider, "evm_mine", json!([])).await;
@@ -295,7 +298,7 @@ async fn bad_requests_get_standard_errors() {
         ("eth_call", json!([{ "to": "nobody" }, "latest"]), -32602),
         (
             "eth_call",
-            json!([{}, "latest", { (Address::ZERO.to_string()): { "nonce": "0x1" } }]),
+            json!([{}, "latest", { (Address::ZERO.to_string()): { "weight": "0x1" } }]),
             -32602,
         ),
         ("eth_getLogs", json!([{ "fromBlock": "0x5", "toBlock": "0x1" }]), -32602),

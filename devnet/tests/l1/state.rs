@@ -1,10 +1,16 @@
 //! State over JSON-RPC: proofs, system contracts, precompiles, calls that fail.
 
-use alloy_eips::{eip2935::HISTORY_STORAGE_ADDRESS, eip4788::BEACON_ROOTS_ADDRESS};
-use alloy_network::TransactionBuilder;
+use alloy_eips::{
+    eip2935::HISTORY_STORAGE_ADDRESS, eip4788::BEACON_ROOTS_ADDRESS, eip7702::Authorization,
+};
+use alloy_network::{TransactionBuilder, TransactionBuilder7702};
 use alloy_primitives::{Address, B256, Bytes, U256, address, hex, keccak256};
 use alloy_provider::Provider;
-use alloy_rpc_types_eth::{BlockId, EIP1186AccountProofResponse, TransactionRequest};
+use alloy_rpc_types_eth::{
+    BlockId, BlockOverrides, EIP1186AccountProofResponse, TransactionRequest,
+    state::{AccountOverride, StateOverride},
+};
+use alloy_signer::SignerSync;
 use alloy_trie::{Nibbles, TrieAccount, proof::verify_proof};
 use obscuro_devnet::l1::{CREATE2_DEPLOYER, Mining};
 
@@ -158,5 +164,69 @@ async fn reverts_carry_reason_and_data() {
         to(Address::ZERO, Bytes::new()).with_from(Address::repeat_byte(0xcc)).with_value(U256::ONE);
     let error = provider.estimate_gas(poor).await.unwrap_err();
     assert!(error.as_error_resp().unwrap().message.contains("insufficient funds"), "{error}");
+    l1.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_can_imagine_state_and_block() {
+    let l1 = served(Mining::OnDemand).await;
+    let provider = http(&l1, 0);
+    let cell = signer(0).address().create(0);
+    for tx in [deployment(0), store(1, cell, 5)] {
+        let _ = provider.send_raw_transaction(&raw(tx, &signer(0))).await.unwrap();
+    }
+    let read = TransactionRequest::default().with_to(cell);
+    let word = |bytes: Bytes| U256::from_be_slice(&bytes);
+    let with = |wanted| StateOverride::from_iter([(cell, wanted)]);
+    let slot = |value: u64| [(B256::ZERO, B256::from(U256::from(value)))];
+
+    let changed = AccountOverride::default().with_state_diff(slot(9));
+    let seen = provider.call(read.clone()).overrides(with(changed)).await.unwrap();
+    assert_eq!(word(seen), U256::from(9));
+    let replaced = AccountOverride::default().with_state([]);
+    let seen = provider.call(read.clone()).overrides(with(replaced)).await.unwrap();
+    assert_eq!(word(seen), U256::ZERO);
+    // Code that returns its balance: SELFBALANCE, MSTORE at 0, RETURN 32 bytes.
+    let rich = AccountOverride::default()
+        .with_code(hex!("475f5260205ff3"))
+        .with_balance(U256::from(1_234));
+    let seen = provider.call(read.clone()).overrides(with(rich)).await.unwrap();
+    assert_eq!(word(seen), U256::from(1_234));
+    assert_eq!(word(provider.call(read.clone()).await.unwrap()), U256::from(5), "nothing stays");
+
+    let timestamp = TransactionRequest::default().with_deploy_code(hex!("425f5260205ff3"));
+    let later = BlockOverrides { time: Some(77), ..BlockOverrides::default() };
+    let seen = provider.call(timestamp).with_block_overrides(later).await.unwrap();
+    assert_eq!(word(seen), U256::from(77));
+
+    let both = AccountOverride::default().with_state(slot(1)).with_state_diff(slot(2));
+    let refused = provider.call(read).overrides(with(both)).await.unwrap_err();
+    assert_eq!(refused.as_error_resp().unwrap().code, -32602);
+    l1.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delegations_are_estimated_and_executed() {
+    let l1 = served(Mining::OnDemand).await;
+    let provider = http(&l1, 0);
+    let (alice, bob) = (signer(0), signer(1));
+    let cell = alice.address().create(0);
+    let _ = provider.send_raw_transaction(&raw(deployment(0), &alice)).await.unwrap();
+    let authorization = Authorization { chain_id: U256::from(1337), address: cell, nonce: 0 };
+    let signature = bob.sign_hash_sync(&authorization.signature_hash()).unwrap();
+    let request = to(bob.address(), B256::from(U256::from(3)))
+        .with_from(alice.address())
+        .with_authorization_list(vec![authorization.into_signed(signature)]);
+    let receipt = provider.send_transaction(request).await.unwrap().get_receipt().await.unwrap();
+    assert!(receipt.status());
+    assert_eq!(receipt.inner.logs()[0].address(), bob.address());
+    let code = provider.get_code_at(bob.address()).await.unwrap();
+    assert_eq!(code, [hex!("ef0100").as_slice(), cell.as_slice()].concat());
+    let kept = provider.get_storage_at(bob.address(), U256::ZERO).await.unwrap();
+    assert_eq!(kept, U256::from(3));
+    // An account with a delegation still sends transactions.
+    let sent = raw(transfer(1, Address::ZERO, 1), &bob);
+    let receipt = provider.send_raw_transaction(&sent).await.unwrap().get_receipt().await.unwrap();
+    assert!(receipt.status());
     l1.stop().await;
 }

@@ -1,21 +1,18 @@
-//! The state: accounts, storage, proofs, calls and estimates.
+//! The state: accounts, storage, proofs.
 //!
-//! What is needed is taken from the chain under its lock; reading and executing happen outside.
+//! What is needed is taken from the chain under its lock; reading happens outside.
 
 use std::sync::Arc;
 
-use alloy_eips::{BlockId, BlockNumberOrTag, eip7702::constants::PER_EMPTY_ACCOUNT_COST};
-use alloy_primitives::{Address, B256, Bytes, TxKind, U64, U256};
-use alloy_rpc_types_eth::{
-    AccountInfo, EIP1186AccountProofResponse, EIP1186StorageProof, TransactionRequest,
-};
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_primitives::{Address, B256, U64, U256};
+use alloy_rpc_types_eth::{AccountInfo, EIP1186AccountProofResponse, EIP1186StorageProof};
 use alloy_serde::JsonStorageKey;
 use obscuro_enclave::{
-    executor::{self, BlockEnv, CallRequest},
-    state::State,
+    executor::BlockEnv,
+    state::{Account, State, StateError},
     store::MemoryStore,
 };
-use serde_json::Value;
 
 use super::{
     Args, Registered, Table,
@@ -48,22 +45,20 @@ pub(super) fn register(table: &mut Table) -> Registered {
         let code = view.state().code(account.code_hash).map_err(errors::state)?;
         Ok(AccountInfo { balance: account.balance, nonce: account.nonce, code })
     })?;
-    table.heavy("eth_getProof", proof)?;
-    table.heavy("eth_call", call)?;
-    table.heavy("eth_estimateGas", estimate_gas)
+    table.heavy("eth_getProof", proof)
 }
 
 /// The state after one block, and the parameters that calls on it see.
-struct View {
-    world: Arc<World>,
-    root: B256,
-    env: BlockEnv,
-    hashes: Vec<(u64, B256)>,
+pub(super) struct View {
+    pub world: Arc<World>,
+    pub root: B256,
+    pub env: BlockEnv,
+    pub hashes: Vec<(u64, B256)>,
 }
 
 impl View {
     /// The block that the next argument names, the head by default.
-    fn read(shared: &Shared, args: &mut Args<'_>) -> Reply<Self> {
+    pub fn read(shared: &Shared, args: &mut Args<'_>) -> Reply<Self> {
         let id: Option<BlockId> = args.optional()?;
         Self::at(shared, id.unwrap_or_default())
     }
@@ -93,7 +88,7 @@ impl View {
         self.world.state(self.root)
     }
 
-    fn account(&self, address: Address) -> Reply<obscuro_enclave::state::Account> {
+    fn account(&self, address: Address) -> Reply<Account> {
         self.world.account(self.root, address).map_err(errors::state)
     }
 }
@@ -113,9 +108,7 @@ fn proof(shared: &Shared, args: &mut Args<'_>) -> Reply<EIP1186AccountProofRespo
     let view = View::read(shared, args)?;
     let slots: Vec<U256> = keys.iter().map(|key| key.as_b256().into()).collect();
     let proof = view.state().proof(address, &slots).map_err(|error| match error {
-        error @ obscuro_enclave::state::StateError::TooManySlots(_) => {
-            errors::invalid(error.to_string())
-        }
+        error @ StateError::TooManySlots(_) => errors::invalid(error.to_string()),
         error => errors::state(error),
     })?;
     let account = proof.account.unwrap_or_default();
@@ -130,69 +123,5 @@ fn proof(shared: &Shared, args: &mut Args<'_>) -> Reply<EIP1186AccountProofRespo
         storage_proof: storage
             .map(|(key, slot)| EIP1186StorageProof::new(key, slot.value, slot.nodes))
             .collect(),
-    })
-}
-
-fn call(shared: &Shared, args: &mut Args<'_>) -> Reply<Bytes> {
-    let (request, view) = message(shared, args)?;
-    let request = call_request(request, &view.env)?;
-    let outcome = executor::call(
-        view.state(),
-        &view.env,
-        |number| build::hash_of(&view.hashes, number),
-        &request,
-    );
-    errors::returned(outcome.map_err(errors::execution)?)
-}
-
-/// Delegations of the request (EIP-7702) are paid for, but not in force while it is tried.
-fn estimate_gas(shared: &Shared, args: &mut Args<'_>) -> Reply<U64> {
-    let (request, view) = message(shared, args)?;
-    let authorizations = request.authorization_list.as_ref().map_or(0, Vec::len) as u64;
-    let request = call_request(request, &view.env)?;
-    let hashes = |number| build::hash_of(&view.hashes, number);
-    match executor::estimate_gas(view.state(), &view.env, hashes, &request) {
-        Ok(Ok(gas)) => Ok(U64::from(gas + authorizations * PER_EMPTY_ACCOUNT_COST)),
-        Ok(Err(failed)) => errors::returned(failed).map(|_| U64::ZERO),
-        Err(error) => Err(errors::execution(error)),
-    }
-}
-
-/// A call, the block it is made on, and the certainty that nothing is overridden.
-fn message(shared: &Shared, args: &mut Args<'_>) -> Reply<(TransactionRequest, View)> {
-    let request = args.next()?;
-    let view = View::read(shared, args)?;
-    for overrides in [args.optional::<Value>()?, args.optional::<Value>()?] {
-        let empty =
-            overrides.is_none_or(|value| value.as_object().is_some_and(|map| map.is_empty()));
-        if !empty {
-            return Err(errors::invalid("state and block overrides are not supported"));
-        }
-    }
-    Ok((request, view))
-}
-
-fn call_request(request: TransactionRequest, env: &BlockEnv) -> Reply<CallRequest> {
-    let tip = request.max_priority_fee_per_gas.unwrap_or_default();
-    if request.gas_price.is_some() && request.max_fee_per_gas.is_some() {
-        return Err(errors::invalid(
-            "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified",
-        ));
-    }
-    let dynamic = request.max_fee_per_gas.filter(|max| *max > 0).map(|max| {
-        let wanted = u128::from(env.base_fee).saturating_add(tip);
-        max.min(wanted)
-    });
-    Ok(CallRequest {
-        from: request.from,
-        to: request.to.and_then(|to| match to {
-            TxKind::Call(to) => Some(to),
-            TxKind::Create => None,
-        }),
-        gas: request.gas,
-        gas_price: request.gas_price.or(dynamic),
-        value: request.value.unwrap_or_default(),
-        data: request.input.into_input().unwrap_or_default(),
-        access_list: request.access_list.unwrap_or_default(),
     })
 }

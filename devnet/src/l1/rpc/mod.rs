@@ -5,6 +5,7 @@
 
 mod accounts;
 mod blocks;
+mod calls;
 mod debug;
 mod dev;
 mod errors;
@@ -36,6 +37,7 @@ pub(super) fn methods(shared: Arc<Shared>) -> Result<Methods, RegisterMethodErro
     blocks::register(&mut table)?;
     transactions::register(&mut table)?;
     accounts::register(&mut table)?;
+    calls::register(&mut table)?;
     logs::register(&mut table)?;
     debug::register(&mut table)?;
     dev::register(&mut table)?;
