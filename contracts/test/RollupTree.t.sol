@@ -190,24 +190,28 @@ contract RollupTreeTest is Test {
     }
 
     /// forge-config: default.fuzz.runs = 40
+    /// forge-config: deep.fuzz.runs = 1000
     function test_history_isExactWithSlicesOfOneBlock(uint256 random, uint256 timeoutBlocks) public {
         plant(bound(timeoutBlocks, 1, 8));
         growRandomly(random, 40, 3);
     }
 
     /// forge-config: default.fuzz.runs = 40
+    /// forge-config: deep.fuzz.runs = 1000
     function test_history_isSafeWithLongerSlices(uint256 random, uint256 timeoutBlocks) public {
         plant(bound(timeoutBlocks, 9, 60));
         growRandomly(random, 40, 5);
     }
 
     /// forge-config: default.fuzz.runs = 40
+    /// forge-config: deep.fuzz.runs = 1000
     function test_history_isSafeWhenSparse(uint256 random, uint256 timeoutBlocks) public {
         plant(bound(timeoutBlocks, 2, 60));
         growRandomly(random, 30, 100);
     }
 
     /// forge-config: default.fuzz.runs = 40
+    /// forge-config: deep.fuzz.runs = 1000
     function test_isAncestor_agreesWithTheModel(uint256 random) public {
         plant(10);
         growRandomly(random, 40, 2);
