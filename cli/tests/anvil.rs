@@ -14,17 +14,32 @@ fn quantity(value: &Value) -> u128 {
 }
 
 fn balance(devnet: &Devnet, account: &str) -> u128 {
-    quantity(&rpc(devnet.gateway(), "eth_getBalance", json!([account, "latest"])).unwrap_or(Value::Null))
+    quantity(
+        &rpc(devnet.gateway(), "eth_getBalance", json!([account, "latest"])).unwrap_or(Value::Null),
+    )
 }
 
 fn deposit(devnet: &Devnet, from: usize, to: &str) {
     let key = devnet.text(&format!("/accounts/{from}/privateKey"));
     let network = devnet.network_file();
-    let output = obscuro(&["bridge", "deposit", "--asset", "OBX", "--amount", "7", "--to", to, "--l1", devnet.l1(), "--private-key", key])
-        .arg("--network")
-        .arg(network)
-        .output()
-        .unwrap();
+    let output = obscuro(&[
+        "bridge",
+        "deposit",
+        "--asset",
+        "OBX",
+        "--amount",
+        "7",
+        "--to",
+        to,
+        "--l1",
+        devnet.l1(),
+        "--private-key",
+        key,
+    ])
+    .arg("--network")
+    .arg(network)
+    .output()
+    .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -54,7 +69,9 @@ fn a_reorganisation_loses_and_doubles_nothing() {
     let before = balance(&devnet, &reader);
     assert_eq!(before, deposited(&devnet, &reader), "{account}");
     deposit(&devnet, 4, &reader);
-    eventually("the deposit arrives", LIMIT, || (balance(&devnet, &reader) == deposited(&devnet, &reader)).then_some(()));
+    eventually("the deposit arrives", LIMIT, || {
+        (balance(&devnet, &reader) == deposited(&devnet, &reader)).then_some(())
+    });
     deposit(&devnet, 4, &reader);
     rpc(&anvil.url, "anvil_reorg", json!([3, []])).unwrap();
     deposit(&devnet, 4, &reader);
@@ -69,6 +86,7 @@ fn a_reorganisation_loses_and_doubles_nothing() {
             .iter()
             .map(|node| rpc(node, "obscuro_rollup", json!(["latest"])).unwrap_or(Value::Null))
             .collect();
-        (!rollups[0].is_null() && rollups.iter().all(|r| r["hash"] == rollups[0]["hash"])).then_some(())
+        (!rollups[0].is_null() && rollups.iter().all(|r| r["hash"] == rollups[0]["hash"]))
+            .then_some(())
     });
 }

@@ -14,11 +14,11 @@ fn clients_and_privacy() {
     let second = Gateway::start(&devnet, 1);
     std::thread::scope(|scope| {
         for script in ["viem.mjs", "ethers.mjs", "cast.mjs", "bridge.mjs", "accounts.mjs"] {
-            let devnet = &devnet;
-            scope.spawn(move || print!("{}", run_client(script, devnet, &[])));
+            let summary = &devnet.summary;
+            scope.spawn(move || print!("{}", run_client(script, summary, &[])));
         }
     });
-    let output = run_client("privacy.mjs", &devnet, &[("GATEWAY2", &second.url)]);
+    let output = run_client("privacy.mjs", &devnet.summary, &[("GATEWAY2", &second.url)]);
     let marker = output
         .lines()
         .rev()
@@ -33,12 +33,18 @@ fn clients_and_privacy() {
 /// The marker is in no byte that is stored or logged, as bytes or as text.
 fn nowhere(devnet: &mut Devnet, marker: &str) {
     let text = marker.trim_start_matches("0x").to_lowercase();
-    let bytes: Vec<u8> = (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect();
+    let bytes: Vec<u8> = (0..text.len() / 2)
+        .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
+        .collect();
     let stored = files(&devnet.data_dir());
     assert!(stored.len() > 5, "the data directory was found");
     for file in stored {
         let content = std::fs::read(&file).unwrap();
-        assert!(!contains(&content, &bytes) && !contains(&content, text.as_bytes()), "marker in {}", file.display());
+        assert!(
+            !contains(&content, &bytes) && !contains(&content, text.as_bytes()),
+            "marker in {}",
+            file.display()
+        );
     }
     let logs = devnet.process.output().to_lowercase();
     assert!(!logs.contains(&text), "marker in the logs");
@@ -76,8 +82,13 @@ fn a_restart_continues() {
     assert_ne!(balance, json!("0x0"));
     devnet.process.kill();
     let devnet = Devnet::start(&arguments);
-    assert_eq!(rpc(devnet.gateway(), "eth_getBalance", json!([account, "latest"])).unwrap(), balance);
-    let quantity = |value: &Value| u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+    assert_eq!(
+        rpc(devnet.gateway(), "eth_getBalance", json!([account, "latest"])).unwrap(),
+        balance
+    );
+    let quantity = |value: &Value| {
+        u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+    };
     let now = rpc(devnet.gateway(), "eth_blockNumber", json!([])).unwrap();
     assert!(quantity(&now) >= quantity(&number), "after SIGKILL it continues where it stopped");
 }
@@ -88,7 +99,16 @@ fn wrong_arguments_are_explained_in_one_line() {
         (&["devnet", "--l1", "http://127.0.0.1:1", "--json"], "cannot reach the L1"),
         (&["devnet", "--aggregators", "0"], "--aggregators"),
         (&["gateway", "--network", "/does/not/exist"], "cannot read the network configuration"),
-        (&["account", "show", "0x0000000000000000000000000000000000000001", "--gateway", "http://127.0.0.1:1"], "cannot reach the gateway"),
+        (
+            &[
+                "account",
+                "show",
+                "0x0000000000000000000000000000000000000001",
+                "--gateway",
+                "http://127.0.0.1:1",
+            ],
+            "cannot reach the gateway",
+        ),
     ];
     for (arguments, expected) in cases {
         let output = obscuro(arguments).output().unwrap();

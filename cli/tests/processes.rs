@@ -44,7 +44,8 @@ fn agree(a: &str, b: &str, above: u64) -> u64 {
     eventually("two nodes agree", LIMIT, || {
         let (a, b) = (latest(a), latest(b));
         let number = number_of(&a)?;
-        (a["hash"] == b["hash"] && a["stateRoot"] == b["stateRoot"] && number > above).then_some(number)
+        (a["hash"] == b["hash"] && a["stateRoot"] == b["stateRoot"] && number > above)
+            .then_some(number)
     })
 }
 
@@ -60,9 +61,20 @@ fn number_of(rollup: &Value) -> Option<u64> {
 fn transact(devnet: &Devnet) {
     let key = devnet.text("/accounts/0/privateKey");
     let to = devnet.text("/accounts/1/address");
-    let output = obscuro(&["account", "send", "--gateway", devnet.gateway(), "--private-key", key, "--to", to, "--amount", "1"])
-        .output()
-        .unwrap();
+    let output = obscuro(&[
+        "account",
+        "send",
+        "--gateway",
+        devnet.gateway(),
+        "--private-key",
+        key,
+        "--to",
+        to,
+        "--amount",
+        "1",
+    ])
+    .output()
+    .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

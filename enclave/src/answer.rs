@@ -318,6 +318,7 @@ impl Asked<'_> {
             gas: call.gas,
             value: call.value,
             data: call.data.clone(),
+            access_list: call.access_list.clone(),
             ..Default::default()
         })
     }
@@ -325,8 +326,7 @@ impl Asked<'_> {
     fn call(&self, call: &CallRequest, at: At) -> Result<Reply, Failure> {
         let (message, header) = (self.message(call)?, self.header(at)?);
         let state = self.ledger.state(header.stateRoot);
-        let hashes =
-            |number| self.ledger.rollup_hash(self.head.history_root, number).ok().flatten();
+        let hashes = |number| self.ledger.block_hash(self.head.history_root, number);
         match executor::call(state, &self.ledger.query_env(&header), hashes, &message) {
             Ok(CallOutcome { result: CallResult::Return(output), .. }) => Ok(Reply::Bytes(output)),
             Ok(outcome) => Err(unsuccessful(outcome)),
@@ -337,8 +337,7 @@ impl Asked<'_> {
     fn estimate(&self, call: &CallRequest, at: At) -> Result<Reply, Failure> {
         let (message, header) = (self.message(call)?, self.header(at)?);
         let state = self.ledger.state(header.stateRoot);
-        let hashes =
-            |number| self.ledger.rollup_hash(self.head.history_root, number).ok().flatten();
+        let hashes = |number| self.ledger.block_hash(self.head.history_root, number);
         match executor::estimate_gas(state, &self.ledger.estimate_env(&header), hashes, &message) {
             Ok(Ok(gas)) => Ok(Reply::Count(gas)),
             Ok(Err(outcome)) => Err(unsuccessful(outcome)),

@@ -5,7 +5,7 @@ use crate::{
     executor::{self, Block, BlockEnv, ExecutionError, Fatal, FeeRule, Finished},
     index::Index,
     state::{AccountUpdate, Changes, State, StateError},
-    store::{Domain, EncryptedStore, StoreError},
+    store::{Domain, EncryptedStore, MAX_RECORD_BYTES, StoreError},
     trie::{self, EMPTY_CODE_HASH, EMPTY_ROOT, NodeCache, TrieError},
     view::{Deposit, Rollup, View},
 };
@@ -29,10 +29,12 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 const BODY: Domain = Domain("rollup body");
-const BODY_BYTES_MAX: usize = 128 * 1024 * 1024;
+const BODY_BYTES_MAX: usize = MAX_RECORD_BYTES;
 /// Withdrawals after which no further transaction is tried: one transaction cannot order as many
 /// again.
 const WITHDRAWALS_STOP: usize = ROLLUP_WITHDRAWALS_MAX / 2;
+/// Bytes of events after which no further transaction is tried: the body must fit a record.
+const LOG_BYTES_STOP: usize = MAX_RECORD_BYTES / 2;
 /// Gas left in a rollup below which no further transaction is tried.
 const GAS_LEFT_MIN: u64 = 21_000;
 
@@ -267,13 +269,15 @@ impl<'a> Ledger<'a> {
         candidates: &[Candidate<'_>],
         on_reject: OnReject,
     ) -> Result<Result<Outcome, String>, LedgerError> {
-        let hashes = |number| self.rollup_hash(parent.history_root, number).ok().flatten();
+        let hashes = |number| self.block_hash(parent.history_root, number);
         let mut block =
             Block::new(self.state(parent.header.stateRoot), self.env(parent, proof), hashes);
         apply_deposits(&mut block, &proof.deposits, self.config)?;
-        let (mut transactions, mut withdrawals, mut first_log) = (Vec::new(), Vec::new(), 0);
+        let (mut transactions, mut withdrawals) = (Vec::new(), Vec::new());
+        let (mut first_log, mut log_bytes) = (0, 0);
         for candidate in candidates {
             if self.config.gasLimit - block.gas_used().min(self.config.gasLimit) < GAS_LEFT_MIN
+                || log_bytes >= LOG_BYTES_STOP
                 || withdrawals.len() >= WITHDRAWALS_STOP
                 || transactions.len() >= ROLLUP_TRANSACTIONS_MAX
             {
@@ -286,6 +290,7 @@ impl<'a> Ledger<'a> {
                 Ok(executed) => {
                     withdrawals.extend(executed.logs.iter().filter_map(withdrawal));
                     let logs = executed.logs.len() as u64;
+                    log_bytes += log_bytes_of(&executed);
                     transactions.push(body_transaction(candidate, executed, first_log));
                     first_log += logs;
                 }
@@ -366,6 +371,11 @@ impl<'a> Ledger<'a> {
         history_root: B256,
         number: u64,
     ) -> Result<Option<B256>, LedgerError> {
+        Ok(self.block_hash(history_root, number)?)
+    }
+
+    /// `BLOCKHASH`; an entry that the host withholds is an error, not a zero.
+    pub fn block_hash(&self, history_root: B256, number: u64) -> Result<Option<B256>, StateError> {
         let entry = trie::get(&self.store, self.cache, history_root, history_key(number))?;
         Ok(entry.and_then(|hash| B256::try_from(hash.as_ref()).ok()))
     }
@@ -447,6 +457,11 @@ fn apply_deposits<S: trie::NodeStore>(
         }
     }
     Ok(())
+}
+
+/// What the events of a transaction add to a rollup's body.
+fn log_bytes_of(executed: &executor::Executed) -> usize {
+    executed.logs.iter().map(|log| log.data.data.len() + 32 * log.topics().len() + 32).sum()
 }
 
 fn withdrawal(log: &alloy_primitives::Log) -> Option<Withdrawal> {

@@ -6,6 +6,7 @@ use crate::{
     viewing::Credentials,
     wire::{self, WireError},
 };
+use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +93,8 @@ pub struct CallRequest {
     pub value: U256,
     /// Input.
     pub data: Bytes,
+    /// Addresses and slots to warm up (EIP-2930).
+    pub access_list: AccessList,
 }
 
 /// Which events.

@@ -63,7 +63,9 @@ impl Process {
                         return found;
                     }
                 }
-                Err(_) => panic!("{} did not say what was expected:\n{}", self.name, self.seen.join("\n")),
+                Err(_) => {
+                    panic!("{} did not say what was expected:\n{}", self.name, self.seen.join("\n"))
+                }
             }
         }
     }
@@ -114,14 +116,18 @@ pub struct Devnet {
 impl Devnet {
     /// Starts one on free ports.
     pub fn start(arguments: &[&str]) -> Self {
-        let base = ["devnet", "--json", "--l1-port", "0", "--gateway-port", "0", "--l1-block-time", "1"];
+        let base =
+            ["devnet", "--json", "--l1-port", "0", "--gateway-port", "0", "--l1-block-time", "1"];
         let mut process = Process::spawn("devnet", &mut obscuro(&[&base, arguments].concat()));
         let summary = process.await_line(|line| serde_json::from_str::<Value>(line).ok());
         Self { process, summary }
     }
 
     pub fn text(&self, pointer: &str) -> &str {
-        self.summary.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer}"))
+        self.summary
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("no {pointer}"))
     }
 
     pub fn gateway(&self) -> &str {
@@ -171,16 +177,22 @@ pub fn clients() -> Option<PathBuf> {
 }
 
 /// Runs a client script and returns what it printed; panics if it fails.
-pub fn run_client(script: &str, devnet: &Devnet, environment: &[(&str, &str)]) -> String {
-    let folder = clients().expect("client packages are not installed: run scripts/test, or `npm ci` in cli/tests/clients");
+pub fn run_client(script: &str, summary: &Value, environment: &[(&str, &str)]) -> String {
+    let folder = clients().expect(
+        "client packages are not installed: run scripts/test, or `npm ci` in cli/tests/clients",
+    );
     let output = Command::new("node")
         .arg(folder.join(script))
         .current_dir(&folder)
-        .env("DEVNET", devnet.summary.to_string())
+        .env("DEVNET", summary.to_string())
         .envs(environment.iter().copied())
         .output()
         .expect("node runs");
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success(), "{script} failed:\n{text}");
     text
 }
@@ -200,10 +212,15 @@ fn reqwest_blocking(url: &str, body: &str) -> String {
     let (url, body) = (url.to_string(), body.to_string());
     // A runtime of its own: tests are ordinary threads.
     thread::spawn(move || {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-            let request = reqwest::Client::new().post(url).header("content-type", "application/json").body(body);
-            request.send().await.unwrap().text().await.unwrap()
-        })
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(
+            async {
+                let request = reqwest::Client::new()
+                    .post(url)
+                    .header("content-type", "application/json")
+                    .body(body);
+                request.send().await.unwrap().text().await.unwrap()
+            },
+        )
     })
     .join()
     .unwrap()
@@ -233,9 +250,17 @@ impl Anvil {
         let mut process = Process::spawn(
             "anvil",
             // The program itself: npm's launcher would outlive a SIGKILL as its parent.
-            Command::new(native(&folder, "anvil")).args(["--hardfork", "osaka", "--block-time", "2", "--port", "0"]),
+            Command::new(native(&folder, "anvil")).args([
+                "--hardfork",
+                "osaka",
+                "--block-time",
+                "2",
+                "--port",
+                "0",
+            ]),
         );
-        let address = process.await_line(|line| line.trim().strip_prefix("Listening on ").map(String::from));
+        let address =
+            process.await_line(|line| line.trim().strip_prefix("Listening on ").map(String::from));
         assert!(TcpStream::connect(&address).is_ok());
         Self { process, url: format!("http://{address}") }
     }

@@ -16,6 +16,7 @@ use chacha20poly1305::{
     aead::{AeadInOut, Error as AeadError},
 };
 use hkdf::Hkdf;
+use obscuro_protocol::keys::{LABEL_STORE_ENCRYPTION, LABEL_STORE_LOOKUP};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -24,10 +25,6 @@ pub const STATE_KEY_BYTES: usize = 32;
 
 /// Largest plaintext stored under one key: a rollup payload fits several times.
 pub const MAX_RECORD_BYTES: usize = 16 << 20;
-
-/// Derivation labels of the two subkeys.
-const LABEL_LOOKUP: &[u8] = b"obscuro/v1/store/lookup";
-const LABEL_ENCRYPTION: &[u8] = b"obscuro/v1/store/encryption";
 
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
@@ -59,10 +56,10 @@ impl std::fmt::Debug for EncryptedStore<'_> {
 impl<'a> EncryptedStore<'a> {
     /// Wraps the host's store with the state key.
     pub fn new(store: &'a dyn Store, state_key: &[u8; STATE_KEY_BYTES]) -> Self {
-        let encryption_key = subkey(state_key, LABEL_ENCRYPTION);
+        let encryption_key = subkey(state_key, LABEL_STORE_ENCRYPTION);
         Self {
             store,
-            lookup_key: subkey(state_key, LABEL_LOOKUP),
+            lookup_key: subkey(state_key, LABEL_STORE_LOOKUP),
             cipher: XChaCha20Poly1305::new(&Key::from(*encryption_key)),
         }
     }

@@ -2,6 +2,7 @@
 //! bounded everywhere. Not here: what is done with them.
 
 use super::error::{Answer, invalid_params};
+use alloy_eips::eip2930::AccessList;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use jsonrpsee::types::{Params, ParamsSequence};
@@ -60,9 +61,9 @@ pub fn at(block: BlockId) -> At {
     }
 }
 
-/// A message to run, of which fees, nonce and access list do not matter.
+/// A message to run, of which fees and nonce do not matter.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct CallParam {
     from: Option<Address>,
     to: Option<Address>,
@@ -70,6 +71,7 @@ pub struct CallParam {
     value: Option<U256>,
     data: Option<Bytes>,
     input: Option<Bytes>,
+    access_list: Option<AccessList>,
 }
 
 impl CallParam {
@@ -87,6 +89,7 @@ impl CallParam {
             gas: self.gas.and_then(|gas| gas.try_into().ok()),
             value: self.value.unwrap_or_default(),
             data,
+            access_list: self.access_list.unwrap_or_default(),
         })
     }
 }
