@@ -8,7 +8,7 @@ mod http;
 pub use follow::{Follower, Head};
 
 use alloy_primitives::{B256, Bytes};
-use batch::Job;
+use batch::{BATCHED_BYTES_MAX, Job};
 use http::Http;
 use obscuro_protocol::rollup::RollupHeader;
 use serde::{Deserialize, Serialize};
@@ -112,8 +112,10 @@ impl Node {
     /// Sends an envelope and returns the sealed reply.
     pub async fn envelope(&self, envelope: Bytes, pace: Pace) -> Result<Bytes, NodeError> {
         match pace {
-            Pace::Quick => self.envelope_quick(envelope).await,
-            Pace::Slow => {
+            Pace::Quick if envelope.len() <= BATCHED_BYTES_MAX => {
+                self.envelope_quick(envelope).await
+            }
+            Pace::Quick | Pace::Slow => {
                 let _permit = self.slow.acquire().await.map_err(|_| stopped())?;
                 self.http.envelope(&envelope).await
             }

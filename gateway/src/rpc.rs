@@ -43,12 +43,12 @@ use obscuro_protocol::config::NetworkConfig;
 use origin::Origins;
 use std::{net::SocketAddr, sync::Arc};
 
-/// Largest HTTP body or WebSocket message, bytes.
-const REQUEST_BYTES_MAX: u32 = 8 * 1024 * 1024;
+/// Largest HTTP body or WebSocket message, bytes (geth's limit).
+const REQUEST_BYTES_MAX: u32 = 5 * 1024 * 1024;
 /// Largest reply, bytes.
 const RESPONSE_BYTES_MAX: u32 = 32 * 1024 * 1024;
 /// Most WebSockets and HTTP requests at once.
-const CONNECTIONS_MAX: u32 = 4_096;
+const CONNECTIONS_MAX: u32 = 2_048;
 /// Most requests in one JSON-RPC batch (geth's limit).
 const BATCH_MAX: u32 = 1_000;
 /// Most subscriptions of one WebSocket.

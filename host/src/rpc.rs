@@ -16,15 +16,15 @@ use jsonrpsee::{
 use obscuro_protocol::{
     config::{L1BlockId, NetworkConfig},
     door::RollupId,
+    limits::ENVELOPE_BYTES_MAX,
     rollup::{RollupHeader, Withdrawal},
 };
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::broadcast;
 
-/// Largest HTTP body or WebSocket message, bytes: a full batch of envelopes, or a single envelope of
-/// the largest size, in hex.
-pub const REQUEST_BYTES_MAX: u32 = 16 * 1024 * 1024;
+/// Largest HTTP body or WebSocket message, bytes: one envelope of the largest size, in hex.
+pub const REQUEST_BYTES_MAX: u32 = 2 * ENVELOPE_BYTES_MAX as u32 + 1024 * 1024;
 /// Largest reply, bytes.
 pub const RESPONSE_BYTES_MAX: u32 = 32 * 1024 * 1024;
 /// Most envelopes in one `obscuro_envelopes`.
@@ -32,7 +32,7 @@ pub const ENVELOPES_MAX: usize = 512;
 /// Sealed replies of one `obscuro_envelopes`, bytes: those beyond are to be asked for again.
 pub const ENVELOPE_REPLIES_BYTES_MAX: usize = 12 * 1024 * 1024;
 /// Most connections, each request over HTTP counting as one.
-const CONNECTIONS_MAX: u32 = 1_024;
+const CONNECTIONS_MAX: u32 = 512;
 /// Most requests in one JSON-RPC batch.
 const BATCH_MAX: u32 = 128;
 /// Most subscriptions of one WebSocket.

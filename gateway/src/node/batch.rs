@@ -9,8 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Most envelopes in one call (the node's bound).
 const BATCH_MAX: usize = 512;
-/// A batch of so many bytes takes no more: with one more envelope of the largest size it still
-/// passes the node's bound.
+/// Largest envelope that travels with others, bytes: a transaction of the largest size fits.
+pub const BATCHED_BYTES_MAX: usize = 256 * 1024;
+/// A batch of so many bytes takes no more: with one more envelope it still passes the node's bound.
 const BATCH_BYTES_ENOUGH: usize = 3 * 1024 * 1024;
 /// Calls on their way at once. Few, so that batches grow when there is much to do.
 const BATCHES_AT_ONCE: usize = 3;

@@ -56,14 +56,13 @@ async fn replies_too_large_together_are_asked_for_again_one_by_one() {
     let world = World::new(1).await;
     world.node.inside.lock().conduct = Conduct::RefusesLists;
     let account = world.account(0);
-    let provider = world.http();
-    let (a, b, c) = tokio::join!(
-        async { provider.get_balance(account).await },
-        async { provider.get_balance(account).await },
-        async { provider.get_balance(account).await },
-    );
-    // One that travelled alone in its list is refused for good; others came through.
-    assert!([a, b, c].iter().any(Result::is_ok));
+    let batch = vec![request(1, "eth_getBalance", json!([account])); 100];
+    let url = format!("http://{}", world.gateway.addr);
+    let replies = Client::new().post(url).json(&batch).send().await.unwrap();
+    let replies: Vec<Value> = replies.json().await.unwrap();
+    let answered = replies.iter().filter(|reply| reply["result"].is_string()).count();
+    // The few that happened to travel alone in their list are refused for good.
+    assert!(answered > 80, "{answered}");
 }
 
 #[tokio::test]
@@ -185,7 +184,7 @@ async fn broken_json_is_answered_and_does_no_harm() {
         let reply = sent.send().await.unwrap().text().await.unwrap();
         assert!(reply.contains("\"error\""), "{start}: {reply}");
     }
-    let huge = vec![b' '; 9 * 1024 * 1024];
+    let huge = vec![b' '; 6 * 1024 * 1024];
     let sent = client.post(&url).header("content-type", "application/json").body(huge);
     assert_eq!(sent.send().await.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(world.http().get_block_number().await.unwrap(), 0);

@@ -130,3 +130,16 @@ async fn polling_for_receipts_costs_the_node_little() {
         .await;
     assert!(queries() >= COUNT as usize);
 }
+
+#[tokio::test]
+async fn large_requests_travel_alone() {
+    let world = World::new(1).await;
+    world.node.inside.lock().batches.clear();
+    let data = format!("0x{}", "ab".repeat(2 * 1024 * 1024));
+    let call = json!([{"to": Address::repeat_byte(1), "data": data}]);
+    let output = world.call("eth_call", call).await.unwrap();
+    assert!(output.as_str().is_some_and(|output| output.ends_with("abab")));
+    let code = world.call("eth_call", json!([{"data": "0x00"}])).await;
+    assert!(code.is_ok());
+    assert_eq!(world.node.inside.lock().batches, [1, 1]);
+}
