@@ -32,9 +32,9 @@ use tempfile::TempDir;
 /// EIP-155 id of the development L2.
 pub const L2_CHAIN_ID: u64 = 2_908;
 /// L1 blocks before a development withdrawal is executed.
-const WITHDRAWAL_BLOCKS: u64 = 5;
+const WITHDRAWAL_BLOCKS: u64 = 8;
 /// L1 blocks that may pass without a rollup when there is nothing to publish.
-const IDLE_BLOCKS_MAX: u64 = 10;
+const IDLE_BLOCKS_MAX: u64 = 5;
 /// Block time while the network is set up on the embedded L1.
 const SETUP_BLOCK_TIME: Duration = Duration::from_millis(200);
 /// How long the network may take to be ready before something is wrong.

@@ -156,8 +156,8 @@ pub enum OnReject {
 pub struct Outcome {
     /// Without hash-dependent parts.
     pub body: Body,
-    /// New state root.
-    pub state_root: B256,
+    /// Candidates, by position, that were left out and will never be valid.
+    pub rejected: Vec<usize>,
     nodes: Vec<(B256, Bytes)>,
 }
 
@@ -274,8 +274,8 @@ impl<'a> Ledger<'a> {
             Block::new(self.state(parent.header.stateRoot), self.env(parent, proof), hashes);
         apply_deposits(&mut block, &proof.deposits, self.config)?;
         let (mut transactions, mut withdrawals) = (Vec::new(), Vec::new());
-        let (mut first_log, mut log_bytes) = (0, 0);
-        for candidate in candidates {
+        let (mut first_log, mut log_bytes, mut rejected) = (0, 0, Vec::new());
+        for (position, candidate) in candidates.iter().enumerate() {
             if self.config.gasLimit - block.gas_used().min(self.config.gasLimit) < GAS_LEFT_MIN
                 || log_bytes >= LOG_BYTES_STOP
                 || withdrawals.len() >= WITHDRAWALS_STOP
@@ -294,13 +294,18 @@ impl<'a> Ledger<'a> {
                     transactions.push(body_transaction(candidate, executed, first_log));
                     first_log += logs;
                 }
-                Err(ExecutionError::Rejected(_)) if on_reject == OnReject::Skip => {}
+                Err(ExecutionError::Rejected(reject)) if on_reject == OnReject::Skip => {
+                    if !reject.may_become_valid() {
+                        rejected.push(position);
+                    }
+                }
                 Err(ExecutionError::Rejected(reject)) => return Ok(Err(reject.to_string())),
                 Err(ExecutionError::Fatal(fatal)) => return Err(fatal.into()),
             }
         }
         let finished = block.finish()?;
-        Ok(Ok(self.outcome(parent, proof, finished, transactions, withdrawals)))
+        let body = Body { transactions, withdrawals, ..Default::default() };
+        Ok(Ok(self.outcome(parent, proof, finished, body, rejected)))
     }
 
     fn outcome(
@@ -308,8 +313,8 @@ impl<'a> Ledger<'a> {
         parent: &Rollup,
         proof: &View,
         finished: Finished,
-        transactions: Vec<BodyTransaction>,
-        withdrawals: Vec<Withdrawal>,
+        body: Body,
+        rejected: Vec<usize>,
     ) -> Outcome {
         let header = RollupHeader {
             version: HEADER_VERSION,
@@ -319,20 +324,16 @@ impl<'a> Ledger<'a> {
             l1ProofNumber: proof.block.number,
             timestamp: proof.timestamp,
             stateRoot: finished.applied.root,
-            transactionsRoot: trie::ordered_root(transactions.iter().map(|t| &t.raw)),
+            transactionsRoot: trie::ordered_root(body.transactions.iter().map(|t| &t.raw)),
             receiptsRoot: finished.receipts_root,
-            withdrawalsRoot: withdrawals_root(&withdrawals),
+            withdrawalsRoot: withdrawals_root(&body.withdrawals),
             depositCursor: proof.deposit_count,
             gasUsed: finished.gas_used,
             gasLimit: self.config.gasLimit,
             baseFee: self.config.baseFee,
             ..Default::default()
         };
-        Outcome {
-            state_root: finished.applied.root,
-            body: Body { header, transactions, withdrawals },
-            nodes: finished.applied.nodes,
-        }
+        Outcome { rejected, body: Body { header, ..body }, nodes: finished.applied.nodes }
     }
 
     /// Keeps an executed rollup under its final header.

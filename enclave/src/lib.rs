@@ -116,6 +116,11 @@ impl<D: Device> Enclave<D> {
         if config.version != NetworkConfig::VERSION || config.startupHashes > STARTUP_HASHES_MAX {
             return Err(DoorError::Fatal("the network configuration is not supported".into()));
         }
+        if !config.outlives_idleness() {
+            return Err(DoorError::Fatal(
+                "idleBlocksMax must be below withdrawalBlocks and forkTimeoutBlocks".into(),
+            ));
+        }
         startup_chain(config.hash(), config.startupHashes);
         let node = Node::start(config, identity, snapshot, around)?;
         let started = node.started(&self.device);

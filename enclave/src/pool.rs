@@ -13,6 +13,8 @@ use std::{
 pub const POOL_TRANSACTIONS_MAX: usize = 100_000;
 /// Most bytes of transactions that wait.
 pub const POOL_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most transactions of one sender that wait.
+pub const SENDER_TRANSACTIONS_MAX: usize = 4_096;
 /// How far a nonce may run ahead of the account's.
 pub const NONCE_GAP_MAX: u64 = 16_384;
 /// A replacement must offer this much more per gas, in percent (as geth's pool).
@@ -47,6 +49,9 @@ pub enum PoolError {
     /// There is no room.
     #[error("txpool is full")]
     Full,
+    /// The sender has too many waiting.
+    #[error("account limit exceeded: {SENDER_TRANSACTIONS_MAX} transactions wait already")]
+    SenderFull,
 }
 
 /// The waiting transactions.
@@ -69,6 +74,9 @@ impl Pool {
         match former.cloned() {
             Some(former) if !outbids(&pooled, &former) => return Err(PoolError::Underpriced),
             Some(former) => self.remove(&former),
+            None if self.waiting_of(pooled.sender) >= SENDER_TRANSACTIONS_MAX => {
+                return Err(PoolError::SenderFull);
+            }
             None if self.hashes.len() >= POOL_TRANSACTIONS_MAX
                 || self.bytes + pooled.raw.len() > POOL_BYTES_MAX =>
             {
@@ -83,6 +91,10 @@ impl Pool {
             self.fresh.push(pooled);
         }
         Ok(())
+    }
+
+    fn waiting_of(&self, sender: Address) -> usize {
+        self.senders.get(&sender).map_or(0, BTreeMap::len)
     }
 
     /// A waiting transaction.

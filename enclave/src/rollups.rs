@@ -193,16 +193,23 @@ impl Node {
         if let Some(sealed) = self.chain.read().sealed(view.block.number, round) {
             return Ok(Some((*sealed).clone()));
         }
-        let idle_blocks = view.block.number.saturating_sub(view.included);
-        if view.deposits.is_empty()
-            && self.pool.lock().is_empty()
-            && idle_blocks < self.config.idleBlocksMax
-        {
+        if self.pool.lock().is_empty() && !self.is_due(&view) {
             return Ok(None);
         }
-        let rollup = Arc::new(self.build(&view, enclave, &keys, around)?);
+        let Some(rollup) = self.build(&view, enclave, &keys, around)?.map(Arc::new) else {
+            return Ok(None);
+        };
         self.chain.write().remember_sealed(rollup.clone());
         Ok(Some((*rollup).clone()))
+    }
+
+    /// Whether a rollup is needed even without transactions: deposits wait, another head is alive,
+    /// or nothing was published for too long.
+    fn is_due(&self, view: &View) -> bool {
+        let idle_blocks = view.block.number.saturating_sub(view.included);
+        !view.deposits.is_empty()
+            || view.contested > view.included
+            || idle_blocks >= self.config.idleBlocksMax
     }
 
     fn build(
@@ -211,7 +218,7 @@ impl Node {
         enclave: Address,
         keys: &NetworkKeys,
         around: Surroundings<'_>,
-    ) -> Result<SignedRollup, DoorError> {
+    ) -> Result<Option<SignedRollup>, DoorError> {
         let ledger = self.ledger(keys, around.store);
         for _ in 0..BUILD_ATTEMPTS_MAX {
             let selected = self.select(view, &ledger)?;
@@ -220,6 +227,10 @@ impl Node {
             let outcome = ledger
                 .execute(&view.head, view, &candidates, OnReject::Skip)?
                 .map_err(DoorError::Rejected)?;
+            self.drop_rejected(&selected, &outcome.rejected);
+            if outcome.body.transactions.is_empty() && !self.is_due(view) {
+                return Ok(None);
+            }
             let raw_bytes: usize = outcome.body.transactions.iter().map(|t| t.raw.len()).sum();
             let payload = match self.seal_payload(&outcome.body, view, keys, around) {
                 Ok(payload) => payload,
@@ -242,9 +253,17 @@ impl Node {
             let signature = identity.sign(header.signing_hash(&domain));
             let rollup = ledger.commit(&view.head, outcome, header.clone())?;
             self.chain.write().judge(rollup.hash, header.number, Verdict::Valid(Arc::new(rollup)));
-            return Ok(SignedRollup { header, signature, payload });
+            return Ok(Some(SignedRollup { header, signature, payload }));
         }
         Err(DoorError::Rejected("no payload fits the limit".into()))
+    }
+
+    /// Transactions that will never be valid make room.
+    fn drop_rejected(&self, selected: &[Arc<Pooled>], rejected: &[usize]) {
+        let mut pool = self.pool.lock();
+        for pooled in rejected.iter().filter_map(|index| selected.get(*index)) {
+            pool.remove(pooled);
+        }
     }
 
     fn select(&self, view: &View, ledger: &Ledger<'_>) -> Result<Vec<Arc<Pooled>>, DoorError> {

@@ -41,6 +41,9 @@ pub struct View {
     pub head: Arc<Rollup>,
     /// L1 block that included it.
     pub included: u64,
+    /// Newest L1 block with a rollup that is not canonical. Until the canonical chain progresses
+    /// after it, L1 may see no head but the other: somebody has to publish, even nothing.
+    pub contested: u64,
 }
 
 /// A registered enclave.
@@ -132,6 +135,7 @@ pub struct Folded {
     pub published: Vec<RollupPublished>,
     /// Seeds handed over in this block.
     pub shares: Shares,
+    has_published: bool,
 }
 
 impl View {
@@ -148,6 +152,7 @@ impl View {
             deposit_count: 0,
             head: Arc::new(genesis),
             included: config.checkpoint.number,
+            contested: 0,
         }
     }
 
@@ -168,6 +173,7 @@ impl View {
             },
             published: Vec::new(),
             shares: Vec::new(),
+            has_published: false,
         };
         let genesis = genesis_secrets(&block.events);
         for event in block.events {
@@ -191,6 +197,9 @@ impl Folded {
     /// The view once the valid ones among [`Self::published`] are known: the canonical rule picks
     /// one (protocol 5.3); a sibling in a later block never competes.
     pub fn decide(mut self, valid: Vec<Arc<Rollup>>) -> View {
+        if valid.is_empty() && self.has_published {
+            self.view.contested = self.view.block.number;
+        }
         let winner = valid.into_iter().min_by(|a, b| canonical::precedence(&a.header, &b.header));
         if let Some(winner) = winner {
             let cursor = winner.header.depositCursor;
@@ -223,9 +232,10 @@ impl Folded {
             Event::Left(enclave) => self.update_member(enclave, |member| member.left = true),
             Event::Published(event) if event.header.parent == self.view.head.hash => {
                 self.published.push(*event);
+                self.has_published = true;
             }
             // A sibling of an older rollup: it lost when that one was included first.
-            Event::Published(_) => {}
+            Event::Published(_) => self.view.contested = self.view.block.number,
             Event::Deposited(event) => self.deposit(*event),
         }
     }

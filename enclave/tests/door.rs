@@ -222,6 +222,38 @@ fn a_rollup_with_a_wrong_root_never_becomes_canonical() {
 }
 
 #[test]
+fn a_forged_head_is_answered_although_there_is_nothing_to_publish() {
+    let (node, mut l1, _) = network();
+    node.follow(&l1.block(vec![], vec![]));
+    assert_eq!(node.seal(), None, "nothing to publish");
+    // A broken TEE publishes on the idle head: as long as L1 sees no other head, it could withdraw.
+    let mut forged = round_of_another_life(&node, &l1);
+    forged.header.withdrawalsRoot = B256::repeat_byte(7);
+    node.follow(&l1.publish(&forged));
+    let answer = node.seal().expect("a sibling of the forged rollup");
+    assert_eq!(answer.header.parent, forged.header.parent);
+    node.follow(&l1.publish(&answer));
+    assert_eq!(node.seal(), None, "once is enough until the other head moves");
+    // A child of the forged rollup does move it.
+    forged.header.parent = forged.header.hash();
+    node.follow(&l1.publish(&forged));
+    assert!(node.seal().is_some());
+}
+
+/// A rollup on the head that another life of the node seals, with a deposit of its own.
+fn round_of_another_life(node: &Node, l1: &L1) -> SignedRollup {
+    let other = follower_of(node, l1);
+    let mut idle = l1.clone();
+    for _ in 0..config().idleBlocksMax {
+        other.follow(&idle.block(vec![], vec![]));
+    }
+    let mut rollup = other.seal().expect("idle for too long");
+    rollup.header.l1Proof = l1.tip.hash;
+    rollup.header.l1ProofNumber = l1.tip.number;
+    rollup
+}
+
+#[test]
 fn payloads_are_demanded_and_checked() {
     let (node, mut l1, alice) = network();
     let reader = Reader::new(&node, 7, &[&alice]);

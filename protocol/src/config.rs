@@ -70,6 +70,12 @@ impl NetworkConfig {
         keccak256(self.abi_encode())
     }
 
+    /// Whether an idle network still answers a forged rollup on L1 before a withdrawal from it is
+    /// executed, or its own head counts as dead.
+    pub fn outlives_idleness(&self) -> bool {
+        self.idleBlocksMax < self.withdrawalBlocks && self.idleBlocksMax < self.forkTimeoutBlocks
+    }
+
     /// The reveal option of contracts that did not choose one.
     pub fn default_reveal(&self) -> RevealOption {
         RevealOption::from_u8(self.revealDefault).unwrap_or(RevealOption::XL)

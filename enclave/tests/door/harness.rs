@@ -106,8 +106,8 @@ pub fn config() -> NetworkConfig {
         revealPeriods: [1, 300, 7_200, 216_000, 2_628_000],
         idleBlocksMax: 5,
         startupHashes: 10,
-        withdrawalBlocks: 3,
-        forkTimeoutBlocks: 3,
+        withdrawalBlocks: 8,
+        forkTimeoutBlocks: 8,
     }
 }
 
