@@ -5,6 +5,10 @@
 
 mod beacon;
 mod block;
+#[cfg(test)]
+mod client_tests;
+#[cfg(test)]
+pub mod fake;
 pub mod feed;
 pub mod follower;
 mod heads;
@@ -188,7 +192,7 @@ impl L1Client {
     }
 
     fn unavailable(&self, reason: impl ToString) -> L1Error {
-        L1Error::Unavailable { url: without_credentials(&self.url), reason: reason.to_string() }
+        unavailable(&self.url, &reason.to_string())
     }
 
     /// EIP-155 id of the chain.
@@ -298,15 +302,19 @@ fn revert_data(data: Option<&serde_json::value::RawValue>) -> Bytes {
     text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
-fn without_credentials(url: &reqwest::Url) -> String {
-    let mut url = url.clone();
-    // They fail for addresses that cannot have credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    // API keys are part of the path at some providers.
-    if url.path().len() > 1 {
-        url.set_path("…");
+/// The error of a node that does not answer, without what only the operator may know: names and
+/// passwords, and the API keys that providers put into paths and queries.
+fn unavailable(url: &reqwest::Url, reason: &str) -> L1Error {
+    let mut bare = url.clone();
+    // These fail for addresses that cannot have credentials.
+    let _ = bare.set_username("");
+    let _ = bare.set_password(None);
+    let mut shown = bare.clone();
+    shown.set_query(None);
+    if shown.path().len() > 1 {
+        shown.set_path("...");
     }
-    url.to_string()
+    let reason = reason.replace(url.as_str(), shown.as_str());
+    let reason = reason.replace(bare.as_str(), shown.as_str());
+    L1Error::Unavailable { url: shown.into(), reason }
 }

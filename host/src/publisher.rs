@@ -206,9 +206,10 @@ impl Desk {
 
     async fn serve(&mut self, purpose: Purpose, content: Content) -> Result<B256, PublishError> {
         let (count, prices) = futures::join!(self.options.l1.nonce(self.operator()), self.prices());
-        let (count, (prices, block_gas_limit)) = (count?, prices?);
+        let (count, (prices, head)) = (count?, prices?);
+        self.at = head.number();
         self.settle(count);
-        let carrying = self.carrying(purpose, &content, &prices, block_gas_limit);
+        let carrying = self.carrying(purpose, &content, &prices, head.fields.gas_limit);
         let prepared = self.prepare(&content, carrying).await?;
         let gas = self.simulate(&prepared).await?;
         let offer = prices.offer(prepared.sidecar.is_some());
@@ -219,20 +220,20 @@ impl Desk {
         self.send(purpose, content, prepared, gas, fees, count).await
     }
 
-    /// Prices of the next block, and its gas limit.
-    async fn prices(&self) -> Result<(Prices, u64), L1Error> {
+    /// Prices of the next block, and the head that it follows.
+    async fn prices(&self) -> Result<(Prices, L1Header), L1Error> {
         let l1 = &self.options.l1;
         let (head, priority_fee, blob_base_fee) =
             join3(l1.latest(), l1.priority_fee(), l1.blob_base_fee()).await;
-        let head = head?.fields;
-        let base_fee = head.next_block_base_fee(BaseFeeParams::ethereum()).unwrap_or_default();
+        let head = head?;
+        let base_fee = head.fields.next_block_base_fee(BaseFeeParams::ethereum());
         let prices = Prices {
-            base_fee: base_fee.into(),
+            base_fee: base_fee.unwrap_or_default().into(),
             priority_fee: priority_fee.unwrap_or(PRIORITY_FEE_DEFAULT),
             // An L1 that does not say has no blobs.
             blob_base_fee: blob_base_fee.unwrap_or(u128::MAX / 2),
         };
-        Ok((prices, head.gas_limit))
+        Ok((prices, head))
     }
 
     /// How to carry a rollup. What is replaced or queued decides first: nodes refuse to queue

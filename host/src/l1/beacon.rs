@@ -1,7 +1,7 @@
 //! Blobs from the beacon API (`/eth/v1/beacon/blobs/{block}`). Not here: blobs that the beacon node
 //! has pruned (the archive in `storage`), and whether these are the right ones (the enclave's).
 
-use super::{L1Error, L1Header};
+use super::{L1Error, L1Header, unavailable};
 use alloy_eips::eip4844::{BYTES_PER_BLOB, kzg_to_versioned_hash};
 use alloy_primitives::{B256, Bytes};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -116,10 +116,8 @@ impl Beacon {
 
     /// One request; `None` if the node does not have it.
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, L1Error> {
-        let failed = |error: reqwest::Error| L1Error::Unavailable {
-            url: super::without_credentials(&self.origin),
-            reason: error.without_url().to_string(),
-        };
+        let failed =
+            |error: reqwest::Error| unavailable(&self.origin, &error.without_url().to_string());
         let wrong = |reason: String| L1Error::Wrong { method: "the beacon API", reason };
         let url = self.origin.join(path).map_err(|error| wrong(error.to_string()))?;
         let response = self.http.get(url).send().await.map_err(failed)?;
