@@ -4,6 +4,8 @@
 mod announce;
 mod backend;
 mod resubmit;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     enclave::{Enclave, Records},
