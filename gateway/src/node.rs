@@ -28,7 +28,7 @@ const CODE_LIMIT: i32 = -32_005;
 
 /// A node's address is not one.
 #[derive(Debug, thiserror::Error)]
-#[error("the node's address {0:?} is not of the form http://host:port")]
+#[error("the node's address {0:?} is not of the form http://host:port (no TLS: all is sealed)")]
 pub struct NodeUrlError(String);
 
 /// The node did not answer, by what the caller does next.

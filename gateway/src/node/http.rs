@@ -51,12 +51,11 @@ impl Http {
             .tcp_nodelay(true)
             .build()
             .ok()?;
-        (matches!(url.scheme(), "http" | "https") && has_host).then_some(Self { client, url })
+        (url.scheme() == "http" && has_host).then_some(Self { client, url })
     }
 
     /// The same address for WebSockets.
     pub fn web_socket_url(&self) -> String {
-        // http becomes ws, https becomes wss.
         self.url.as_str().replacen("http", "ws", 1)
     }
 

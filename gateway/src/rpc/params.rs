@@ -2,8 +2,7 @@
 //! bounded everywhere. Not here: what is done with them.
 
 use super::error::{Answer, invalid_params};
-use alloy_eips::eip2930::AccessList;
-use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_eips::{BlockId, BlockNumberOrTag, eip2930::AccessList};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use jsonrpsee::types::{Params, ParamsSequence};
 use obscuro_protocol::query::{At, CallRequest};
