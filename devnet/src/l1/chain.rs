@@ -152,9 +152,10 @@ impl Chain {
         self.tree.head()
     }
 
-    /// A blob that is still kept.
-    pub fn blob(&self, versioned_hash: &B256) -> Option<&Arc<StoredBlob>> {
-        self.blobs.get(versioned_hash)
+    /// A blob that is still kept, in memory or in the chain file.
+    pub fn blob(&self, versioned_hash: &B256) -> Option<Arc<StoredBlob>> {
+        let recent = self.blobs.get(versioned_hash).cloned();
+        recent.or_else(|| self.journal.as_ref()?.blob(versioned_hash).map(Arc::new))
     }
 
     /// Whether the state after a block can be read.
@@ -393,8 +394,7 @@ impl Chain {
         let mut returned = Vec::new();
         for tx in change.removed.iter().rev().flat_map(|block| &block.transactions) {
             let included = self.tree.transaction(tx.inner().tx_hash()).is_some();
-            let complete =
-                blob_hashes(tx.inner()).iter().all(|hash| self.blobs.get(hash).is_some());
+            let complete = blob_hashes(tx.inner()).iter().all(|hash| self.blob(hash).is_some());
             if !included && complete {
                 self.pool.readmit(tx.clone());
                 returned.push(tx.clone());

@@ -25,8 +25,8 @@ pub const FINALIZED_DEPTH: u64 = 64;
 /// Blocks below the head whose state can be read.
 pub const STATE_DEPTH: u64 = 4_096;
 
-/// Bytes of blobs kept, trailing zeros not counted.
-pub const BLOB_BYTES_MAX: usize = 256 << 20;
+/// Bytes of blobs kept in memory, trailing zeros not counted.
+pub const BLOB_BYTES_MAX: usize = 128 << 20;
 
 /// An account that exists in the genesis block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub struct Config {
     pub finalized_depth: u64,
     /// Blocks below the head whose state is kept; never fewer than down to the finalised one.
     pub state_depth: u64,
-    /// Bytes of blobs kept; older ones are dropped first.
+    /// Bytes of blobs kept in memory; older ones are dropped first. A chain file has them all.
     pub blob_bytes_max: usize,
 }
 

@@ -9,9 +9,10 @@
 //! [`CHECKSUM_BYTES`] bytes of keccak256 over kind and payload.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fs::{File, OpenOptions},
     io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -75,6 +76,20 @@ pub enum Record {
     Blob(B256, StoredBlob),
 }
 
+/// Where the significant bytes of a blob are in the file.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    offset: u64,
+    bytes: usize,
+}
+
+impl Place {
+    /// Of the blob in the record that starts at `record`: after length, kind and hash.
+    fn of(blob: &StoredBlob, record: u64) -> Self {
+        Self { offset: record + 4 + 1 + 32, bytes: blob.significant().len() }
+    }
+}
+
 /// An open chain file, positioned at its end.
 #[derive(Debug)]
 pub struct Journal {
@@ -82,7 +97,7 @@ pub struct Journal {
     path: PathBuf,
     /// End of the last whole record.
     end: u64,
-    blobs: HashSet<B256>,
+    blobs: HashMap<B256, Place>,
 }
 
 /// A chain file that is about to be replayed.
@@ -92,7 +107,7 @@ pub struct Reader {
     path: PathBuf,
     /// End of the last whole record.
     end: u64,
-    blobs: HashSet<B256>,
+    blobs: HashMap<B256, Place>,
     /// What the file says it is.
     pub preamble: Preamble,
 }
@@ -115,7 +130,7 @@ pub fn open(directory: &Path) -> Result<Option<Reader>, JournalError> {
         Err(source) => return Err(JournalError::Io { path, source }),
     }
     let Some(preamble) = parse_preamble(&bytes) else { return Err(JournalError::Foreign(path)) };
-    Ok(Some(Reader { reader, path, end: PREAMBLE_BYTES, blobs: HashSet::new(), preamble }))
+    Ok(Some(Reader { reader, path, end: PREAMBLE_BYTES, blobs: HashMap::new(), preamble }))
 }
 
 /// Starts the chain file of a directory, which is created when missing.
@@ -132,7 +147,7 @@ pub fn create(directory: &Path, preamble: Preamble) -> Result<Journal, JournalEr
     bytes.extend(preamble.genesis_timestamp.to_be_bytes());
     bytes.extend(preamble.genesis_hash);
     file.write_all(&bytes).map_err(io)?;
-    Ok(Journal { file, path, end: PREAMBLE_BYTES, blobs: HashSet::new() })
+    Ok(Journal { file, path, end: PREAMBLE_BYTES, blobs: HashMap::new() })
 }
 
 impl Reader {
@@ -140,10 +155,10 @@ impl Reader {
     pub fn next(&mut self) -> Result<Option<Record>, JournalError> {
         match read_record(&mut self.reader) {
             Ok(Some((record, bytes))) => {
-                self.end += bytes;
-                if let Record::Blob(hash, _) = &record {
-                    self.blobs.insert(*hash);
+                if let Record::Blob(hash, blob) = &record {
+                    self.blobs.insert(*hash, Place::of(blob, self.end));
                 }
+                self.end += bytes;
                 Ok(Some(record))
             }
             Ok(None) => Ok(None),
@@ -166,7 +181,16 @@ impl Reader {
 impl Journal {
     /// Whether a blob is in the file already.
     pub fn has_blob(&self, versioned_hash: &B256) -> bool {
-        self.blobs.contains(versioned_hash)
+        self.blobs.contains_key(versioned_hash)
+    }
+
+    /// Reads a blob back; `None` when it is not in the file or cannot be read any more. Whoever
+    /// needs it checks it against its versioned hash.
+    pub fn blob(&self, versioned_hash: &B256) -> Option<StoredBlob> {
+        let place = self.blobs.get(versioned_hash)?;
+        let mut bytes = vec![0; place.bytes];
+        self.file.read_exact_at(&mut bytes, place.offset).ok()?;
+        StoredBlob::from_significant(&bytes)
     }
 
     /// Appends a record. When that fails, nothing of it stays.
@@ -180,10 +204,10 @@ impl Journal {
                 .and_then(|()| self.file.seek(SeekFrom::Start(self.end)));
             return Err(JournalError::Io { path: self.path.clone(), source });
         }
-        self.end += bytes.len() as u64;
-        if let Record::Blob(hash, _) = record {
-            self.blobs.insert(*hash);
+        if let Record::Blob(hash, blob) = record {
+            self.blobs.insert(*hash, Place::of(blob, self.end));
         }
+        self.end += bytes.len() as u64;
         Ok(())
     }
 }
