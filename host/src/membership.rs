@@ -11,13 +11,15 @@ use crate::{
     storage::{Storage, StorageError},
 };
 use alloy_primitives::{Address, Bytes, U256};
-use alloy_sol_types::{SolCall, SolValue};
+use alloy_sol_types::{SolCall, SolValue, sol};
 use obscuro_protocol::{
     config::NetworkConfig,
     door::{Head, Reply, Request, SeedShare},
     l1::{
         IERC20::{allowanceCall, approveCall},
-        INetworkManagement::{registerCall, registrationFeeCall, shareSeedCall},
+        INetworkManagement::{
+            registerCall, registrationFeeCall, setHostAddressCall, shareSeedCall,
+        },
         Registration,
     },
 };
@@ -27,6 +29,23 @@ use tracing::{info, warn};
 
 /// L1 blocks after which something sent that L1 does not show is sent again.
 const PATIENCE_BLOCKS: u64 = 6;
+
+sol! {
+    /// What `NetworkManagement` stores of a node.
+    struct RegisteredNode {
+        address owner;
+        uint40 registeredAt;
+        uint40 leftAt;
+        bool holdsSeed;
+        uint256 stake;
+        bytes32 encryptionKeyHash;
+        bytes32 measurement;
+        string hostAddress;
+    }
+
+    /// Reads it.
+    function node(address enclave) external view returns (RegisteredNode memory);
+}
 
 /// Something could not be done at this L1 block. It is tried again at the next one.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +58,8 @@ enum MembershipError {
     Publish(#[from] PublishError),
     #[error(transparent)]
     Storage(#[from] StorageError),
-    #[error("L1 answered with {0} bytes where a number was expected")]
-    Number(usize),
+    #[error("L1 answered a call with {0} bytes that do not decode")]
+    Answer(usize),
 }
 
 /// What membership works with.
@@ -74,6 +93,9 @@ pub struct Membership {
 struct Sent {
     approval: Option<u64>,
     registration: Option<u64>,
+    address: Option<u64>,
+    /// Whether L1 gives peers the right address.
+    is_found: bool,
     shares: HashMap<Address, u64>,
     /// Said once, not at every block.
     complaint: String,
@@ -110,9 +132,39 @@ impl Membership {
             return self.join(head, sent).await;
         }
         sent.registration = None;
+        self.move_house(followed, sent).await?;
         if head.seed_shares_due {
             self.share_seed(followed, sent).await?;
         }
+        Ok(())
+    }
+
+    /// Corrects the address that L1 gives to peers, once after each start.
+    async fn move_house(
+        &self,
+        followed: &Followed,
+        sent: &mut Sent,
+    ) -> Result<(), MembershipError> {
+        let now = followed.head.l1.number;
+        if sent.is_found || self.host_address.is_empty() || !is_due(sent.address, now) {
+            return Ok(());
+        }
+        let contract = self.config.contracts.networkManagement;
+        let call = nodeCall { enclave: followed.enclave }.abi_encode();
+        let answer = self.l1.call(contract, call.into()).await?;
+        let registered = nodeCall::abi_decode_returns(&answer)
+            .map_err(|_| MembershipError::Answer(answer.len()))?;
+        sent.is_found = registered.hostAddress == self.host_address;
+        if sent.is_found {
+            return Ok(());
+        }
+        let call = setHostAddressCall {
+            enclave: followed.enclave,
+            hostAddress: self.host_address.clone(),
+        };
+        self.send(Purpose::Move, contract, call.abi_encode(), U256::ZERO).await?;
+        sent.address = Some(now);
+        info!(address = self.host_address, "telling L1 where peers reach this node");
         Ok(())
     }
 
@@ -142,7 +194,7 @@ impl Membership {
 
     async fn number(&self, to: Address, input: Vec<u8>) -> Result<U256, MembershipError> {
         let answer = self.l1.call(to, input.into()).await?;
-        U256::abi_decode(&answer).map_err(|_| MembershipError::Number(answer.len()))
+        U256::abi_decode(&answer).map_err(|_| MembershipError::Answer(answer.len()))
     }
 
     async fn approve(&self) -> Result<(), MembershipError> {

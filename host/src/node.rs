@@ -297,6 +297,7 @@ impl Parts {
             carrier: self.options.carrier,
             max_fee_per_gas: self.options.max_fee_per_gas,
             heads,
+            followed: self.followed.clone(),
             stop: self.stop.clone(),
         });
         self.tasks.spawn(work);

@@ -15,7 +15,7 @@ pub use carrier::CarrierPolicy;
 pub use outbox::{Content, Purpose};
 
 use crate::{
-    l1::{L1Client, L1Error, L1Header},
+    l1::{L1Client, L1Error, L1Header, feed::Followed},
     stop::Stop,
     storage::Storage,
 };
@@ -39,7 +39,10 @@ use outbox::{Outbox, Slot};
 use revert::Revert;
 use serde_json::json;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
 use tracing::{debug, info, warn};
 
 /// Orders that wait.
@@ -59,6 +62,9 @@ pub enum PublishError {
     /// It would revert: see whether it is still wanted.
     #[error("it would revert: {0}")]
     Reverts(String),
+    /// Its round is over: another rollup has taken its place.
+    #[error("its parent is not the canonical rollup any more")]
+    Late,
     /// The operator's account is empty.
     #[error("the operator's L1 account {0} cannot pay: fund it with ETH")]
     Funds(Address),
@@ -92,6 +98,8 @@ pub struct PublisherOptions {
     pub max_fee_per_gas: u128,
     /// News of L1.
     pub heads: watch::Receiver<Option<L1Header>>,
+    /// Where the enclave stands.
+    pub followed: watch::Receiver<Option<Followed>>,
     /// The end.
     pub stop: Stop,
 }
@@ -111,7 +119,8 @@ impl Publisher {
     pub fn new(options: PublisherOptions) -> (Self, impl Future<Output = ()>) {
         let (orders, taken) = mpsc::channel(ORDERS_MAX);
         let stop = options.stop.clone();
-        let desk = Desk { outbox: Outbox::default(), at: 0, options };
+        let (outbox, reports) = (Outbox::default(), JoinSet::new());
+        let desk = Desk { outbox, at: 0, reports, options };
         let work = async move {
             tokio::select! {
                 () = desk.run(taken) => {}
@@ -148,6 +157,8 @@ struct Desk {
     outbox: Outbox,
     /// L1's head as of now.
     at: u64,
+    /// What is being said in the log.
+    reports: JoinSet<()>,
 }
 
 impl Desk {
@@ -199,9 +210,9 @@ impl Desk {
     fn settle(&mut self, count: u64) {
         for slot in self.outbox.settle(count) {
             let l1 = self.options.l1.clone();
-            // Only for the log: nobody waits for it.
-            tokio::spawn(async move { report(&l1, &slot).await });
+            self.reports.spawn(async move { report(&l1, &slot).await });
         }
+        while self.reports.try_join_next().is_some() {}
     }
 
     async fn serve(&mut self, purpose: Purpose, content: Content) -> Result<B256, PublishError> {
@@ -212,12 +223,26 @@ impl Desk {
         let carrying = self.carrying(purpose, &content, &prices, head.fields.gas_limit);
         let prepared = self.prepare(&content, carrying).await?;
         let gas = self.simulate(&prepared).await?;
+        // L1 would take a late sibling, and the operator would pay for nothing.
+        if !self.is_timely(&content) {
+            return Err(PublishError::Late);
+        }
         let offer = prices.offer(prepared.sidecar.is_some());
         let fees = match self.outbox.find(purpose) {
             Some((_, former)) => former.fees.bumped().max(offer),
             None => offer,
         };
         self.send(purpose, content, prepared, gas, fees, count).await
+    }
+
+    fn is_timely(&self, content: &Content) -> bool {
+        let followed = self.options.followed.borrow();
+        match (content, &*followed) {
+            (Content::Rollup(rollup), Some(followed)) => {
+                rollup.header.parent == followed.head.rollup
+            }
+            _ => true,
+        }
     }
 
     /// Prices of the next block, and the head that it follows.

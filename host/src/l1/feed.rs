@@ -59,6 +59,12 @@ pub enum FeedError {
         "the enclave does not answer ({0}): see its messages, and check its program and socket"
     )]
     NotStarted(String),
+    /// A write ended before its end: a defect, or the program is ending.
+    #[error("a write to the database was interrupted: {0}")]
+    Interrupted(String),
+    /// The enclave is refused its records.
+    #[error("the enclave cannot use the database ({0}): check the disk, then restart the node")]
+    Records(String),
     /// The database failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -136,7 +142,7 @@ struct Driver {
 /// What came of asking the enclave.
 enum Asked {
     Started(Started),
-    Folded(Box<Fetched>, Box<Folded>),
+    Folded(Box<Folded>),
     Head(B256, Head),
     /// It does not know the parent, or the head.
     Unknown,
@@ -209,34 +215,24 @@ impl Driver {
         }
     }
 
-    /// Keeps what the enclave emitted, and turns it into an input.
+    /// What an answer of the enclave means for the follower.
     fn take(&mut self, asked: Asked) -> Result<Input, FeedError> {
-        let storage = &self.feed.storage;
         match asked {
             Asked::Started(started) => {
                 info!(enclave = %started.enclave, l1 = started.position.number, has_seed = started.has_seed, "the enclave is started");
                 self.enclave = started.enclave;
                 Ok(Input::Started(started.position))
             }
-            Asked::Folded(fetched, folded) => {
-                storage.archive_blobs(&fetched.blobs)?;
-                if let Some(snapshot) = &folded.snapshot {
-                    storage.keep_snapshot(snapshot)?;
-                }
-                let Some(identity) = &folded.identity else {
-                    self.report_progress(folded.block.number);
-                    return Ok(Input::Fed(folded.block));
-                };
-                storage.drop_snapshot()?;
-                storage.keep_identity(identity)?;
-                info!(
-                    l1 = folded.block.number,
-                    "the enclave's seed changed: replaying from the checkpoint"
-                );
+            Asked::Folded(folded) if folded.identity.is_some() => {
+                let l1 = folded.block.number;
+                info!(l1, "the enclave's seed changed: replaying from the checkpoint");
                 Ok(Input::StartedOver)
             }
+            Asked::Folded(folded) => {
+                self.report_progress(folded.block.number);
+                Ok(Input::Fed(folded.block))
+            }
             Asked::Head(hash, head) => {
-                storage.forget_envelopes(&head.forget)?;
                 let is_synced = self.follower.is_near_target(&head.l1);
                 debug!(l1 = head.l1.number, rollup = head.number, is_synced, "head");
                 self.feed.followed.send_replace(Some(Followed {
@@ -348,7 +344,7 @@ impl Asker {
         let mut back_off = BackOff::new();
         for attempt in 0..ATTEMPTS_MAX {
             match self.ask(Request::L1Block(Box::new(block.block.clone()))).await {
-                Ok(Reply::Folded(folded)) => return Ok(Asked::Folded(block, folded)),
+                Ok(Reply::Folded(folded)) => return self.keep(block, folded).await,
                 Ok(_) => return Err(FeedError::Enclave(AskError::OutOfTurn)),
                 Err(AskError::Refused(DoorError::Retry(Retry::L1Block(_)))) => {
                     return Ok(Asked::Unknown);
@@ -358,6 +354,12 @@ impl Asker {
                 }
                 Err(error) if error.is_fatal() => return Err(FeedError::Enclave(error)),
                 Err(AskError::Channel(error)) => debug!(%error, "waiting for the enclave"),
+                Err(AskError::Refused(DoorError::Retry(Retry::Store(reason)))) => {
+                    if attempt + 1 == ATTEMPTS_MAX {
+                        return Err(FeedError::Records(reason));
+                    }
+                    warn!(reason, "the enclave misses the database");
+                }
                 Err(error) => {
                     // The first time is ordinary: the bloom or the archive was wrong.
                     if attempt > 0 {
@@ -373,6 +375,31 @@ impl Asker {
             }
         }
         Ok(Asked::NotFed)
+    }
+
+    /// Keeps what the enclave emitted for a block, and the blobs that it found right.
+    async fn keep(self, fetched: Box<Fetched>, folded: Box<Folded>) -> Result<Asked, FeedError> {
+        let emitted = folded.clone();
+        let keep = move |storage: &Storage| {
+            storage.archive_blobs(&fetched.blobs)?;
+            if let Some(identity) = &emitted.identity {
+                storage.drop_snapshot()?;
+                return storage.keep_identity(identity);
+            }
+            emitted.snapshot.map_or(Ok(()), |snapshot| storage.keep_snapshot(&snapshot))
+        };
+        self.store(keep).await?;
+        Ok(Asked::Folded(folded))
+    }
+
+    /// Writes, on a thread where blocking is allowed.
+    async fn store<F>(&self, write: F) -> Result<(), FeedError>
+    where
+        F: FnOnce(&Storage) -> Result<(), StorageError> + Send + 'static,
+    {
+        let storage = self.storage.clone();
+        let written = tokio::task::spawn_blocking(move || write(&storage)).await;
+        Ok(written.map_err(|error| FeedError::Interrupted(error.to_string()))??)
     }
 
     /// The block with everything that L1 says of it.
@@ -391,7 +418,11 @@ impl Asker {
         let mut back_off = BackOff::new();
         loop {
             match self.ask(Request::SetHead(hash)).await {
-                Ok(Reply::Head(head)) => return Ok(Asked::Head(hash, head)),
+                Ok(Reply::Head(head)) => {
+                    let forget = head.forget.clone();
+                    self.store(move |storage| storage.forget_envelopes(&forget)).await?;
+                    return Ok(Asked::Head(hash, head));
+                }
                 Ok(_) => return Err(FeedError::Enclave(AskError::OutOfTurn)),
                 Err(AskError::Refused(DoorError::Retry(Retry::L1Block(_)))) => {
                     return Ok(Asked::Unknown);

@@ -15,6 +15,8 @@ pub enum Purpose {
     Register,
     /// Hands the seed to this enclave.
     ShareSeed(Address),
+    /// Tells where peers reach the node.
+    Move,
     /// Publishes a rollup.
     Publish,
 }

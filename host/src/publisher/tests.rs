@@ -8,7 +8,7 @@ use crate::{
 use alloy_consensus::{Transaction, TxEnvelope, transaction::SignerRecoverable};
 use alloy_sol_types::{SolCall, SolError};
 use obscuro_protocol::{
-    config::Contracts, l1::IRollupManagement::publishCall, rollup::RollupHeader,
+    config::Contracts, door::Head, l1::IRollupManagement::publishCall, rollup::RollupHeader,
 };
 use revert::IManagementErrors;
 use std::time::Duration;
@@ -21,6 +21,7 @@ struct Desk {
     operator: Address,
     storage: Arc<Storage>,
     heads: watch::Sender<Option<L1Header>>,
+    followed: watch::Sender<Option<Followed>>,
     _stopper: Stopper,
     _directory: tempfile::TempDir,
 }
@@ -31,6 +32,7 @@ impl Desk {
         let directory = tempfile::tempdir().unwrap();
         let storage = Arc::new(Storage::open(directory.path(), B256::ZERO).unwrap());
         let (heads, heads_in) = watch::channel(Some(l1.mine()));
+        let (followed, followed_in) = watch::channel(None);
         let (stopper, stop) = stop::signal();
         let operator = PrivateKeySigner::random();
         let config = NetworkConfig {
@@ -46,13 +48,15 @@ impl Desk {
             carrier: CarrierPolicy::Cheapest,
             max_fee_per_gas: 100 * GWEI,
             heads: heads_in,
+            followed: followed_in,
             stop,
         };
         change(&mut options);
         let (publisher, work) = Publisher::new(options);
         tokio::spawn(work);
         let operator = operator.address();
-        Self { l1, publisher, operator, storage, heads, _stopper: stopper, _directory: directory }
+        let _directory = directory;
+        Self { l1, publisher, operator, storage, heads, followed, _stopper: stopper, _directory }
     }
 
     async fn call(&self, purpose: Purpose) -> Result<B256, PublishError> {
@@ -242,4 +246,17 @@ async fn large_payloads_travel_in_blobs() {
     assert!(last.is_eip4844());
     assert!(last.max_fee_per_gas() >= 2 * sent.tx.max_fee_per_gas);
     assert!(last.max_fee_per_blob_gas() >= Some(2 * sent.tx.max_fee_per_blob_gas));
+}
+
+#[tokio::test]
+async fn a_late_sibling_is_not_paid_for() {
+    let desk = Desk::open(|_| {}).await;
+    let head = |rollup| {
+        let head = Head { rollup, ..Default::default() };
+        Some(Followed { enclave: Address::ZERO, head, is_synced: true })
+    };
+    desk.followed.send_replace(head(B256::repeat_byte(3)));
+    assert_eq!(desk.publisher.publish(rollup(10)).await, Err(PublishError::Late));
+    desk.followed.send_replace(head(B256::ZERO));
+    desk.publisher.publish(rollup(10)).await.unwrap();
 }
