@@ -31,7 +31,9 @@ const ASSET: Address = Address::repeat_byte(0x99);
 /// Prints the table.
 pub fn run() {
     let network = Network::new();
-    println!("\nA rollup of {TRANSFERS} ERC-20 transfers among {ACCOUNTS} accounts, best of {ROUNDS}\n");
+    println!(
+        "\nA rollup of {TRANSFERS} ERC-20 transfers among {ACCOUNTS} accounts, best of {ROUNDS}\n"
+    );
     let (mut build, mut replay, mut sealed) = (Duration::MAX, Duration::MAX, None);
     for _ in 0..ROUNDS {
         let (time, node, rollup) = network.build();
@@ -152,12 +154,19 @@ impl Network {
         let code = Bytecode::new_legacy(self.token_code.clone());
         db.insert_account_info(self.token, AccountInfo::default().with_code(code));
         for user in &self.users {
-            db.insert_account_info(user.address(), AccountInfo::from_balance(U256::from(1_000 * OBX)));
+            db.insert_account_info(
+                user.address(),
+                AccountInfo::from_balance(U256::from(1_000 * OBX)),
+            );
             let slot = keccak256([user.address().into_word().as_slice(), &[0; 32]].concat());
             db.insert_account_storage(self.token, slot.into(), U256::from(1_000 * OBX)).unwrap();
         }
-        let mut evm = Context::mainnet().with_db(db).modify_cfg_chained(|cfg| cfg.chain_id = config().l2ChainId).build_mainnet();
-        let prepared: Vec<TxEnv> = transactions.iter().zip(senders).map(|(tx, sender)| tx_env(tx, *sender)).collect();
+        let mut evm = Context::mainnet()
+            .with_db(db)
+            .modify_cfg_chained(|cfg| cfg.chain_id = config().l2ChainId)
+            .build_mainnet();
+        let prepared: Vec<TxEnv> =
+            transactions.iter().zip(senders).map(|(tx, sender)| tx_env(tx, *sender)).collect();
         let start = Instant::now();
         for tx in prepared {
             assert!(evm.transact_one(tx).unwrap().is_success());

@@ -1,7 +1,7 @@
 //! Pre-signed ERC-20 transfers over JSON-RPC until the last receipt: through the gateway into a
 //! one-aggregator network, encrypted, beside anvil with the same load when anvil is found.
 
-use alloy_network::{EthereumWallet, TransactionBuilder};
+use alloy_network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder};
 use alloy_primitives::{Address, Bytes, U256, keccak256};
 use alloy_provider::{Provider, ProviderBuilder};
 use alloy_rpc_types_eth::TransactionRequest;
@@ -71,7 +71,9 @@ async fn load(url: &str) -> Result<f64> {
         tokio::time::sleep(Duration::from_millis(50)).await;
         // Receipts come in order of nonces: the last of each sender tells most.
         let (Some(first), Some(last)) = (missing.first(), missing.last()) else { break };
-        if receipt(&client, url, first).await?.is_null() || receipt(&client, url, last).await?.is_null() {
+        if receipt(&client, url, first).await?.is_null()
+            || receipt(&client, url, last).await?.is_null()
+        {
             continue;
         }
         let receipts: Vec<(String, Result<Value>)> = stream::iter(missing)
@@ -102,7 +104,8 @@ async fn receipt(client: &reqwest::Client, url: &str, hash: &str) -> Result<Valu
 
 async fn ask(client: &reqwest::Client, url: &str, method: &str, params: Value) -> Result<Value> {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
-    let response = client.post(url).header("content-type", "application/json").body(body).send().await?;
+    let response =
+        client.post(url).header("content-type", "application/json").body(body).send().await?;
     let reply: Value = serde_json::from_str(&response.text().await?)?;
     ensure!(reply.get("error").is_none(), "{method}: {}", reply["error"]);
     Ok(reply["result"].clone())
@@ -162,16 +165,27 @@ async fn sign(url: &str, token: Address, chain_id: u64) -> Result<Vec<Bytes>> {
 /// Anvil from the client tests' packages, with the same block time.
 fn anvil() -> Option<(Child, String)> {
     use std::io::{BufRead, BufReader};
-    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cli/tests/clients/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
+    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../cli/tests/clients/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
     let seconds = BLOCK_TIME.as_secs().to_string();
     let mut child = Command::new(program)
-        .args(["--hardfork", "osaka", "--port", "0", "--block-time", &seconds, "--gas-limit", "300000000"])
+        .args([
+            "--hardfork",
+            "osaka",
+            "--port",
+            "0",
+            "--block-time",
+            &seconds,
+            "--gas-limit",
+            "300000000",
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .ok()?;
     let mut lines = BufReader::new(child.stdout.take()?).lines();
-    let address = lines.find_map(|line| line.ok()?.trim().strip_prefix("Listening on ").map(String::from))?;
+    let address =
+        lines.find_map(|line| line.ok()?.trim().strip_prefix("Listening on ").map(String::from))?;
     // Keep reading: a full pipe would stop it.
     std::thread::spawn(move || lines.for_each(drop));
     Some((child, format!("http://{address}")))

@@ -71,7 +71,7 @@ impl Node {
         for raw in raws {
             match self.admit(&raw, &head.header, &ledger, false) {
                 // The peer judged by another head, or the pool has it already.
-                Ok(_) | Err(Failure::Refused(_)) => {}
+                Ok(_) | Err(Failure::Refused(_) | Failure::Untimely) => {}
                 Err(Failure::Door(error)) => return Err(error),
             }
         }

@@ -20,7 +20,7 @@ use obscuro_protocol::{
         TransactionInfo,
     },
     rollup::RollupHeader,
-    viewing::Credentials,
+    viewing::{Credentials, ViewingError},
     wire,
 };
 use parking_lot::Mutex;
@@ -68,6 +68,8 @@ impl Default for Sessions {
 pub(crate) enum Failure {
     /// The user's fault, or bad luck: told to the user.
     Refused(Refusal),
+    /// The user's clock is off: told what time it is on L1.
+    Untimely,
     /// The host's fault: told to the host, nothing to the user.
     Door(DoorError),
 }
@@ -172,16 +174,17 @@ impl Node {
             Ok(Reply::Accepted(hash)) => Ok((Reply::Accepted(hash), Some(hash))),
             Ok(reply) => Ok((reply, None)),
             Err(Failure::Refused(refusal)) => Ok((Reply::Refused(refusal), None)),
+            Err(Failure::Untimely) => Ok((Reply::Untimely { now: view.timestamp }, None)),
             Err(Failure::Door(error)) => Err(error),
         }
     }
 
     fn check_time(&self, request: &Request, now: u64) -> Result<(), Failure> {
         if request.expires_at <= now {
-            return Err(refused(CODE_REFUSED, "request expired"));
+            return Err(Failure::Untimely);
         }
         if request.expires_at > now.saturating_add(REQUEST_LIFETIME_SECONDS_MAX) && now > 0 {
-            return Err(refused(CODE_REFUSED, "request expires too far in the future"));
+            return Err(Failure::Untimely);
         }
         Ok(())
     }
@@ -203,7 +206,10 @@ impl Node {
         }
         let accounts: Arc<[Address]> = credentials
             .verify(session, self.config_hash, self.config.l2ChainId, now)
-            .map_err(|error| refused(CODE_REFUSED, error.to_string()))?
+            .map_err(|error| match error {
+                ViewingError::Expired => Failure::Untimely,
+                other => refused(CODE_REFUSED, other.to_string()),
+            })?
             .into();
         let expiry = credentials.authorisations.iter().map(|a| a.key.expiresAt).min().unwrap_or(0);
         self.sessions
