@@ -29,6 +29,10 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// EIP-155 id of the embedded L1, the usual one of development chains.
+const L1_CHAIN_ID: u64 = 31_337;
+/// ETH of each account on the embedded L1.
+const ACCOUNT_ETH: &str = "10000";
 /// EIP-155 id of the development L2.
 pub const L2_CHAIN_ID: u64 = 2_908;
 /// L1 blocks before a development withdrawal is executed.
@@ -269,12 +273,9 @@ async fn start_l1(options: &DevnetOptions, directory: &Path) -> Result<Option<l1
     if options.l1_url.is_some() {
         return Ok(None);
     }
-    let mut config = l1::Config::default();
-    config.chain_id = 31_337;
-    for account in accounts::accounts() {
-        let balance = parse_ether("10000")?;
-        config.alloc.insert(account.address(), l1::GenesisAccount::funded(balance));
-    }
+    let users: Vec<Address> = accounts::accounts().iter().map(PrivateKeySigner::address).collect();
+    let config = l1::Config { chain_id: L1_CHAIN_ID, ..Default::default() }
+        .fund(users, parse_ether(ACCOUNT_ETH)?);
     let chain = l1::Chain::open(config, &directory.join("l1"))?;
     let is_new = chain.head().header.number == 0;
     let interval = if is_new { SETUP_BLOCK_TIME } else { options.l1_block_time };
