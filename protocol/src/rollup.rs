@@ -81,24 +81,27 @@ impl Withdrawal {
 /// Root of the withdrawal tree (sorted pairs, as OpenZeppelin's `MerkleProof` checks it); zero
 /// without withdrawals.
 pub fn withdrawals_root(withdrawals: &[Withdrawal]) -> B256 {
-    let mut level: Vec<B256> = withdrawals.iter().map(Withdrawal::leaf).collect();
-    while level.len() > 1 {
-        level = merkle_parents(&level);
-    }
-    level.first().copied().unwrap_or_default()
+    let levels = merkle_levels(withdrawals);
+    levels.last().and_then(|level| level.first()).copied().unwrap_or_default()
 }
 
-/// The siblings from leaf `position` up to the root; `None` if there is no such leaf.
-pub fn withdrawal_proof(withdrawals: &[Withdrawal], position: usize) -> Option<Vec<B256>> {
-    let mut level: Vec<B256> = withdrawals.iter().map(Withdrawal::leaf).collect();
-    level.get(position)?;
-    let (mut proof, mut position) = (Vec::new(), position);
-    while level.len() > 1 {
-        proof.extend(level.get(position ^ 1));
-        level = merkle_parents(&level);
-        position /= 2;
+/// For each withdrawal, the siblings from its leaf up to the root.
+pub fn withdrawal_proofs(withdrawals: &[Withdrawal]) -> Vec<Vec<B256>> {
+    let levels = merkle_levels(withdrawals);
+    let proof = |leaf: usize| {
+        let siblings = levels.iter().enumerate();
+        siblings.filter_map(|(height, level)| level.get((leaf >> height) ^ 1)).copied().collect()
+    };
+    (0..withdrawals.len()).map(proof).collect()
+}
+
+/// From the leaves up to the root.
+fn merkle_levels(withdrawals: &[Withdrawal]) -> Vec<Vec<B256>> {
+    let mut levels = vec![withdrawals.iter().map(Withdrawal::leaf).collect::<Vec<_>>()];
+    while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+        levels.push(merkle_parents(level));
     }
-    Some(proof)
+    levels
 }
 
 /// One level up; an odd last node moves up unchanged.

@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use obscuro_protocol::{
     attestation::{ReportData, development_digest},
     config::{Contracts, L1BlockId, NetworkConfig},
-    rollup::{RollupHeader, Withdrawal, signing_domain, withdrawal_proof, withdrawals_root},
+    rollup::{RollupHeader, Withdrawal, signing_domain, withdrawal_proofs, withdrawals_root},
     viewing::{ViewingKey, session_digest},
 };
 use serde_json::{Value, json};
@@ -73,8 +73,7 @@ fn withdrawals() {
                     amount: U256::from(10).pow(U256::from(index)),
                 })
                 .collect();
-            let proofs: Vec<_> =
-                (0..withdrawals.len()).map(|position| withdrawal_proof(&withdrawals, position)).collect();
+            let proofs = withdrawal_proofs(&withdrawals);
             json!({ "withdrawals": withdrawals, "root": withdrawals_root(&withdrawals), "proofs": proofs })
         })
         .collect();

@@ -13,7 +13,7 @@ use jsonrpsee::{
 };
 use obscuro_protocol::{
     limits::ENVELOPE_BYTES_MAX,
-    rollup::{RollupHeader, Withdrawal, withdrawal_proof},
+    rollup::{RollupHeader, Withdrawal, withdrawal_proofs},
 };
 use std::sync::Arc;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -103,16 +103,11 @@ async fn withdrawals(
     backend: &dyn RpcBackend,
 ) -> Answer<Vec<ProvenWithdrawal>> {
     let (rollup,): (B256,) = params.parse()?;
-    let withdrawals = backend.withdrawals(rollup).await?;
-    // Up to 1,024 proofs of the whole tree: too much hashing for the reactor.
-    let proven = tokio::task::spawn_blocking(move || prove(withdrawals)).await;
-    Ok(proven.map_err(|_| RpcFailure::Internal)?)
+    Ok(prove(backend.withdrawals(rollup).await?))
 }
 
 fn prove(withdrawals: Vec<Withdrawal>) -> Vec<ProvenWithdrawal> {
-    let proofs: Vec<_> = (0..withdrawals.len())
-        .map(|position| withdrawal_proof(&withdrawals, position).unwrap_or_default())
-        .collect();
+    let proofs = withdrawal_proofs(&withdrawals);
     let pairs = withdrawals.into_iter().zip(proofs);
     pairs.map(|(withdrawal, proof)| ProvenWithdrawal { withdrawal, proof }).collect()
 }
