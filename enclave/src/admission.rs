@@ -6,16 +6,37 @@ use crate::{
     executor::{ExecutionError, Reject},
     ledger::{Ledger, LedgerError},
     node::{Node, Surroundings},
-    pool::NONCE_GAP_MAX,
+    pool::{NONCE_GAP_MAX, Pooled},
     rollups::decode_transaction,
 };
 use alloy_consensus::Transaction;
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use obscuro_protocol::{
     door::DoorError, envelope, keys::Label, limits::TRANSACTION_BYTES_MAX, padding,
     rollup::RollupHeader, wire,
 };
 use std::sync::Arc;
+
+/// Where a transaction comes from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// A session that may read these accounts.
+    User(&'a [Address]),
+    /// Another aggregator.
+    Peer,
+}
+
+impl Source<'_> {
+    /// The reason of a refusal. Whoever may not read the sender gets geth's words without numbers:
+    /// a signed transaction in other hands must not tell its sender's nonce or balance.
+    fn words(self, reject: &Reject, sender: Address) -> String {
+        let full = reject.to_string();
+        match self {
+            Self::User(accounts) if accounts.contains(&sender) => full,
+            _ => full.split(':').next().unwrap_or_default().to_string(),
+        }
+    }
+}
 
 impl Node {
     /// Takes a transaction into the pool if it could be executed on the published state: a refusal
@@ -25,7 +46,7 @@ impl Node {
         raw: &Bytes,
         head: &RollupHeader,
         ledger: &Ledger<'_>,
-        fresh: bool,
+        source: Source<'_>,
     ) -> Result<B256, Failure> {
         if raw.len() > TRANSACTION_BYTES_MAX {
             return Err(refused(CODE_REFUSED, "oversized data"));
@@ -40,17 +61,42 @@ impl Node {
         }
         match ledger.check(head, &pooled.transaction, pooled.sender) {
             Ok(()) => {}
-            Err(ExecutionError::Rejected(Reject::NonceTooHigh { tx, state, .. }))
-                if tx - state <= NONCE_GAP_MAX => {}
+            Err(ExecutionError::Rejected(Reject::NonceTooHigh { state, .. })) => {
+                self.admit_early(&pooled, state, head, ledger)?;
+            }
             Err(ExecutionError::Rejected(reject)) => {
-                return Err(refused(CODE_REFUSED, reject.to_string()));
+                return Err(refused(CODE_REFUSED, source.words(&reject, pooled.sender)));
             }
             Err(ExecutionError::Fatal(fatal)) => return Err(LedgerError::from(fatal).into()),
         }
         let hash = pooled.hash;
-        let inserted = self.pool.lock().insert(Arc::new(pooled), fresh);
-        inserted.map_err(|error| refused(CODE_REFUSED, error.to_string()))?;
+        let is_fresh = matches!(source, Source::User(_));
+        let inserted = self.pool.lock().insert(Arc::new(pooled), is_fresh);
+        let replaced = inserted.map_err(|error| refused(CODE_REFUSED, error.to_string()))?;
+        self.index.settle(replaced.into_iter().collect(), head.l1ProofNumber);
         Ok(hash)
+    }
+
+    /// A transaction that others must precede: it has to follow closely what waits already, and its
+    /// sender must be able to pay it now, or the pool could be filled for nothing.
+    fn admit_early(
+        &self,
+        pooled: &Pooled,
+        nonce: u64,
+        head: &RollupHeader,
+        ledger: &Ledger<'_>,
+    ) -> Result<(), Failure> {
+        let next = self.pool.lock().next_nonce(pooled.sender, nonce);
+        if pooled.nonce > next.saturating_add(NONCE_GAP_MAX) {
+            return Err(refused(CODE_REFUSED, "nonce too high"));
+        }
+        let account = ledger.state(head.stateRoot).account(pooled.sender)?;
+        let gas = U256::from(pooled.transaction.gas_limit()) * U256::from(head.baseFee);
+        let cost = gas.saturating_add(pooled.transaction.value());
+        if account.is_none_or(|account| account.balance < cost) {
+            return Err(refused(CODE_REFUSED, "insufficient funds for gas * price + value"));
+        }
+        Ok(())
     }
 
     /// Takes a peer's transactions, each on its own merits.
@@ -69,7 +115,7 @@ impl Node {
         let head = self.chain.read().head().head.clone();
         let ledger = self.ledger(&keys, around.store);
         for raw in raws {
-            match self.admit(&raw, &head.header, &ledger, false) {
+            match self.admit(&raw, &head.header, &ledger, Source::Peer) {
                 // The peer judged by another head, or the pool has it already.
                 Ok(_) | Err(Failure::Refused(_) | Failure::Untimely) => {}
                 Err(Failure::Door(error)) => return Err(error),

@@ -3,6 +3,7 @@
 //! Not here: the envelope's cryptography and the forms of requests (`obscuro_protocol`).
 
 use crate::{
+    admission::Source,
     executor::{self, CallOutcome, CallResult, ExecutionError},
     ledger::{Body, BodyLog, BodyTransaction, Ledger, LedgerError},
     node::{NetworkKeys, Node, Surroundings},
@@ -12,7 +13,7 @@ use crate::{
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use lru::LruCache;
 use obscuro_protocol::{
-    door::{DoorError, Reply as DoorReply},
+    door::{DoorError, Reply as DoorReply, Retry},
     envelope::{Received, SessionKeys},
     limits::{ENVELOPE_BYTES_MAX, LOG_RANGE_MAX, LOGS_MAX, REQUEST_LIFETIME_SECONDS_MAX},
     query::{
@@ -28,6 +29,9 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 const SESSIONS_CACHED: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 const CREDENTIALS_CACHED: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
+
+/// Most bytes of event data in one reply.
+const LOG_BYTES_MAX: usize = 1 << 20;
 
 /// JSON-RPC: the server refuses; geth's code for most errors.
 pub(crate) const CODE_REFUSED: i32 = -32_000;
@@ -246,9 +250,12 @@ impl Node {
 impl Asked<'_> {
     fn answer(&self, query: &Query) -> Result<Reply, Failure> {
         Ok(match query {
-            Query::SendTransaction(raw) => {
-                Reply::Accepted(self.node.admit(raw, &self.head.header, self.ledger, true)?)
-            }
+            Query::SendTransaction(raw) => Reply::Accepted(self.node.admit(
+                raw,
+                &self.head.header,
+                self.ledger,
+                Source::User(&self.accounts),
+            )?),
             Query::Balance(account, at) => Reply::Value(self.account(*account, *at)?.1),
             Query::Nonce { account, at, pooled } => {
                 let nonce = self.account(*account, *at)?.0;
@@ -444,15 +451,21 @@ impl Asked<'_> {
             ));
         }
         let mut found = Vec::new();
+        if self.accounts.is_empty() {
+            return Ok(found);
+        }
         for number in filter.from..=to {
             let Some(hash) = self.ledger.rollup_hash(self.head.history_root, number)? else {
                 continue;
             };
             let Some(body) = self.node.body(hash, self.ledger)? else {
-                continue;
+                // The enclave executed it: a host that withholds it must not hide events.
+                let missing = format!("the body of rollup {hash} is missing");
+                return Err(DoorError::Retry(Retry::Store(missing)).into());
             };
             self.logs_of(&body, filter, &mut found);
-            if found.len() > LOGS_MAX {
+            let bytes: usize = found.iter().map(|log: &LogInfo| log.data.len()).sum();
+            if found.len() > LOGS_MAX || bytes > LOG_BYTES_MAX {
                 return Err(refused(
                     CODE_LIMIT,
                     format!("query returns more than {LOGS_MAX} results"),

@@ -2,7 +2,7 @@
 //! checking a rollup are the same execution. Not here: which rollup is executed and signed (`node`).
 
 use crate::{
-    executor::{self, Block, BlockEnv, ExecutionError, Fatal, FeeRule, Finished},
+    executor::{self, Block, BlockEnv, ExecutionError, Fatal, FeeRule, Finished, Reject},
     index::Index,
     state::{AccountUpdate, Changes, State, StateError},
     store::{Domain, EncryptedStore, MAX_RECORD_BYTES, StoreError},
@@ -33,8 +33,11 @@ const BODY_BYTES_MAX: usize = MAX_RECORD_BYTES;
 /// Withdrawals after which no further transaction is tried: one transaction cannot order as many
 /// again.
 const WITHDRAWALS_STOP: usize = ROLLUP_WITHDRAWALS_MAX / 2;
-/// Bytes of events after which no further transaction is tried: the body must fit a record.
-const LOG_BYTES_STOP: usize = MAX_RECORD_BYTES / 2;
+/// Bytes of transactions and events after which no further transaction is tried. One transaction
+/// adds at most a fraction of what is left of a record, by its size and gas limits.
+const BODY_BYTES_STOP: usize = MAX_RECORD_BYTES / 2;
+/// What a transaction or an event adds to a body beyond its own bytes, at most.
+const BODY_ENTRY_BYTES: usize = 256;
 /// Gas left in a rollup below which no further transaction is tried.
 const GAS_LEFT_MIN: u64 = 21_000;
 
@@ -213,7 +216,10 @@ impl<'a> Ledger<'a> {
     }
 
     /// The block that a child of `parent` proven by `proof` is executed in.
-    fn env(&self, parent: &Rollup, proof: &View) -> BlockEnv {
+    ///
+    /// `prevrandao` depends on the rollup's nonce: what a peer's candidate shows of it does not
+    /// help to seal another.
+    fn env(&self, parent: &Rollup, proof: &View, nonce: U256) -> BlockEnv {
         BlockEnv {
             chain_id: self.config.l2ChainId,
             number: parent.header.number + 1,
@@ -221,9 +227,7 @@ impl<'a> Ledger<'a> {
             beneficiary: FEE_POOL,
             gas_limit: self.config.gasLimit,
             base_fee: self.config.baseFee,
-            prevrandao: B256::new(
-                *self.round_secret(b"prevrandao", parent.hash, proof.block.hash).expose(),
-            ),
+            prevrandao: self.prevrandao(parent.hash, proof.block.hash, nonce),
             excess_blob_gas: None,
             fees: FeeRule::Pool(FEE_POOL),
         }
@@ -256,6 +260,11 @@ impl<'a> Ledger<'a> {
         self.round_secret(b"order", parent, proof)
     }
 
+    fn prevrandao(&self, parent: B256, proof: B256, nonce: U256) -> B256 {
+        let round = self.round_secret(b"prevrandao", parent, proof);
+        B256::new(*keys::derive(&round, b"nonce", &nonce.to_be_bytes::<32>()).expose())
+    }
+
     fn round_secret(&self, purpose: &[u8], parent: B256, proof: B256) -> Secret {
         keys::derive(&self.randomness, purpose, &[parent.as_slice(), proof.as_slice()].concat())
     }
@@ -266,18 +275,19 @@ impl<'a> Ledger<'a> {
         &self,
         parent: &Rollup,
         proof: &View,
+        nonce: U256,
         candidates: &[Candidate<'_>],
         on_reject: OnReject,
     ) -> Result<Result<Outcome, String>, LedgerError> {
         let hashes = |number| self.block_hash(parent.history_root, number);
         let mut block =
-            Block::new(self.state(parent.header.stateRoot), self.env(parent, proof), hashes);
+            Block::new(self.state(parent.header.stateRoot), self.env(parent, proof, nonce), hashes);
         apply_deposits(&mut block, &proof.deposits, self.config)?;
         let (mut transactions, mut withdrawals) = (Vec::new(), Vec::new());
-        let (mut first_log, mut log_bytes, mut rejected) = (0, 0, Vec::new());
+        let (mut first_log, mut body_bytes, mut rejected) = (0, 0, Vec::new());
         for (position, candidate) in candidates.iter().enumerate() {
             if self.config.gasLimit - block.gas_used().min(self.config.gasLimit) < GAS_LEFT_MIN
-                || log_bytes >= LOG_BYTES_STOP
+                || body_bytes >= BODY_BYTES_STOP
                 || withdrawals.len() >= WITHDRAWALS_STOP
                 || transactions.len() >= ROLLUP_TRANSACTIONS_MAX
             {
@@ -290,28 +300,32 @@ impl<'a> Ledger<'a> {
                 Ok(executed) => {
                     withdrawals.extend(executed.logs.iter().filter_map(withdrawal));
                     let logs = executed.logs.len() as u64;
-                    log_bytes += log_bytes_of(&executed);
+                    body_bytes += body_bytes_of(candidate, &executed);
                     transactions.push(body_transaction(candidate, executed, first_log));
                     first_log += logs;
                 }
                 Err(ExecutionError::Rejected(reject)) if on_reject == OnReject::Skip => {
-                    if !reject.may_become_valid() {
+                    if !may_wait(&reject) {
                         rejected.push(position);
                     }
                 }
-                Err(ExecutionError::Rejected(reject)) => return Ok(Err(reject.to_string())),
+                // The words of the reason are for the sender; this goes to the host.
+                Err(ExecutionError::Rejected(_)) => {
+                    return Ok(Err("a transaction cannot be executed".into()));
+                }
                 Err(ExecutionError::Fatal(fatal)) => return Err(fatal.into()),
             }
         }
         let finished = block.finish()?;
         let body = Body { transactions, withdrawals, ..Default::default() };
-        Ok(Ok(self.outcome(parent, proof, finished, body, rejected)))
+        Ok(Ok(self.outcome(parent, proof, nonce, finished, body, rejected)))
     }
 
     fn outcome(
         &self,
         parent: &Rollup,
         proof: &View,
+        nonce: U256,
         finished: Finished,
         body: Body,
         rejected: Vec<usize>,
@@ -327,6 +341,7 @@ impl<'a> Ledger<'a> {
             transactionsRoot: trie::ordered_root(body.transactions.iter().map(|t| &t.raw)),
             receiptsRoot: finished.receipts_root,
             withdrawalsRoot: withdrawals_root(&body.withdrawals),
+            nonce,
             depositCursor: proof.deposit_count,
             gasUsed: finished.gas_used,
             gasLimit: self.config.gasLimit,
@@ -407,6 +422,12 @@ impl<'a> Ledger<'a> {
     }
 }
 
+/// Whether a transaction that was left out may be tried again. One that its sender cannot pay is
+/// dropped: accounts could otherwise fill rollups' room with what is never executed.
+fn may_wait(reject: &Reject) -> bool {
+    matches!(reject, Reject::NonceTooHigh { .. } | Reject::BlockFull { .. })
+}
+
 fn history_key(number: u64) -> B256 {
     keccak256(number.to_be_bytes())
 }
@@ -460,9 +481,10 @@ fn apply_deposits<S: trie::NodeStore>(
     Ok(())
 }
 
-/// What the events of a transaction add to a rollup's body.
-fn log_bytes_of(executed: &executor::Executed) -> usize {
-    executed.logs.iter().map(|log| log.data.data.len() + 32 * log.topics().len() + 32).sum()
+/// What a transaction adds to a rollup's body.
+fn body_bytes_of(candidate: &Candidate<'_>, executed: &executor::Executed) -> usize {
+    let log = |log: &alloy_primitives::Log| BODY_ENTRY_BYTES + log.data.data.len();
+    BODY_ENTRY_BYTES + candidate.raw.len() + executed.logs.iter().map(log).sum::<usize>()
 }
 
 fn withdrawal(log: &alloy_primitives::Log) -> Option<Withdrawal> {

@@ -7,7 +7,7 @@ use crate::{
     identity::{Identity, network_key_bytes},
     index::Index,
     l1::{self, L1Error},
-    ledger::{Ledger, LedgerError},
+    ledger::{Body, Ledger, LedgerError},
     pool::Pool,
     rollups::decode_transaction,
     store::Store,
@@ -21,7 +21,7 @@ use obscuro_protocol::{
     door::{self, DoorError, Folded, Head, L1Block, Peer, Registration, Retry, SeedShare},
     envelope,
     keys::{KemPrivateKey, Label, MasterSeed},
-    limits::PAYLOAD_BYTES_MAX,
+    limits::{GOSSIP_BYTES_MAX, PAYLOAD_BYTES_MAX},
     rollup::{RollupHeader, signing_domain},
     wire,
 };
@@ -30,6 +30,8 @@ use std::sync::{Arc, atomic::AtomicUsize};
 
 /// A snapshot is emitted every so many L1 blocks, of a view as many blocks deep.
 const SNAPSHOT_BLOCKS: u64 = 64;
+/// Most bytes of transactions in one message to the peers.
+const GOSSIP_BATCH_BYTES_MAX: usize = GOSSIP_BYTES_MAX / 2;
 const SNAPSHOT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What the seed yields for this network.
 pub struct NetworkKeys {
@@ -228,10 +230,11 @@ impl Node {
     /// Makes a fed block the L1 head.
     pub fn set_head(&self, block: B256, around: Surroundings<'_>) -> Result<Head, DoorError> {
         let view = self.chain.read().view(block).ok_or(DoorError::Retry(Retry::L1Block(block)))?;
-        let former = self.chain.write().set_head(view.clone());
+        let former = self.chain.read().head();
         if former.head.hash != view.head.hash && self.keys.read().is_some() {
             self.follow_head(&former.head, &view.head, around)?;
         }
+        self.chain.write().set_head(view.clone());
         Ok(self.head_of(&view))
     }
 
@@ -247,17 +250,14 @@ impl Node {
         let ledger = self.ledger(&keys, around.store);
         let (orphaned, adopted) = self.branches(former.hash, head.hash);
         for rollup in &orphaned {
-            if let Some(body) = ledger.body(*rollup)? {
-                self.return_to_pool(&body);
-            }
+            let body = executed_body(&ledger, *rollup)?;
+            self.return_to_pool(&body);
         }
         for rollup in adopted.iter().rev() {
-            if let Some(body) = ledger.body(*rollup)? {
-                if !orphaned.is_empty() {
-                    Index::persist(*rollup, &body, ledger.store())?;
-                }
-                self.index.add(*rollup, body);
-            }
+            let body = executed_body(&ledger, *rollup)?;
+            // A losing sibling may have been executed later and hold the entries.
+            Index::persist(*rollup, &body, ledger.store())?;
+            self.index.add(*rollup, body);
         }
         let state = ledger.state(head.header.stateRoot);
         let mut pool = self.pool.lock();
@@ -268,7 +268,7 @@ impl Node {
         Ok(())
     }
 
-    fn return_to_pool(&self, body: &crate::ledger::Body) {
+    fn return_to_pool(&self, body: &Body) {
         let mut pool = self.pool.lock();
         for transaction in &body.transactions {
             if let Ok(pooled) = decode_transaction(transaction.raw.clone()) {
@@ -378,8 +378,7 @@ impl Node {
     /// What users sent since the last call, for the peers.
     pub fn take_transactions(&self, around: Surroundings<'_>) -> Result<Bytes, DoorError> {
         let keys = self.keys()?;
-        let fresh: Vec<Bytes> =
-            self.pool.lock().take_fresh().iter().map(|p| p.raw.clone()).collect();
+        let fresh = self.pool.lock().take_fresh(GOSSIP_BATCH_BYTES_MAX);
         if fresh.is_empty() {
             return Ok(Bytes::new());
         }
@@ -401,7 +400,8 @@ impl Node {
         let target = view.block.number.checked_sub(SNAPSHOT_BLOCKS)?;
         let chain = self.chain.read();
         let mut deep = chain.view(view.parent)?;
-        while deep.block.number > target {
+        // Down to a block that included the canonical rollup: no child of it has an older proof.
+        while deep.block.number > target || deep.included != deep.block.number {
             deep = chain.view(deep.parent)?;
         }
         let key = keys.seed.derive(Label::Snapshot);
@@ -414,6 +414,13 @@ impl Node {
         .ok()
         .map(Bytes::from)
     }
+}
+
+/// The body of a rollup that this enclave executed: the host must have it.
+fn executed_body(ledger: &Ledger<'_>, rollup: B256) -> Result<Arc<Body>, DoorError> {
+    let missing =
+        || DoorError::Retry(Retry::Store(format!("the body of rollup {rollup} is missing")));
+    ledger.body(rollup)?.ok_or_else(missing)
 }
 
 /// Stands for rollup 0 until the seed is there: nothing is executed on it.

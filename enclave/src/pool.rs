@@ -5,7 +5,7 @@ use alloy_consensus::TxEnvelope;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use obscuro_protocol::secret::Secret;
 use std::{
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -15,8 +15,8 @@ pub const POOL_TRANSACTIONS_MAX: usize = 100_000;
 pub const POOL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most transactions of one sender that wait.
 pub const SENDER_TRANSACTIONS_MAX: usize = 4_096;
-/// How far a nonce may run ahead of the account's.
-pub const NONCE_GAP_MAX: u64 = 16_384;
+/// How far a nonce may run ahead of the transactions that wait without a gap.
+pub const NONCE_GAP_MAX: u64 = 256;
 /// A replacement must offer this much more per gas, in percent (as geth's pool).
 const REPLACEMENT_BUMP_PERCENT: u128 = 10;
 
@@ -60,20 +60,26 @@ pub struct Pool {
     senders: BTreeMap<Address, BTreeMap<u64, Arc<Pooled>>>,
     hashes: HashMap<B256, Arc<Pooled>>,
     bytes: usize,
-    /// Accepted from users since the last [`Pool::take_fresh`].
-    fresh: Vec<Arc<Pooled>>,
+    /// Hashes of what users sent since the last [`Pool::take_fresh`], oldest first.
+    fresh: VecDeque<B256>,
 }
 
 impl Pool {
-    /// Adds a transaction; `fresh` ones are to be told to the peers.
-    pub fn insert(&mut self, pooled: Arc<Pooled>, fresh: bool) -> Result<(), PoolError> {
+    /// Adds a transaction and returns the one it replaces; `fresh` ones are to be told to the
+    /// peers.
+    pub fn insert(
+        &mut self,
+        pooled: Arc<Pooled>,
+        fresh: bool,
+    ) -> Result<Option<Arc<Pooled>>, PoolError> {
         if self.hashes.contains_key(&pooled.hash) {
             return Err(PoolError::Known);
         }
         let former = self.senders.get(&pooled.sender).and_then(|queue| queue.get(&pooled.nonce));
-        match former.cloned() {
-            Some(former) if !outbids(&pooled, &former) => return Err(PoolError::Underpriced),
-            Some(former) => self.remove(&former),
+        let replaced = former.cloned();
+        match &replaced {
+            Some(former) if !outbids(&pooled, former) => return Err(PoolError::Underpriced),
+            Some(former) => self.remove(former),
             None if self.waiting_of(pooled.sender) >= SENDER_TRANSACTIONS_MAX => {
                 return Err(PoolError::SenderFull);
             }
@@ -88,9 +94,13 @@ impl Pool {
         self.hashes.insert(pooled.hash, pooled.clone());
         self.senders.entry(pooled.sender).or_default().insert(pooled.nonce, pooled.clone());
         if fresh {
-            self.fresh.push(pooled);
+            // Without peers nobody takes them: the oldest give way.
+            if self.fresh.len() >= POOL_TRANSACTIONS_MAX {
+                self.fresh.pop_front();
+            }
+            self.fresh.push_back(pooled.hash);
         }
-        Ok(())
+        Ok(replaced)
     }
 
     fn waiting_of(&self, sender: Address) -> usize {
@@ -107,9 +117,21 @@ impl Pool {
         self.hashes.is_empty()
     }
 
-    /// Takes what users sent since the last call.
-    pub fn take_fresh(&mut self) -> Vec<Arc<Pooled>> {
-        std::mem::take(&mut self.fresh)
+    /// Takes what users sent since the last call and still waits: the raw transactions, of at most
+    /// `bytes_max` bytes, or one.
+    pub fn take_fresh(&mut self, bytes_max: usize) -> Vec<Bytes> {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some(hash) = self.fresh.front() {
+            if let Some(pooled) = self.hashes.get(hash) {
+                bytes += pooled.raw.len();
+                if bytes > bytes_max && !taken.is_empty() {
+                    break;
+                }
+                taken.push(pooled.raw.clone());
+            }
+            self.fresh.pop_front();
+        }
+        taken
     }
 
     /// The nonce after the transactions of a sender that follow `nonce` without a gap.
@@ -180,10 +202,12 @@ impl Pool {
             let Some(pooled) = queue.get(&nonce) else {
                 continue;
             };
-            bytes += pooled.raw.len();
-            if bytes > bytes_max {
-                break;
+            // What does not fit waits with all that follows it; others may be smaller. One fits
+            // always.
+            if bytes + pooled.raw.len() > bytes_max && !selected.is_empty() {
+                continue;
             }
+            bytes += pooled.raw.len();
             selected.push(pooled.clone());
             if let Some(next) = queue.get(&(nonce + 1)) {
                 heap.push((rank(order, next), sender, nonce + 1));

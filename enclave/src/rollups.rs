@@ -12,11 +12,11 @@ use crate::{
 };
 use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable};
 use alloy_eips::Decodable2718;
-use alloy_primitives::{Address, Bytes, keccak256};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use obscuro_protocol::{
     door::{Carrier, DoorError, L1Block, Retry},
     l1::IRollupManagement::RollupPublished,
-    limits::PAYLOAD_BYTES_MAX,
+    limits::{PAYLOAD_BYTES_MAX, PROOF_AGE_BLOCKS_MAX, ROLLUP_BLOBS_MAX, TRANSACTION_BYTES_MAX},
     payload::{self, Item, Payload, PayloadError},
     rollup::{RollupHeader, SignedRollup, Withdrawal, recover, signing_domain},
 };
@@ -24,8 +24,8 @@ use std::sync::{Arc, atomic::Ordering};
 
 /// How often a rollup is built again because its payload came out too long.
 const BUILD_ATTEMPTS_MAX: usize = 4;
-/// The least raw transaction bytes that are always tried: fewer would never fill a payload.
-const BUILD_BYTES_MIN: usize = PAYLOAD_BYTES_MAX / 2;
+/// Most raw transaction bytes that are tried, however well they compress.
+const BUILD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 impl Node {
     /// Whether a published rollup is valid on this branch of L1 (protocol 5.4).
@@ -38,37 +38,26 @@ impl Node {
         around: Surroundings<'_>,
     ) -> Result<Option<Arc<Rollup>>, DoorError> {
         let header = &event.header;
+        let age = (parent.block.number + 1).saturating_sub(header.l1ProofNumber);
+        if age > PROOF_AGE_BLOCKS_MAX {
+            return Ok(None);
+        }
         let proof = self.chain.read().ancestor(parent, header.l1ProofNumber, header.l1Proof);
         let Some(proof) = proof else { return Ok(None) };
         if self.check_context(header, &event.signature, &proof).is_err() {
             return Ok(None);
         }
         let hash = header.hash();
-        if let Some(verdict) = self.chain.read().verdict(hash) {
-            return Ok(verdict.valid());
+        let known = self.chain.read().verdict(hash);
+        if let (Some(verdict), true) = (&known, event.blobs.is_empty()) {
+            return Ok(verdict.clone().valid());
         }
-        let carried = block.payloads.iter().find(|carried| carried.rollup == hash);
-        let Some(carried) = carried else {
-            return Err(DoorError::Retry(Retry::Payload(hash)));
-        };
-        let payload = match &carried.carrier {
-            Carrier::Calldata(bytes) => Some(bytes.clone()),
-            Carrier::Blobs(blobs) => blobs::payload(blobs, &event.blobs)
-                .map_err(|error| match error {
-                    blobs::BlobError::NotTheseBlobs => DoorError::Retry(Retry::Payload(hash)),
-                    blobs::BlobError::Setup(reason) => DoorError::Fatal(reason),
-                })?
-                .map(Bytes::from),
-        };
-        let verdict = match payload {
-            Some(bytes) if keccak256(&bytes) == header.payloadHash => {
-                self.judge(header, &bytes, &proof, keys, around)?
-            }
-            // L1 itself checked calldata: other bytes are the host's.
-            Some(_) if event.blobs.is_empty() => {
-                return Err(DoorError::Retry(Retry::Payload(hash)));
-            }
-            _ => Verdict::Invalid("the blobs do not hold the payload".into()),
+        // What blobs hold is L1's to say, not the header's: it is looked at on every branch, also
+        // for a rollup that gossip brought before.
+        let Some(payload) = carried_payload(event, hash, block)? else { return Ok(None) };
+        let verdict = match known {
+            Some(verdict) => verdict,
+            None => self.judge(header, &payload, &proof, keys, around)?,
         };
         self.chain.write().judge(hash, header.number, verdict.clone());
         Ok(verdict.valid())
@@ -115,6 +104,9 @@ impl Node {
         if proof.head.hash != header.parent || proof.block.number != header.l1ProofNumber {
             return Err("the parent is not canonical at the L1 proof".into());
         }
+        if header.number != proof.head.header.number + 1 {
+            return Err("wrong number".into());
+        }
         if !proof.is_aggregator(header.aggregator) {
             return Err("the aggregator is not attested and staked at the L1 proof".into());
         }
@@ -141,10 +133,11 @@ impl Node {
         let candidates: Vec<Candidate<'_>> =
             parsed.transactions.iter().map(|pooled| candidate(pooled)).collect();
         let ledger = self.ledger(keys, around.store);
-        let outcome = match ledger.execute(&proof.head, proof, &candidates, OnReject::Fail)? {
-            Ok(outcome) => outcome,
-            Err(reason) => return Ok(Verdict::Invalid(reason)),
-        };
+        let outcome =
+            match ledger.execute(&proof.head, proof, header.nonce, &candidates, OnReject::Fail)? {
+                Ok(outcome) => outcome,
+                Err(reason) => return Ok(Verdict::Invalid(reason)),
+            };
         let expected = RollupHeader {
             aggregator: header.aggregator,
             nonce: header.nonce,
@@ -220,12 +213,13 @@ impl Node {
         around: Surroundings<'_>,
     ) -> Result<Option<SignedRollup>, DoorError> {
         let ledger = self.ledger(keys, around.store);
+        let nonce = self.identity.read().lottery_nonce(view.head.hash, view.randao);
         for _ in 0..BUILD_ATTEMPTS_MAX {
             let selected = self.select(view, &ledger)?;
             let candidates: Vec<Candidate<'_>> =
                 selected.iter().map(|pooled| candidate(pooled)).collect();
             let outcome = ledger
-                .execute(&view.head, view, &candidates, OnReject::Skip)?
+                .execute(&view.head, view, nonce, &candidates, OnReject::Skip)?
                 .map_err(DoorError::Rejected)?;
             self.drop_rejected(&selected, &outcome.rejected);
             if outcome.body.transactions.is_empty() && !self.is_due(view) {
@@ -244,7 +238,7 @@ impl Node {
             let identity = self.identity.read();
             let header = RollupHeader {
                 aggregator: enclave,
-                nonce: identity.lottery_nonce(view.head.hash, view.randao),
+                nonce,
                 payloadHash: keccak256(&payload),
                 ..outcome.body.header.clone()
             };
@@ -260,10 +254,14 @@ impl Node {
 
     /// Transactions that will never be valid make room.
     fn drop_rejected(&self, selected: &[Arc<Pooled>], rejected: &[usize]) {
+        let rejected = rejected.iter().filter_map(|index| selected.get(*index)).cloned();
+        let rejected: Vec<Arc<Pooled>> = rejected.collect();
         let mut pool = self.pool.lock();
-        for pooled in rejected.iter().filter_map(|index| selected.get(*index)) {
+        for pooled in &rejected {
             pool.remove(pooled);
         }
+        drop(pool);
+        self.index.settle(rejected, self.chain.read().head().block.number);
     }
 
     fn select(&self, view: &View, ledger: &Ledger<'_>) -> Result<Vec<Arc<Pooled>>, DoorError> {
@@ -291,14 +289,39 @@ impl Node {
         payload::seal(&payload, &keys.seed, interval, &mut Entropy(around.device))
     }
 
-    /// Raw bytes that will fit next time, with a twentieth to spare.
+    /// Raw bytes to try next time, with a twentieth to spare: more after a payload that fits, at
+    /// most twice as many at once; fewer after one that does not.
     fn learn_compression(&self, raw_bytes: usize, payload_bytes: usize) {
-        if raw_bytes < BUILD_BYTES_MIN && payload_bytes <= PAYLOAD_BYTES_MAX {
-            return;
-        }
-        let fitting = raw_bytes.saturating_mul(PAYLOAD_BYTES_MAX) / payload_bytes.max(1);
-        let next = (fitting / 20 * 19).max(BUILD_BYTES_MIN / 8);
+        let fitting = raw_bytes.saturating_mul(PAYLOAD_BYTES_MAX) / payload_bytes.max(1) / 20 * 19;
+        let current = self.build_bytes.load(Ordering::Relaxed);
+        let next = match payload_bytes <= PAYLOAD_BYTES_MAX {
+            true => fitting.clamp(current, BUILD_BYTES_MAX.min(current * 2).max(current)),
+            false => fitting.max(TRANSACTION_BYTES_MAX),
+        };
         self.build_bytes.store(next, Ordering::Relaxed);
+    }
+}
+
+/// The payload that L1 carried for a published rollup; `None` if its blobs hold another one, which
+/// is the publisher's fault. Other bytes than L1 recorded are the host's: asked for again.
+fn carried_payload(
+    event: &RollupPublished,
+    rollup: B256,
+    block: &L1Block,
+) -> Result<Option<Bytes>, DoorError> {
+    let ask_again = || DoorError::Retry(Retry::Payload(rollup));
+    if event.blobs.len() > ROLLUP_BLOBS_MAX {
+        return Ok(None);
+    }
+    let carried = block.payloads.iter().find(|carried| carried.rollup == rollup);
+    let expected = event.header.payloadHash;
+    match (&carried.ok_or_else(ask_again)?.carrier, event.blobs.is_empty()) {
+        (Carrier::Calldata(bytes), true) if keccak256(bytes) == expected => Ok(Some(bytes.clone())),
+        (Carrier::Blobs(blobs), false) => {
+            let payload = blobs::payload(blobs, &event.blobs).map_err(|_| ask_again())?;
+            Ok(payload.map(Bytes::from).filter(|bytes| keccak256(bytes) == expected))
+        }
+        _ => Err(ask_again()),
     }
 }
 

@@ -36,10 +36,14 @@ impl SoftwareDevice {
         if !path.exists() {
             let mut key = [0; 32];
             getrandom::fill(&mut key).map_err(io::Error::other)?;
+            // Written aside first: a crash leaves no half key behind.
+            let aside = path.with_extension("new");
+            let mut options = fs::OpenOptions::new();
             let mut file =
-                fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+                options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
             file.write_all(&key)?;
             file.sync_all()?;
+            fs::rename(aside, path)?;
         }
         let key = <[u8; 32]>::try_from(fs::read(path)?.as_slice())
             .map_err(|_| io::Error::other("not 32 bytes: delete the file to start anew"))?;

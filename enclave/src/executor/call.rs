@@ -243,7 +243,8 @@ fn message(request: &CallRequest, env: &mut BlockEnv) -> Result<TxEnv, Reject> {
 fn outcome(parts: Parts) -> Result<CallOutcome, ExecutionError> {
     let logged: usize = parts.logs.iter().map(|log| log.data.data.len()).sum();
     if parts.output.len().max(logged) > MAX_RETURN_BYTES {
-        return Err(Fatal::Evm(format!("more than {MAX_RETURN_BYTES} bytes returned")).into());
+        let result = CallResult::Halt("return data too long");
+        return Ok(CallOutcome { result, gas_used: parts.gas_used, logs: Vec::new() });
     }
     let result = match parts.failure {
         None => CallResult::Return(parts.output),
