@@ -2,6 +2,7 @@
 //! refuses (protocol 12). Not here: real contracts and sockets (`devnet`, `cli`).
 
 #[path = "door/harness.rs"]
+#[allow(dead_code, reason = "made for several test files")]
 mod harness;
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};

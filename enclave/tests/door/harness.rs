@@ -131,12 +131,21 @@ impl Node {
 
     /// A new life on the same machine, with what was sealed in the last.
     pub fn restart(seed: u64, store: TestStore, identity: Option<Bytes>) -> Self {
+        Self::restart_with(seed, store, identity, None)
+    }
+
+    /// A new life with a snapshot, too.
+    pub fn restart_with(
+        seed: u64,
+        store: TestStore,
+        identity: Option<Bytes>,
+        snapshot: Option<Bytes>,
+    ) -> Self {
         // Another life has other entropy.
-        let device =
-            TestDevice { seed, counter: AtomicU64::new(identity.is_some() as u64 * 1_000_000) };
-        let node =
-            Self { enclave: Enclave::new(device), store, registration: empty_registration() };
-        let start = Request::Start { config: Box::new(config()), identity, snapshot: None };
+        let counter = AtomicU64::new(identity.is_some() as u64 * 1_000_000);
+        let enclave = Enclave::new(TestDevice { seed, counter });
+        let node = Self { enclave, store, registration: empty_registration() };
+        let start = Request::Start { config: Box::new(config()), identity, snapshot };
         assert!(matches!(node.ask(start), Ok(Reply::Started(_))));
         node
     }
@@ -249,16 +258,19 @@ fn log(address: Address, event: impl SolEvent) -> Log {
 }
 
 pub fn published(rollup: &SignedRollup) -> Log {
-    log(
-        config().contracts.rollupManagement,
-        IRollupManagement::RollupPublished {
-            rollup: rollup.header.hash(),
-            aggregator: rollup.header.aggregator,
-            header: rollup.header.clone(),
-            signature: rollup.signature.clone(),
-            blobs: Vec::new(),
-        },
-    )
+    published_in_blobs(rollup, Vec::new())
+}
+
+/// The log of a rollup whose payload travels in blobs with these hashes.
+pub fn published_in_blobs(rollup: &SignedRollup, blobs: Vec<B256>) -> Log {
+    let event = IRollupManagement::RollupPublished {
+        rollup: rollup.header.hash(),
+        aggregator: rollup.header.aggregator,
+        header: rollup.header.clone(),
+        signature: rollup.signature.clone(),
+        blobs,
+    };
+    log(config().contracts.rollupManagement, event)
 }
 
 /// The logs of a registration; at genesis with the network key and the seed.
@@ -341,15 +353,30 @@ impl User {
         value: u128,
         input: impl Into<Bytes>,
     ) -> Bytes {
+        self.sign_transaction(nonce, to, value, 3_000_000, input.into())
+    }
+
+    pub fn transaction_with_gas(&self, nonce: u64, to: TxKind, gas: u64, input: Vec<u8>) -> Bytes {
+        self.sign_transaction(nonce, to, 0, gas, input.into())
+    }
+
+    fn sign_transaction(
+        &self,
+        nonce: u64,
+        to: TxKind,
+        value: u128,
+        gas: u64,
+        input: Bytes,
+    ) -> Bytes {
         let transaction = TxEip1559 {
             chain_id: config().l2ChainId,
             nonce,
-            gas_limit: 3_000_000,
+            gas_limit: gas,
             max_fee_per_gas: 2_000_000_000,
             max_priority_fee_per_gas: 1,
             to,
             value: U256::from(value),
-            input: input.into(),
+            input,
             ..Default::default()
         };
         let signature = self.sign(transaction.signature_hash());
