@@ -6,7 +6,7 @@
 mod harness;
 
 use alloy_eips::eip4844::kzg_to_versioned_hash;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
+use alloy_primitives::{Address, Bytes, TxKind, U256, hex};
 use harness::*;
 use obscuro_protocol::{
     door::{CarriedPayload, Carrier, DoorError, Reply, Request, Retry},
