@@ -11,7 +11,7 @@ mod revert;
 #[cfg(test)]
 mod tests;
 
-pub use carrier::CarrierPolicy;
+pub use carrier::{CarrierPolicy, load_setup};
 pub use outbox::{Content, Purpose};
 
 use crate::{
@@ -65,6 +65,12 @@ pub enum PublishError {
     /// Its round is over: another rollup has taken its place.
     #[error("its parent is not the canonical rollup any more")]
     Late,
+    /// A rollup of an earlier round on the same parent was sent a moment ago and may still make it.
+    #[error("one of an earlier round is on its way")]
+    Underway,
+    /// A newer one was wanted before this one's turn came.
+    #[error("a newer one takes its place")]
+    Superseded,
     /// The operator's account is empty.
     #[error("the operator's L1 account {0} cannot pay: fund it with ETH")]
     Funds(Address),
@@ -169,9 +175,11 @@ impl Desk {
             tokio::select! {
                 order = orders.recv() => {
                     let Some(order) = order else { return };
-                    let result = self.serve(order.purpose, order.content).await;
-                    // Whoever asked may have gone.
-                    let _ = order.done.send(result);
+                    for order in waiting(order, &mut orders) {
+                        let result = self.serve(order.purpose, order.content).await;
+                        // Whoever asked may have gone.
+                        let _ = order.done.send(result);
+                    }
                 }
                 changed = heads.changed() => {
                     if changed.is_err() {
@@ -220,13 +228,12 @@ impl Desk {
         let (count, (prices, head)) = (count?, prices?);
         self.at = head.number();
         self.settle(count);
+        self.check_turn(&content)?;
         let carrying = self.carrying(purpose, &content, &prices, head.fields.gas_limit);
         let prepared = self.prepare(&content, carrying).await?;
         let gas = self.simulate(&prepared).await?;
-        // L1 would take a late sibling, and the operator would pay for nothing.
-        if !self.is_timely(&content) {
-            return Err(PublishError::Late);
-        }
+        // Blobs take a while to make, and L1 may have moved on.
+        self.check_turn(&content)?;
         let offer = prices.offer(prepared.sidecar.is_some());
         let fees = match self.outbox.find(purpose) {
             Some((_, former)) => former.fees.bumped().max(offer),
@@ -235,14 +242,23 @@ impl Desk {
         self.send(purpose, content, prepared, gas, fees, count).await
     }
 
-    fn is_timely(&self, content: &Content) -> bool {
+    /// Whether a rollup is still worth its price: L1 would take a late sibling, and the operator would
+    /// pay for nothing.
+    fn check_turn(&self, content: &Content) -> Result<(), PublishError> {
+        let Content::Rollup(rollup) = content else { return Ok(()) };
+        let header = &rollup.header;
         let followed = self.options.followed.borrow();
-        match (content, &*followed) {
-            (Content::Rollup(rollup), Some(followed)) => {
-                rollup.header.parent == followed.head.rollup
-            }
-            _ => true,
+        if followed.as_ref().is_some_and(|followed| followed.head.rollup != header.parent) {
+            return Err(PublishError::Late);
         }
+        if let Some((_, slot)) = self.outbox.find(Purpose::Publish)
+            && let Content::Rollup(former) = &slot.content
+            && former.header.parent == header.parent
+            && slot.sent_at >= header.l1ProofNumber
+        {
+            return Err(PublishError::Underway);
+        }
+        Ok(())
     }
 
     /// Prices of the next block, and the head that it follows.
@@ -455,6 +471,25 @@ impl Desk {
         // A key in memory always signs.
         self.options.operator.sign_hash_sync(&hash).map_err(|_| PublishError::Stopped)
     }
+}
+
+/// An order and those behind it. Of several rollups only the newest is worth publishing.
+fn waiting(first: Order, orders: &mut mpsc::Receiver<Order>) -> Vec<Order> {
+    let mut waiting = vec![first];
+    while let Ok(order) = orders.try_recv() {
+        waiting.push(order);
+    }
+    let newest = waiting.iter().rposition(|order| order.purpose == Purpose::Publish);
+    let mut kept = Vec::with_capacity(waiting.len());
+    for (position, order) in waiting.into_iter().enumerate() {
+        if order.purpose == Purpose::Publish && Some(position) != newest {
+            // Whoever asked may have gone.
+            let _ = order.done.send(Err(PublishError::Superseded));
+        } else {
+            kept.push(order);
+        }
+    }
+    kept
 }
 
 /// Says in the log what became of a transaction.

@@ -6,7 +6,7 @@ use crate::{
     enclave::{AskError, ChannelError, Enclave, Records, ask},
     gossip::{GossipEvent, GossipHandle, MessageId, Verdict},
     l1::feed::Followed,
-    publisher::Publisher,
+    publisher::{PublishError, Publisher, load_setup},
     round::{Effect, Input, Judgement, RoundId, Rounds},
     stop::Stop,
 };
@@ -33,6 +33,9 @@ const WINDOW_AT_FIRST: Duration = Duration::from_millis(100);
 const WINDOWS_PER_BLOCK: u32 = 6;
 /// How often the enclave is asked again to seal because transactions arrived.
 const WORK_EVERY: Duration = Duration::from_millis(25);
+
+/// Transactions between two L1 blocks that announce a rollup which will need blobs.
+const BUSY_TRANSACTIONS: u64 = 250;
 
 /// What the driver works with.
 pub struct RoundDriver {
@@ -74,6 +77,7 @@ impl RoundDriver {
         let mut rounds: Option<Rounds<MessageId>> = None;
         let mut happenings: FuturesUnordered<Happening> = FuturesUnordered::new();
         let mut rhythm = Rhythm::default();
+        let mut bustle = Bustle::default();
         let mut work_from = Instant::now();
         loop {
             let work = async {
@@ -89,6 +93,7 @@ impl RoundDriver {
                     let Some(followed) = followed.filter(|followed| followed.is_synced) else { continue };
                     rounds.get_or_insert_with(|| Rounds::new(followed.enclave));
                     rhythm.block(followed.head.l1.number);
+                    bustle.at_block = *self.work.borrow();
                     self.gossip.set_peers(addresses(&followed.head.peers));
                     Some(Input::Head(followed.head))
                 }
@@ -102,6 +107,7 @@ impl RoundDriver {
                         return;
                     }
                     work_from = Instant::now() + WORK_EVERY;
+                    bustle.prepare(*self.work.borrow());
                     Some(Input::Work)
                 }
             };
@@ -220,6 +226,9 @@ async fn publish(publisher: &Publisher, rollup: Box<SignedRollup>) -> Option<Inp
     let (number, bytes) = (rollup.header.number, rollup.payload.len());
     match publisher.publish(rollup).await {
         Ok(transaction) => info!(number, bytes, %transaction, "publishing a rollup"),
+        Err(error @ (PublishError::Late | PublishError::Underway | PublishError::Superseded)) => {
+            debug!(number, %error, "the rollup is not published")
+        }
         Err(error) => warn!(number, %error, "the rollup is not published"),
     }
     None
@@ -228,6 +237,24 @@ async fn publish(publisher: &Publisher, rollup: Box<SignedRollup>) -> Option<Inp
 /// Peers that registered an address that can be dialled.
 fn addresses(peers: &[Peer]) -> Vec<Multiaddr> {
     peers.iter().filter_map(|peer| peer.host_address.parse().ok()).collect()
+}
+
+/// Whether rollups are about to grow so large that they travel in blobs.
+#[derive(Default)]
+struct Bustle {
+    /// Transactions counted at the last L1 block.
+    at_block: u64,
+    is_prepared: bool,
+}
+
+impl Bustle {
+    /// Loads what blobs need ahead of the first one: it takes seconds.
+    fn prepare(&mut self, count: u64) {
+        if !self.is_prepared && count.saturating_sub(self.at_block) > BUSY_TRANSACTIONS {
+            self.is_prepared = true;
+            tokio::task::spawn_blocking(load_setup);
+        }
+    }
 }
 
 /// The pace of L1 as it was seen here.

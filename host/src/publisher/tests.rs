@@ -77,10 +77,14 @@ impl Desk {
 }
 
 fn rollup(payload_bytes: usize) -> Box<SignedRollup> {
+    rollup_on(1, payload_bytes)
+}
+
+fn rollup_on(l1_proof: u64, payload_bytes: usize) -> Box<SignedRollup> {
     let payload: Bytes = (0..payload_bytes).map(|i| (i % 251) as u8 + 1).collect();
     let header = RollupHeader {
         number: 1,
-        l1ProofNumber: 1,
+        l1ProofNumber: l1_proof,
         payloadHash: alloy_primitives::keccak256(&payload),
         ..Default::default()
     };
@@ -241,7 +245,8 @@ async fn large_payloads_travel_in_blobs() {
         assert_eq!(archived[..], blob[..]);
     }
     // A replacement keeps its kind and pays double.
-    desk.publisher.publish(self::rollup(300)).await.unwrap();
+    let next = self::rollup_on(desk.l1.mine().number(), 300);
+    desk.publisher.publish(next).await.unwrap();
     let last = desk.sent().pop().unwrap();
     assert!(last.is_eip4844());
     assert!(last.max_fee_per_gas() >= 2 * sent.tx.max_fee_per_gas);
@@ -259,4 +264,28 @@ async fn a_late_sibling_is_not_paid_for() {
     assert_eq!(desk.publisher.publish(rollup(10)).await, Err(PublishError::Late));
     desk.followed.send_replace(head(B256::ZERO));
     desk.publisher.publish(rollup(10)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rollup_on_its_way_is_given_one_block() {
+    let desk = Desk::open(|_| {}).await;
+    desk.l1.mine();
+    // Sent on top of block 2, though it was sealed on block 1.
+    desk.publisher.publish(rollup_on(1, 10)).await.unwrap();
+    assert_eq!(desk.publisher.publish(rollup_on(2, 10)).await, Err(PublishError::Underway));
+    desk.l1.mine();
+    desk.publisher.publish(rollup_on(3, 10)).await.unwrap();
+    let nonces: Vec<u64> = desk.sent().iter().map(Transaction::nonce).collect();
+    assert_eq!(nonces, [0, 0]);
+}
+
+#[tokio::test]
+async fn of_several_waiting_rollups_the_newest_is_published() {
+    let desk = Desk::open(|_| {}).await;
+    let orders = (1..=4).map(|number| desk.publisher.publish(rollup_on(1, number)));
+    let results = futures::future::join_all(orders).await;
+    let superseded = results.iter().filter(|result| **result == Err(PublishError::Superseded));
+    assert_eq!(superseded.count(), 3);
+    assert!(results[3].is_ok());
+    assert_eq!(desk.sent().len(), 1);
 }
