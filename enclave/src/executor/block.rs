@@ -1,5 +1,7 @@
 //! Executing a block: one `revm` context, and one journal, for all of its transactions.
 
+mod privacy;
+
 use super::{
     BlockEnv, Executed, ExecutionError, Fatal, FeeRule, Fees, Finished, SystemOutcome,
     database::{self, BlockHashAnswer, BlockState},
@@ -47,10 +49,14 @@ impl<S: NodeStore> std::fmt::Debug for Block<'_, S> {
 
 /// An EVM over this state, for these block parameters.
 pub(super) fn evm<'a, S: NodeStore>(state: BlockState<'a, S>, env: &BlockEnv) -> Evm<'a, S> {
-    MainnetContext::new(state, super::env::SPEC)
+    let mut evm = MainnetContext::new(state, super::env::SPEC)
         .with_cfg(env.revm_cfg())
         .with_block(env.revm())
-        .build_mainnet()
+        .build_mainnet();
+    if let FeeRule::Pool(_) = env.fees {
+        privacy::hide_others(evm.instruction.instruction_table_mut());
+    }
+    evm
 }
 
 impl<'a, S: NodeStore> Block<'a, S> {

@@ -47,7 +47,8 @@ pub enum FeeRule {
     /// Ethereum: the base fee is burnt, the priority fee goes to the beneficiary.
     Ethereum,
     /// Obscuro: everybody pays exactly `gas used × base fee` whatever priority fee was offered (protocol 6.4,
-    /// 10.2). All of it is credited to this pool address when the block is finished.
+    /// 10.2). All of it is credited to this pool address when the block is finished. Also marks the L2, where
+    /// programs cannot read the balances of others (protocol 8.1).
     Pool(Address),
 }
 

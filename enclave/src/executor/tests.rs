@@ -3,5 +3,6 @@
 mod calls;
 mod differential;
 mod fixture;
+mod privacy;
 mod rules;
 mod transactions;
