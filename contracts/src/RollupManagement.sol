@@ -6,7 +6,6 @@ pragma solidity 0.8.37;
 import {RollupTree} from "./RollupTree.sol";
 import {INetworkManagement} from "./interfaces/INetworkManagement.sol";
 import {IRollupManagement} from "./interfaces/IRollupManagement.sol";
-import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
@@ -23,6 +22,9 @@ contract RollupManagement is IRollupManagement, EIP712 {
     );
 
     uint16 private constant VERSION = 1;
+    /// @dev Equals PROOF_AGE_BLOCKS_MAX of protocol/src/limits.rs. Not more than 256, which is what BLOCKHASH serves: the
+    /// hash of an older block reads as zero.
+    uint256 private constant L1_PROOF_AGE_BLOCKS_MAX = 256;
 
     INetworkManagement public immutable network;
     /// @inheritdoc IRollupManagement
@@ -122,12 +124,12 @@ contract RollupManagement is IRollupManagement, EIP712 {
 
     function _checkL1Proof(RollupHeader calldata header) private view {
         uint256 parentIncludedAt = _tree.entries[header.parent].includedAt;
-        if (header.l1ProofNumber < parentIncludedAt || header.l1ProofNumber >= block.number) {
-            revert L1ProofOutOfRange(header.l1ProofNumber, parentIncludedAt);
+        uint64 number = header.l1ProofNumber;
+        if (number < parentIncludedAt || number >= block.number || block.number - number > L1_PROOF_AGE_BLOCKS_MAX) {
+            revert L1ProofOutOfRange(number, parentIncludedAt);
         }
-        bytes32 actual = Blockhash.blockHash(header.l1ProofNumber);
-        // The hash of a block that is too old reads as zero, and so would a header that claims it.
-        if (actual == 0 || header.l1Proof != actual) revert WrongL1Proof(header.l1Proof, actual);
+        bytes32 actual = blockhash(number);
+        if (header.l1Proof != actual) revert WrongL1Proof(header.l1Proof, actual);
     }
 
     function _checkPayload(RollupHeader calldata header, bytes calldata payload)

@@ -6,7 +6,6 @@ pragma solidity 0.8.37;
 import {INetworkManagement, RollupManagement} from "../src/RollupManagement.sol";
 import {IRollupManagement} from "../src/interfaces/IRollupManagement.sol";
 import {Network} from "./support/Network.sol";
-import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
 
 contract RollupManagementTest is Network {
     bytes32 private constant GENESIS = CONFIG_HASH;
@@ -84,19 +83,26 @@ contract RollupManagementTest is Network {
         expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.WrongL1Proof.selector, h.l1Proof, actual));
     }
 
-    function test_publish_revertsForL1ProofTooOldToTell() public {
+    function test_publish_revertsForL1ProofTooOld(uint256 age) public {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
-        h.l1Proof = 0;
-        vm.roll(vm.getBlockNumber() + 10_000);
-        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.WrongL1Proof.selector, 0, 0));
+        // Also with the hash that BLOCKHASH gives for a block it no longer knows.
+        if (age % 2 == 0) h.l1Proof = 0;
+        vm.roll(h.l1ProofNumber + bound(age, 257, 10_000));
+        expectPublishRevert(
+            h, abi.encodeWithSelector(IRollupManagement.L1ProofOutOfRange.selector, h.l1ProofNumber, uint256(START))
+        );
     }
 
-    function test_publish_acceptsL1ProofFromHistoryContract() public {
+    function test_publish_acceptsL1ProofOf256Blocks() public {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
-        vm.roll(vm.getBlockNumber() + 5000);
-        // Returns, for any block number, the hash of the number: it stands in for EIP-2935's contract.
-        vm.etch(Blockhash.HISTORY_STORAGE_ADDRESS, hex"60206000600037602060002060005260206000f3");
-        h.l1Proof = keccak256(abi.encode(h.l1ProofNumber));
+        vm.roll(h.l1ProofNumber + 256);
+        // BLOCKHASH still knows that block.
+        h.l1Proof = 0;
+        expectPublishRevert(
+            h, abi.encodeWithSelector(IRollupManagement.WrongL1Proof.selector, 0, blockhash(h.l1ProofNumber))
+        );
+        h.l1Proof = blockhash(h.l1ProofNumber);
+        vm.assertTrue(h.l1Proof != 0);
         publish(h);
     }
 

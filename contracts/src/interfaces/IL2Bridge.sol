@@ -22,6 +22,8 @@ interface IL2Bridge {
     error ZeroAmount();
     /// @notice The receiver on L1 is zero.
     error ZeroAddress();
+    /// @notice The block has 1,024 withdrawals already.
+    error TooManyWithdrawals();
 
     /// @notice Credits a deposit of anything but OBX; at first sight of the asset, creates its wrapped token from `name`,
     /// `symbol` and `decimals`, which are ignored later.
@@ -38,12 +40,13 @@ interface IL2Bridge {
     ) external;
 
     /// @notice Burns the caller's wrapped tokens, to be paid to `to` on L1.
-    /// @dev Requires: `amount` and `to` are not zero; the asset has a wrapped token, of which the caller has the amount.
+    /// @dev Requires: `amount` and `to` are not zero; the asset has a wrapped token, of which the caller has the amount; the
+    /// L2 block has fewer than 1,024 withdrawals of any asset so far, because that many fit into a rollup's payload.
     function withdraw(address asset, uint256 amount, address to) external;
 
     /// @notice Takes the value sent out of circulation, to be paid to `to` in OBX on L1. It stays in this account for ever,
     /// out of the supply.
-    /// @dev Requires: the value and `to` are not zero.
+    /// @dev Requires: the value and `to` are not zero; the L2 block has fewer than 1,024 withdrawals so far.
     function withdrawNative(address to) external payable;
 
     /// @notice The wrapped token of an asset; zero before its first deposit.

@@ -77,9 +77,9 @@ interface IRollupManagement {
     error UnknownRollup(bytes32 rollup);
     /// @notice The number does not follow the parent's.
     error WrongNumber(uint64 number, uint64 expected);
-    /// @notice The L1 proof is older than the parent's inclusion or not in the past.
+    /// @notice The L1 proof is older than the parent's inclusion, more than 256 blocks old, or not in the past.
     error L1ProofOutOfRange(uint64 l1ProofNumber, uint256 parentIncludedAt);
-    /// @notice The L1 proof is not an ancestor of the current block, or too old to tell.
+    /// @notice The L1 proof is not an ancestor of the current block.
     error WrongL1Proof(bytes32 l1Proof, bytes32 actual);
     /// @notice The payload given is not the one of the header.
     error WrongPayload(bytes32 actual, bytes32 expected);
@@ -96,7 +96,8 @@ interface IRollupManagement {
     /// @dev Requires:
     /// - `header.version` is 1; the rollup was not published before; the parent was, and `header.number` follows it;
     /// - `header.l1Proof` is the hash of L1 block `header.l1ProofNumber`, which is before the current block, not before
-    ///   the parent's inclusion, and at most 8,191 blocks old (EIP-2935);
+    ///   the parent's inclusion, and at most 256 blocks old: enclaves remember only so many, and a losing candidate that
+    ///   was withheld must not dispute others for long;
     /// - either `payload` has the hash `header.payloadHash` and the transaction carries no blob, or `payload` is empty and
     ///   the transaction carries at least one blob (whose content enclaves check);
     /// - `signature` (65 bytes, low s) is `header.aggregator`'s over the EIP-712 digest of the header, domain ("Obscuro",

@@ -13,11 +13,17 @@ contract L2Bridge is IL2Bridge {
     /// @dev The sender of calls the protocol itself makes (as in EIP-4788).
     address private constant SYSTEM = 0xffffFFFfFFffffffffffffffFfFFFfffFFFfFFfE;
 
+    /// @dev Equals ROLLUP_WITHDRAWALS_MAX of protocol/src/limits.rs: a rollup's payload with more does not decode.
+    uint16 private constant WITHDRAWALS_PER_BLOCK_MAX = 1024;
+
     /// @inheritdoc IL2Bridge
-    /// @dev Slot 0, written at genesis. Must stay the first variable.
+    /// @dev Slot 0, written at genesis. Must stay the first variable. The next three share the slot with it.
     address public obx;
-    /// @inheritdoc IL2Bridge
-    uint64 public withdrawalCount;
+    /// @dev Of all blocks: 2^32 blocks have at most 2^42.
+    uint48 private _withdrawals;
+    /// @dev The block of the last withdrawal, and how many that block has.
+    uint32 private _block;
+    uint16 private _blockWithdrawals;
     /// @inheritdoc IL2Bridge
     mapping(address asset => address) public wrapped;
 
@@ -55,9 +61,21 @@ contract L2Bridge is IL2Bridge {
         _announce(obx, msg.value, to);
     }
 
+    /// @inheritdoc IL2Bridge
+    function withdrawalCount() external view returns (uint64) {
+        return _withdrawals;
+    }
+
     function _announce(address asset, uint256 amount, address to) private {
         if (amount == 0) revert ZeroAmount();
         if (to == address(0)) revert ZeroAddress();
-        emit Withdrawal(withdrawalCount++, asset, to, amount);
+        uint32 current = uint32(block.number);
+        uint16 before = _block == current ? _blockWithdrawals : 0;
+        if (before >= WITHDRAWALS_PER_BLOCK_MAX) revert TooManyWithdrawals();
+        uint48 index = _withdrawals;
+        _withdrawals = index + 1;
+        _block = current;
+        _blockWithdrawals = before + 1;
+        emit Withdrawal(index, asset, to, amount);
     }
 }

@@ -173,6 +173,60 @@ contract L2BridgeTest is L2 {
         vm.stopPrank();
     }
 
+    function test_withdrawals_areLimitedPerBlock() public {
+        credit(ASSET, alice, 1e6);
+        vm.deal(alice, 1e6);
+        vm.roll(7);
+        // One before, so that the index and the number in the block differ.
+        vm.startPrank(alice);
+        l2Bridge.withdraw(ASSET, 1, bob);
+        for (uint256 height = 8; height <= 9; height++) {
+            vm.roll(height);
+            for (uint256 i = 0; i < 512; i++) {
+                l2Bridge.withdraw(ASSET, 1, bob);
+                l2Bridge.withdrawNative{value: 1}(bob);
+            }
+            vm.expectRevert(IL2Bridge.TooManyWithdrawals.selector);
+            l2Bridge.withdraw(ASSET, 1, bob);
+            vm.expectRevert(IL2Bridge.TooManyWithdrawals.selector);
+            l2Bridge.withdrawNative{value: 1}(bob);
+            vm.assertEq(uint256(l2Bridge.withdrawalCount()), 1 + 1024 * (height - 7));
+        }
+        vm.roll(10);
+        vm.expectEmit(address(l2Bridge));
+        emit IL2Bridge.Withdrawal(2049, ASSET, bob, 1);
+        l2Bridge.withdraw(ASSET, 1, bob);
+        vm.stopPrank();
+        vm.assertEq(l2Bridge.obx(), OBX);
+    }
+
+    function test_withdraw_thatFailsDoesNotCount() public {
+        credit(ASSET, alice, 1e6);
+        vm.startPrank(alice, alice);
+        for (uint256 i = 0; i < 1023; i++) {
+            l2Bridge.withdraw(ASSET, 1, bob);
+        }
+        vm.expectRevert();
+        l2Bridge.withdraw(ASSET, 1e6, bob);
+        l2Bridge.withdraw(ASSET, 1, bob);
+        vm.stopPrank();
+        vm.assertEq(uint256(l2Bridge.withdrawalCount()), 1024);
+    }
+
+    /// @dev The count, the block and the number in it share slot 0 with OBX: at their highest they leave it alone.
+    function test_withdrawals_leaveObxAlone() public {
+        uint256 slot = uint256(uint160(OBX)) | (uint256(type(uint48).max - 1) << 160);
+        vm.store(address(l2Bridge), 0, bytes32(slot));
+        vm.roll(type(uint32).max);
+        vm.deal(alice, 1);
+        vm.expectEmit(address(l2Bridge));
+        emit IL2Bridge.Withdrawal(type(uint48).max - 1, OBX, bob, 1);
+        vm.prank(alice);
+        l2Bridge.withdrawNative{value: 1}(bob);
+        vm.assertEq(uint256(l2Bridge.withdrawalCount()), type(uint48).max);
+        vm.assertEq(l2Bridge.obx(), OBX);
+    }
+
     function test_receive_refusesPlainValue() public {
         vm.deal(alice, 5);
         vm.prank(alice);
