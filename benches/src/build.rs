@@ -23,7 +23,8 @@ use revm::{
 use std::time::{Duration, Instant};
 
 const ACCOUNTS: u64 = 1_000;
-const TRANSFERS: u64 = 3_000;
+/// As many as the first rollup of a node surely holds.
+const TRANSFERS: u64 = 2_000;
 const ROUNDS: usize = 5;
 const OBX: u128 = 1_000_000_000_000_000_000;
 const ASSET: Address = Address::repeat_byte(0x99);

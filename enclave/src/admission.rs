@@ -44,7 +44,6 @@ impl Node {
     pub(crate) fn admit(
         &self,
         raw: &Bytes,
-        head: &RollupHeader,
         ledger: &Ledger<'_>,
         source: Source<'_>,
     ) -> Result<B256, Failure> {
@@ -59,6 +58,7 @@ impl Node {
                 "only replay-protected (EIP-155) transactions allowed over RPC",
             ));
         }
+        let head = &self.chain.read().head().head.header.clone();
         match ledger.check(head, &pooled.transaction, pooled.sender) {
             Ok(()) => {}
             Err(ExecutionError::Rejected(Reject::NonceTooHigh { state, .. })) => {
@@ -86,7 +86,7 @@ impl Node {
         head: &RollupHeader,
         ledger: &Ledger<'_>,
     ) -> Result<(), Failure> {
-        let next = self.pool.lock().next_nonce(pooled.sender, nonce);
+        let next = self.pool.lock().furthest_nonce(pooled.sender, nonce);
         if pooled.nonce > next.saturating_add(NONCE_GAP_MAX) {
             return Err(refused(CODE_REFUSED, "nonce too high"));
         }
@@ -112,10 +112,9 @@ impl Node {
         let malformed = || DoorError::Rejected("peer transactions are malformed".into());
         let plain = padding::unpad(&padded).ok_or_else(malformed)?;
         let raws: Vec<Bytes> = wire::decode(plain, plain.len()).map_err(|_| malformed())?;
-        let head = self.chain.read().head().head.clone();
         let ledger = self.ledger(&keys, around.store);
         for raw in raws {
-            match self.admit(&raw, &head.header, &ledger, Source::Peer) {
+            match self.admit(&raw, &ledger, Source::Peer) {
                 // The peer judged by another head, or the pool has it already.
                 Ok(_) | Err(Failure::Refused(_) | Failure::Untimely) => {}
                 Err(Failure::Door(error)) => return Err(error),

@@ -250,12 +250,9 @@ impl Node {
 impl Asked<'_> {
     fn answer(&self, query: &Query) -> Result<Reply, Failure> {
         Ok(match query {
-            Query::SendTransaction(raw) => Reply::Accepted(self.node.admit(
-                raw,
-                &self.head.header,
-                self.ledger,
-                Source::User(&self.accounts),
-            )?),
+            Query::SendTransaction(raw) => {
+                Reply::Accepted(self.node.admit(raw, self.ledger, Source::User(&self.accounts))?)
+            }
             Query::Balance(account, at) => Reply::Value(self.account(*account, *at)?.1),
             Query::Nonce { account, at, pooled } => {
                 let nonce = self.account(*account, *at)?.0;

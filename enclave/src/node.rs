@@ -231,21 +231,27 @@ impl Node {
     pub fn set_head(&self, block: B256, around: Surroundings<'_>) -> Result<Head, DoorError> {
         let view = self.chain.read().view(block).ok_or(DoorError::Retry(Retry::L1Block(block)))?;
         let former = self.chain.read().head();
-        if former.head.hash != view.head.hash && self.keys.read().is_some() {
-            self.follow_head(&former.head, &view.head, around)?;
-        }
+        let moved = former.head.hash != view.head.hash && self.keys.read().is_some();
+        let nonces =
+            if moved { self.follow_head(&former.head, &view.head, around)? } else { Vec::new() };
         self.chain.write().set_head(view.clone());
+        // Only now: whoever is being admitted meanwhile is judged by the former head and pool.
+        let mut pool = self.pool.lock();
+        for (sender, nonce) in nonces {
+            self.index.settle(pool.prune(sender, nonce), view.head.header.l1ProofNumber);
+        }
+        drop(pool);
         Ok(self.head_of(&view))
     }
 
     /// Transactions of rollups that are no longer canonical return to the pool; those of newly
-    /// canonical ones leave it.
+    /// canonical ones are indexed. Returns the senders' nonces, below which nothing need wait.
     fn follow_head(
         &self,
         former: &Rollup,
         head: &Rollup,
         around: Surroundings<'_>,
-    ) -> Result<(), DoorError> {
+    ) -> Result<Vec<(Address, u64)>, DoorError> {
         let keys = self.keys()?;
         let ledger = self.ledger(&keys, around.store);
         let (orphaned, adopted) = self.branches(former.hash, head.hash);
@@ -260,12 +266,13 @@ impl Node {
             self.index.add(*rollup, body);
         }
         let state = ledger.state(head.header.stateRoot);
-        let mut pool = self.pool.lock();
-        for sender in pool.senders() {
-            let nonce = state.account(sender).map_err(LedgerError::from)?.map_or(0, |a| a.nonce);
-            self.index.settle(pool.prune(sender, nonce), head.header.l1ProofNumber);
+        let senders = self.pool.lock().senders();
+        let mut nonces = Vec::with_capacity(senders.len());
+        for sender in senders {
+            let account = state.account(sender).map_err(LedgerError::from)?;
+            nonces.push((sender, account.map_or(0, |account| account.nonce)));
         }
-        Ok(())
+        Ok(nonces)
     }
 
     fn return_to_pool(&self, body: &Body) {

@@ -142,6 +142,13 @@ impl Pool {
         nonce
     }
 
+    /// The same, counted from the first transaction that waits: the published nonce may have moved
+    /// past `nonce` since it was read.
+    pub fn furthest_nonce(&self, sender: Address, nonce: u64) -> u64 {
+        let first = self.senders.get(&sender).and_then(|queue| queue.keys().next().copied());
+        self.next_nonce(sender, first.map_or(nonce, |first| first.max(nonce)))
+    }
+
     /// Drops and returns what can never be included: nonces below the sender's.
     pub fn prune(&mut self, sender: Address, nonce: u64) -> Vec<Arc<Pooled>> {
         let Some(queue) = self.senders.get_mut(&sender) else { return Vec::new() };

@@ -34,7 +34,7 @@ use alloy_signer_local::PrivateKeySigner;
 use carrier::Carrying;
 use fees::{Fees, Prices};
 use futures::future::join3;
-use obscuro_protocol::{config::NetworkConfig, rollup::SignedRollup};
+use obscuro_protocol::{config::NetworkConfig, limits::PROOF_AGE_BLOCKS_MAX, rollup::SignedRollup};
 use outbox::{Outbox, Slot};
 use revert::Revert;
 use serde_json::json;
@@ -513,7 +513,8 @@ fn is_blind(data: &[u8], head: u64, has_blobs: bool) -> bool {
     match revert::decode(data) {
         Some(Revert::L1ProofOutOfRange(error)) => {
             let number = error.l1ProofNumber;
-            number <= head && U256::from(number) >= error.parentIncludedAt
+            let is_recent = head.saturating_add(1) <= number.saturating_add(PROOF_AGE_BLOCKS_MAX);
+            number <= head && is_recent && U256::from(number) >= error.parentIncludedAt
         }
         Some(Revert::WrongL1Proof(error)) => error.actual == B256::ZERO,
         Some(Revert::PayloadMissingOrDouble(_)) => has_blobs,

@@ -28,5 +28,5 @@ pub const DOOR_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Largest gossip message, bytes: one candidate rollup with its payload, or a batch of
 /// transactions.
 pub const GOSSIP_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Most L1 blocks between a rollup's proof and its inclusion (EIP-2935 serves 8,191).
+/// Most L1 blocks between a rollup's proof and its inclusion (the range of BLOCKHASH).
 pub const PROOF_AGE_BLOCKS_MAX: u64 = 256;
