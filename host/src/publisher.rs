@@ -10,6 +10,7 @@ mod outbox;
 mod revert;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 pub use carrier::{CarrierPolicy, load_setup};
 pub use outbox::{Content, Purpose};
@@ -19,17 +20,10 @@ use crate::{
     stop::Stop,
     storage::Storage,
 };
-use alloy_consensus::{
-    SignableTransaction, TxEip1559, TxEip4844, TxEip4844WithSidecar, TxEnvelope,
-};
 use alloy_eips::{
-    Encodable2718,
-    eip1559::BaseFeeParams,
-    eip7594::{BlobTransactionSidecarEip7594, BlobTransactionSidecarVariant},
-    eip7825::MAX_TX_GAS_LIMIT_OSAKA,
+    eip1559::BaseFeeParams, eip7594::BlobTransactionSidecarEip7594, eip7825::MAX_TX_GAS_LIMIT_OSAKA,
 };
-use alloy_primitives::{Address, B256, Bytes, TxKind, U128, U256};
-use alloy_signer::SignerSync;
+use alloy_primitives::{Address, B256, Bytes, U128, U256};
 use alloy_signer_local::PrivateKeySigner;
 use carrier::Carrying;
 use fees::{Fees, Prices};
@@ -44,6 +38,7 @@ use tokio::{
     task::JoinSet,
 };
 use tracing::{debug, info, warn};
+use transaction::{Prepared, Refusal};
 
 /// Orders that wait.
 const ORDERS_MAX: usize = 64;
@@ -51,8 +46,6 @@ const ORDERS_MAX: usize = 64;
 const PATIENCE_BLOCKS: u64 = 2;
 /// Times that one transaction is offered at a higher fee because an unknown one is in its way.
 const RAISES_MAX: usize = 10;
-/// Gas for a call that cannot be simulated: what `publish` needs, with room.
-const GAS_UNSIMULATED: u64 = 600_000;
 /// Used when the L1 node suggests no priority fee, wei.
 const PRIORITY_FEE_DEFAULT: u128 = 1_000_000_000;
 
@@ -148,14 +141,6 @@ impl Publisher {
     pub async fn publish(&self, rollup: Box<SignedRollup>) -> Result<B256, PublishError> {
         self.send(Purpose::Publish, Content::Rollup(rollup)).await
     }
-}
-
-/// What is sent, but for nonce, gas and fees.
-struct Prepared {
-    to: Address,
-    input: Bytes,
-    value: U256,
-    sidecar: Option<BlobTransactionSidecarEip7594>,
 }
 
 struct Desk {
@@ -364,7 +349,7 @@ impl Desk {
             Err(L1Error::Refused { message, data, .. }) => {
                 if is_blind(&data, self.at, prepared.sidecar.is_some()) {
                     debug!(message, "the L1 node cannot simulate the next block");
-                    return Ok(GAS_UNSIMULATED.max(intrinsic_gas(&prepared.input)));
+                    return Ok(prepared.gas_unsimulated());
                 }
                 Err(PublishError::Reverts(revert::describe(&message, &data)))
             }
@@ -387,14 +372,22 @@ impl Desk {
             }
             let nonce = self.outbox.nonce(purpose, count);
             let (hash, raw) = self.sign(&prepared, nonce, gas, fees)?;
-            match self.options.l1.send(raw).await {
-                Err(L1Error::Refused { message, .. }) if is_known(&message) => {}
-                Err(L1Error::Refused { message, .. }) if is_underpriced(&message) => {
+            let refusal = match self.options.l1.send(raw).await {
+                Ok(_) => None,
+                Err(L1Error::Refused { method, message, data }) => {
+                    let error = L1Error::Refused { method, message: message.clone(), data };
+                    Some((Refusal::of(&message), error))
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match refusal {
+                None | Some((Refusal::Known, _)) => {}
+                Some((Refusal::Underpriced, _)) => {
                     // A transaction of a former life, or one that this node does not remember.
                     fees = fees.bumped();
                     continue;
                 }
-                Err(L1Error::Refused { message, .. }) if is_past(&message) => {
+                Some((Refusal::Past, _)) => {
                     count = self.options.l1.nonce(self.operator()).await?.max(count);
                     self.settle(count);
                     if self.outbox.nonce(purpose, count) == nonce {
@@ -403,12 +396,12 @@ impl Desk {
                     }
                     continue;
                 }
-                Err(L1Error::Refused { message, .. }) if message.contains("insufficient funds") => {
-                    return Err(PublishError::Funds(self.operator()));
-                }
-                sent => drop(sent?),
+                Some((Refusal::Funds, _)) => return Err(PublishError::Funds(self.operator())),
+                Some((Refusal::Other, error)) => return Err(error.into()),
             }
-            let sent_at = self.at;
+            // L1 may have gone on while the transaction was being made.
+            let head = self.options.heads.borrow().as_ref().map_or(0, L1Header::number);
+            let sent_at = head.max(self.at);
             info!(?purpose, nonce, %hash, "sent to L1");
             self.outbox.sent(nonce, Slot { purpose, content, fees, hashes: vec![hash], sent_at });
             return Ok(hash);
@@ -420,56 +413,13 @@ impl Desk {
         &self,
         prepared: &Prepared,
         nonce: u64,
-        gas_limit: u64,
+        gas: u64,
         fees: Fees,
     ) -> Result<(B256, Bytes), PublishError> {
         let chain_id = self.options.config.l1ChainId;
-        let signed: TxEnvelope = match &prepared.sidecar {
-            None => {
-                let transaction = TxEip1559 {
-                    chain_id,
-                    nonce,
-                    gas_limit,
-                    max_fee_per_gas: fees.max_fee,
-                    max_priority_fee_per_gas: fees.priority_fee,
-                    to: TxKind::Call(prepared.to),
-                    value: prepared.value,
-                    access_list: Default::default(),
-                    input: prepared.input.clone(),
-                };
-                let signature = self.signature(&transaction)?;
-                transaction.into_signed(signature).into()
-            }
-            Some(sidecar) => {
-                let transaction = TxEip4844 {
-                    chain_id,
-                    nonce,
-                    gas_limit,
-                    max_fee_per_gas: fees.max_fee,
-                    max_priority_fee_per_gas: fees.priority_fee,
-                    to: prepared.to,
-                    value: prepared.value,
-                    access_list: Default::default(),
-                    blob_versioned_hashes: sidecar.versioned_hashes().collect(),
-                    max_fee_per_blob_gas: fees.max_blob_fee,
-                    input: prepared.input.clone(),
-                };
-                let signature = self.signature(&transaction)?;
-                let sidecar = BlobTransactionSidecarVariant::from(sidecar.clone());
-                let whole = TxEip4844WithSidecar::from_tx_and_sidecar(transaction, sidecar);
-                whole.into_signed(signature).into()
-            }
-        };
-        Ok((*signed.tx_hash(), signed.encoded_2718().into()))
-    }
-
-    fn signature(
-        &self,
-        transaction: &impl SignableTransaction<alloy_primitives::Signature>,
-    ) -> Result<alloy_primitives::Signature, PublishError> {
-        let hash = transaction.signature_hash();
+        let signed = prepared.sign(&self.options.operator, chain_id, nonce, gas, fees);
         // A key in memory always signs.
-        self.options.operator.sign_hash_sync(&hash).map_err(|_| PublishError::Stopped)
+        signed.map_err(|_| PublishError::Stopped)
     }
 }
 
@@ -520,22 +470,4 @@ fn is_blind(data: &[u8], head: u64, has_blobs: bool) -> bool {
         Some(Revert::PayloadMissingOrDouble(_)) => has_blobs,
         _ => false,
     }
-}
-
-fn intrinsic_gas(input: &[u8]) -> u64 {
-    let tokens = alloy_eips::eip7623::tokens_in_calldata(input);
-    let standard = 21_000 + 4 * tokens + GAS_UNSIMULATED;
-    standard.max(alloy_eips::eip7623::transaction_floor_cost(tokens))
-}
-
-fn is_known(message: &str) -> bool {
-    message.contains("already known") || message.contains("already imported")
-}
-
-fn is_underpriced(message: &str) -> bool {
-    message.contains("underpriced") || message.contains("too low to replace")
-}
-
-fn is_past(message: &str) -> bool {
-    message.to_lowercase().contains("nonce too low")
 }

@@ -15,6 +15,7 @@ use obscuro_protocol::{
 };
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use tokio::time::{sleep, timeout};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -141,7 +141,7 @@ async fn a_node_that_cannot_simulate_the_next_block_is_no_obstacle() {
     let refusal = |data: Vec<u8>| Err(("execution reverted".to_owned(), data.into()));
     desk.l1.state.lock().estimate = refusal(data.abi_encode());
     desk.publisher.publish(rollup(10)).await.unwrap();
-    assert!(desk.sent()[0].gas_limit() >= GAS_UNSIMULATED);
+    assert!(desk.sent()[0].gas_limit() >= 600_000);
     // Older than the parent's inclusion: that is a real reason.
     let data =
         IManagementErrors::L1ProofOutOfRange { l1ProofNumber: 1, parentIncludedAt: U256::from(2) };
