@@ -126,7 +126,10 @@ impl Gateway {
 
     /// For sending; the gateway is allowed to read the account, or it could not tell its nonce.
     pub async fn connect_as(&self, signer: &PrivateKeySigner) -> Result<impl Provider + use<>> {
-        authorise(&self.connect().await?, signer, 1).await?;
+        let gateway = self.connect().await?;
+        if !readable(&gateway).await?.contains(&signer.address()) {
+            authorise(&gateway, signer, 1).await?;
+        }
         Ok(ProviderBuilder::new().wallet(signer.clone()).connect_http(self.parsed()?))
     }
 }
@@ -160,14 +163,14 @@ fn new(out: PathBuf) -> Result<()> {
     Ok(())
 }
 
-/// Signs the gateway's viewing key, after checking that it is what it says. Nothing is signed for
-/// accounts that the gateway may read already.
+/// Accounts that the gateway may read.
+async fn readable(gateway: &impl Provider) -> Result<Vec<Address>> {
+    Ok(gateway.raw_request("eth_accounts".into(), ()).await?)
+}
+
+/// Signs the gateway's viewing key, after checking that it is what it says.
 async fn authorise(gateway: &impl Provider, signer: &PrivateKeySigner, days: u64) -> Result<()> {
     let account = signer.address();
-    let known: Vec<Address> = gateway.raw_request("eth_accounts".into(), ()).await?;
-    if known.contains(&account) && days == 1 {
-        return Ok(());
-    }
     let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
     let expires_at = seconds + days * SECONDS_PER_DAY;
     let typed: Value =
@@ -184,8 +187,7 @@ async fn authorise(gateway: &impl Provider, signer: &PrivateKeySigner, days: u64
 }
 
 async fn list(gateway: &Gateway, as_json: bool) -> Result<()> {
-    let accounts: Vec<Address> =
-        gateway.connect().await?.raw_request("eth_accounts".into(), ()).await?;
+    let accounts = readable(&gateway.connect().await?).await?;
     if as_json {
         println!("{}", serde_json::to_string(&accounts)?);
     } else if accounts.is_empty() {
@@ -199,7 +201,7 @@ async fn list(gateway: &Gateway, as_json: bool) -> Result<()> {
 
 async fn show(address: Address, gateway: &Gateway, as_json: bool) -> Result<()> {
     let provider = gateway.connect().await?;
-    let known: Vec<Address> = provider.raw_request("eth_accounts".into(), ()).await?;
+    let known = readable(&provider).await?;
     ensure!(
         known.contains(&address),
         "the gateway may not read {address}: its owner lets it with `obscuro account authorise`"
