@@ -65,10 +65,11 @@ pub enum L1Error {
         reason: String,
     },
     /// The address does not lead to an L1 node.
-    #[error(
-        "{0} is not an L1 address: give one that begins with http://, https://, ws:// or wss://"
-    )]
+    #[error("{0} is not an L1 address: give one that begins with http://, ws:// or wss://")]
     Url(String),
+    /// The address needs what this program leaves out.
+    #[error("https:// is not supported: use the node's wss:// address, or http:// on this machine")]
+    Https,
 }
 
 /// A header with its hash.
@@ -116,8 +117,10 @@ impl L1Client {
     pub fn new(url: &str, beacon: Option<&str>) -> Result<Self, L1Error> {
         let bad = || L1Error::Url(url.to_owned());
         let url = reqwest::Url::parse(url).map_err(|_| bad())?;
-        if !matches!(url.scheme(), "http" | "https" | "ws" | "wss") {
-            return Err(bad());
+        match url.scheme() {
+            "http" | "ws" | "wss" => {}
+            "https" => return Err(L1Error::Https),
+            _ => return Err(bad()),
         }
         Ok(Self { beacon: Beacon::new(&url, beacon)?, connection: Mutex::default(), url })
     }

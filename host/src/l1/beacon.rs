@@ -52,8 +52,10 @@ impl Beacon {
                 let bad = || L1Error::Url(beacon.to_owned());
                 let mut url = reqwest::Url::parse(beacon).map_err(|_| bad())?;
                 url.set_path(&format!("{}/", url.path().trim_end_matches('/')));
-                if !matches!(url.scheme(), "http" | "https") {
-                    return Err(bad());
+                match url.scheme() {
+                    "http" => {}
+                    "https" => return Err(L1Error::Https),
+                    _ => return Err(bad()),
                 }
                 url
             }
@@ -145,10 +147,9 @@ impl Spec {
 
 fn same_origin(rpc: &reqwest::Url) -> reqwest::Url {
     let mut origin = rpc.clone();
-    let is_secure = matches!(rpc.scheme(), "https" | "wss");
-    let scheme = if is_secure { "https" } else { "http" };
-    // It fails only for schemes of another kind than these.
-    let _ = origin.set_scheme(scheme);
+    // It fails only for schemes of another kind than these. Beside wss:// there is nothing that this
+    // program could read: then the address of a beacon API has to be given.
+    let _ = origin.set_scheme("http");
     origin.set_path("/");
     origin.set_query(None);
     origin
