@@ -32,10 +32,11 @@ use obscuro_protocol::{config::NetworkConfig, limits::PROOF_AGE_BLOCKS_MAX, roll
 use outbox::{Outbox, Slot};
 use revert::Revert;
 use serde_json::json;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
+    time::timeout,
 };
 use tracing::{debug, info, warn};
 use transaction::{Prepared, Refusal};
@@ -46,6 +47,10 @@ const ORDERS_MAX: usize = 64;
 const PATIENCE_BLOCKS: u64 = 2;
 /// Times that one transaction is offered at a higher fee because an unknown one is in its way.
 const RAISES_MAX: usize = 10;
+/// Gas beyond the estimate: a sibling that is included first makes the contract open a branch.
+const GAS_SPARE: u64 = 200_000;
+/// Longest wait for the enclave before something is sent.
+const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 /// Used when the L1 node suggests no priority fee, wei.
 const PRIORITY_FEE_DEFAULT: u128 = 1_000_000_000;
 
@@ -218,6 +223,7 @@ impl Desk {
         let prepared = self.prepare(&content, carrying).await?;
         let gas = self.simulate(&prepared).await?;
         // Blobs take a while to make, and L1 may have moved on.
+        self.catch_up().await;
         self.check_turn(&content)?;
         let offer = prices.offer(prepared.sidecar.is_some());
         let fees = match self.outbox.find(purpose) {
@@ -225,6 +231,17 @@ impl Desk {
             None => offer,
         };
         self.send(purpose, content, prepared, gas, fees, count).await
+    }
+
+    /// Waits a little for the enclave to have seen the newest L1 block.
+    async fn catch_up(&self) {
+        let newest = self.options.heads.borrow().as_ref().map_or(0, L1Header::number);
+        let mut followed = self.options.followed.clone();
+        let caught_up = followed.wait_for(|followed| {
+            followed.as_ref().is_none_or(|followed| followed.head.l1.number >= newest)
+        });
+        // Whether it has or not is seen in what follows.
+        let _ = timeout(CATCH_UP_MAX, caught_up).await;
     }
 
     /// Whether a rollup is still worth its price: L1 would take a late sibling, and the operator would
@@ -345,7 +362,7 @@ impl Desk {
             transaction["maxFeePerBlobGas"] = json!(U128::from(u64::MAX));
         }
         match self.options.l1.estimate_gas(transaction).await {
-            Ok(gas) => Ok((gas + gas / 4).min(MAX_TX_GAS_LIMIT_OSAKA)),
+            Ok(gas) => Ok((gas + gas / 8 + GAS_SPARE).min(MAX_TX_GAS_LIMIT_OSAKA)),
             Err(L1Error::Refused { message, data, .. }) => {
                 if is_blind(&data, self.at, prepared.sidecar.is_some()) {
                     debug!(message, "the L1 node cannot simulate the next block");

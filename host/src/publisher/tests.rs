@@ -8,7 +8,10 @@ use crate::{
 use alloy_consensus::{Transaction, TxEnvelope, transaction::SignerRecoverable};
 use alloy_sol_types::{SolCall, SolError};
 use obscuro_protocol::{
-    config::Contracts, door::Head, l1::IRollupManagement::publishCall, rollup::RollupHeader,
+    config::{Contracts, L1BlockId},
+    door::Head,
+    l1::IRollupManagement::publishCall,
+    rollup::RollupHeader,
 };
 use revert::IManagementErrors;
 use std::time::Duration;
@@ -101,7 +104,7 @@ async fn sends_what_the_next_block_takes() {
     assert_eq!(sent.recover_signer().unwrap(), desk.operator);
     assert_eq!((sent.nonce(), sent.chain_id()), (4, Some(CHAIN_ID)));
     assert_eq!((sent.to(), sent.value()), (Some(fake::address(5)), U256::from(9)));
-    assert_eq!(sent.gas_limit(), 125_000);
+    assert_eq!(sent.gas_limit(), 112_500 + GAS_SPARE);
     assert_eq!(sent.max_fee_per_gas(), 3 * GWEI);
     assert_eq!(sent.max_priority_fee_per_gas(), Some(GWEI));
 }
@@ -257,7 +260,8 @@ async fn large_payloads_travel_in_blobs() {
 async fn a_late_sibling_is_not_paid_for() {
     let desk = Desk::open(|_| {}).await;
     let head = |rollup| {
-        let head = Head { rollup, ..Default::default() };
+        let l1 = L1BlockId { number: 9, ..Default::default() };
+        let head = Head { rollup, l1, ..Default::default() };
         Some(Followed { enclave: Address::ZERO, head, is_synced: true })
     };
     desk.followed.send_replace(head(B256::repeat_byte(3)));
