@@ -24,8 +24,9 @@ const BLOB_BURDEN_GAS: u64 = 50_000;
 /// Largest payload that nodes queue in calldata, bytes: geth takes transactions of up to 128 KiB, and
 /// header, signature and fees need some of that.
 const CALLDATA_PAYLOAD_BYTES_MAX: usize = 126 * 1024;
-/// Precomputation for cell proofs: a third faster for 100 MB of memory, once blobs are used.
-const KZG_PRECOMPUTE: u64 = 8;
+/// Precomputation for cell proofs: none. Eight would save a third of their time for 100 MB of memory and
+/// another second of loading, and an enclave or an L1 in the same process would load its own again.
+const KZG_PRECOMPUTE: u64 = 0;
 /// Share of an L1 block that calldata may take: beyond it, inclusion in the next block is unlikely.
 const BLOCK_GAS_SHARE: u64 = 2;
 
