@@ -6,6 +6,7 @@
 
 use super::{ChannelError, Enclave, Records, SocketEnclave};
 use crate::stop::{self, Stop, Stopper};
+use alloy_primitives::keccak256;
 use obscuro_protocol::door::{Reply, Request};
 use std::{
     ffi::OsString,
@@ -27,6 +28,8 @@ const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 /// A process that lived this long was healthy.
 const HEALTHY_LIFE: Duration = Duration::from_secs(60);
+/// Longest path of a Unix socket that every system takes, bytes.
+const SOCKET_PATH_BYTES_MAX: usize = 100;
 const SOCKET_FILE: &str = "enclave.sock";
 const SEALING_KEY_FILE: &str = "sealing-key";
 
@@ -59,7 +62,7 @@ impl Supervisor {
         Self::run(SupervisorOptions {
             program: program.into(),
             arguments: vec!["--sealing-key".into(), data_dir.join(SEALING_KEY_FILE).into()],
-            socket: data_dir.join(SOCKET_FILE),
+            socket: socket_path(data_dir),
         })
     }
 
@@ -83,6 +86,16 @@ impl Enclave for Supervisor {
         self.kill.notify_one();
         Ok(())
     }
+}
+
+/// The socket in the data directory; in the system's temporary one if its path would be too long.
+fn socket_path(data_dir: &Path) -> PathBuf {
+    let path = data_dir.join(SOCKET_FILE);
+    if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
+        return path;
+    }
+    let name = keccak256(path.as_os_str().as_encoded_bytes());
+    std::env::temp_dir().join(format!("obscuro-{name:x}.sock"))
 }
 
 fn spawn(options: &SupervisorOptions) -> Result<Child, SupervisorError> {
@@ -135,5 +148,19 @@ fn describe(ended: io::Result<ExitStatus>) -> String {
     match ended {
         Ok(status) => status.to_string(),
         Err(error) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_have_short_paths() {
+        let short = Path::new("/data/node");
+        assert_eq!(socket_path(short), short.join(SOCKET_FILE));
+        let (a, b) = (PathBuf::from("/a".repeat(80)), PathBuf::from("/b".repeat(80)));
+        assert!(socket_path(&a).as_os_str().len() <= SOCKET_PATH_BYTES_MAX);
+        assert_ne!(socket_path(&a), socket_path(&b));
     }
 }
