@@ -2,7 +2,7 @@
 //!
 //! Requires: a [`device::Device`] (the TEE) and a [`store::Store`] (the host's, untrusted).
 //! Provides: one door, [`Enclave::handle`]: serialised request in, serialised reply out.
-//! Does not provide: I/O, a clock, threads, randomness of its own, JSON, any network.
+//! Does not provide: I/O, a clock, threads, randomness of its own, any network.
 
 pub mod admission;
 pub mod answer;
