@@ -5,7 +5,7 @@ use clap::Parser;
 use eyre::{Context, Result};
 use obscuro_enclave::Enclave;
 use obscuro_enclaved::{SoftwareDevice, serve};
-use std::{fs, os::unix::net::UnixListener, path::PathBuf, sync::Arc};
+use std::{fs, io, os::unix::net::UnixListener, path::PathBuf, sync::Arc, thread};
 
 /// Run an Obscuro enclave behind a Unix socket.
 ///
@@ -20,10 +20,17 @@ struct Arguments {
     /// File with the 32-byte sealing key of the software device; created if it does not exist.
     #[arg(long)]
     sealing_key: PathBuf,
+    /// End when standard input does: a supervisor that holds the other end of the pipe takes this
+    /// process with it, however it dies.
+    #[arg(long)]
+    until_stdin_ends: bool,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if arguments.until_stdin_ends {
+        thread::spawn(end_with_stdin);
+    }
     let device = SoftwareDevice::open(&arguments.sealing_key)
         .with_context(|| format!("sealing key {}", arguments.sealing_key.display()))?;
     if arguments.socket.exists() {
@@ -33,4 +40,11 @@ fn main() -> Result<()> {
     let listener = UnixListener::bind(&arguments.socket)
         .with_context(|| format!("cannot listen on {}", arguments.socket.display()))?;
     serve(Arc::new(Enclave::new(device)), &listener).context("the socket failed")
+}
+
+fn end_with_stdin() {
+    // What comes is ignored; an error ends the pipe as well.
+    let _ = io::copy(&mut io::stdin(), &mut io::sink());
+    // Nothing is lost: whatever must survive is with the host already.
+    std::process::exit(0);
 }
