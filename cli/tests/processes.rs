@@ -35,6 +35,7 @@ fn start_node(devnet: &Devnet, directory: &Path, operator: usize, extra: &[&str]
     let key_file = directory.join(format!("operator-{operator}.key"));
     let key = devnet.text(&format!("/accounts/{operator}/privateKey"));
     std::fs::write(&key_file, key.trim_start_matches("0x")).unwrap();
+    build_enclaved();
     let data_dir = directory.join(format!("node-{operator}"));
     let mut command = obscuro(&["node", "--rpc", "127.0.0.1:0", "--l1", devnet.l1()]);
     command

@@ -9,7 +9,7 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{Once, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -105,6 +105,34 @@ pub fn obscuro(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_obscuro"));
     command.args(arguments);
     command
+}
+
+/// Builds the enclave's program beside `obscuro`: cargo gives a test only the programs of its own
+/// package, and one of a former build would be tested otherwise.
+pub fn build_enclaved() {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let obscuro = Path::new(env!("CARGO_BIN_EXE_obscuro"));
+        let profile = obscuro.parent().unwrap();
+        let name = match profile.file_name().unwrap().to_str().unwrap() {
+            "debug" => "dev",
+            name => name,
+        };
+        let mut command = Command::new(env!("CARGO"));
+        command
+            // Together with `obscuro`, so that dependencies have the features that they have there.
+            .args(["build", "--quiet", "--locked", "--offline", "--bin", "enclaved"])
+            .args(["-p", "obscuro", "-p", "obscuro-enclaved", "--profile", name, "--target-dir"])
+            .arg(profile.parent().unwrap())
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        // Build scripts that look at these would run again.
+        for (name, _) in std::env::vars() {
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                command.env_remove(name);
+            }
+        }
+        assert!(command.status().unwrap().success(), "enclaved does not build");
+    });
 }
 
 /// A running devnet with what it printed.
