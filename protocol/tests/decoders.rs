@@ -1,7 +1,9 @@
 //! Every decoder of this crate against arbitrary, truncated and altered bytes: an error or the
 //! original, never a panic.
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+mod support;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
 use obscuro_protocol::{
     attestation,
     config::RevealOption,
@@ -17,33 +19,8 @@ use obscuro_protocol::{
     wire,
 };
 use proptest::prelude::*;
-use rand_core::{Infallible, TryCryptoRng, TryRng};
-
-/// Repeatable entropy.
-struct Counter(u64);
-
-impl TryRng for Counter {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        self.try_next_u64().map(|word| word as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        self.0 += 1;
-        Ok(u64::from_be_bytes(keccak256(self.0.to_be_bytes())[..8].try_into().unwrap()))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        for chunk in out.chunks_mut(8) {
-            let word = self.try_next_u64()?.to_be_bytes();
-            chunk.copy_from_slice(&word[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Counter {}
+use rand_core::TryRng;
+use support::Counter;
 
 fn seed() -> MasterSeed {
     MasterSeed::new(Secret::new([7; 32]))
