@@ -1,7 +1,9 @@
 //! The node's place in the network (protocol 3): registers its enclave, pledges the stake, and hands
 //! the seed to newcomers, each when L1 shows that it is wanting. Looks at every L1 block anew, so that
 //! nothing has to be remembered across restarts or reorganisations. Not here: what is in a
-//! registration (the enclave's) and fees (`publisher`).
+//! registration (the enclave's), fees (`publisher`), and what is wanting (`steps`).
+
+pub mod steps;
 
 use crate::{
     enclave::{AskError, Enclave, Records, ask},
@@ -23,12 +25,10 @@ use obscuro_protocol::{
         Registration,
     },
 };
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+use steps::{Join, Sent};
 use tokio::sync::watch;
 use tracing::{info, warn};
-
-/// L1 blocks after which something sent that L1 does not show is sent again.
-const PATIENCE_BLOCKS: u64 = 6;
 
 sol! {
     /// What `NetworkManagement` stores of a node.
@@ -88,23 +88,12 @@ pub struct Membership {
     pub stop: Stop,
 }
 
-/// What was sent, and at which L1 block.
-#[derive(Default)]
-struct Sent {
-    approval: Option<u64>,
-    registration: Option<u64>,
-    address: Option<u64>,
-    /// Whether L1 gives peers the right address.
-    is_found: bool,
-    shares: HashMap<Address, u64>,
-    /// Said once, not at every block.
-    complaint: String,
-}
-
 impl Membership {
     /// Looks after membership until told to stop.
     pub async fn run(mut self) {
         let mut sent = Sent::default();
+        // Said once, not at every block.
+        let mut said = String::new();
         let stop = self.stop.clone();
         let work = async {
             while self.followed.changed().await.is_ok() {
@@ -114,10 +103,10 @@ impl Membership {
                 };
                 let result = self.look(&followed, &mut sent).await;
                 let complaint = result.err().map_or_else(String::new, |error| error.to_string());
-                if !complaint.is_empty() && complaint != sent.complaint {
+                if !complaint.is_empty() && complaint != said {
                     warn!("membership: {complaint}");
                 }
-                sent.complaint = complaint;
+                said = complaint;
             }
         };
         tokio::select! {
@@ -131,7 +120,7 @@ impl Membership {
         if !head.is_registered {
             return self.join(head, sent).await;
         }
-        sent.registration = None;
+        sent.is_registered();
         self.move_house(followed, sent).await?;
         if head.seed_shares_due {
             self.share_seed(followed, sent).await?;
@@ -146,7 +135,7 @@ impl Membership {
         sent: &mut Sent,
     ) -> Result<(), MembershipError> {
         let now = followed.head.l1.number;
-        if sent.is_found || self.host_address.is_empty() || !is_due(sent.address, now) {
+        if !sent.address_is_due(&self.host_address, now) {
             return Ok(());
         }
         let contract = self.config.contracts.networkManagement;
@@ -154,8 +143,7 @@ impl Membership {
         let answer = self.l1.call(contract, call.into()).await?;
         let registered = nodeCall::abi_decode_returns(&answer)
             .map_err(|_| MembershipError::Answer(answer.len()))?;
-        sent.is_found = registered.hostAddress == self.host_address;
-        if sent.is_found {
+        if sent.address_is_right(registered.hostAddress == self.host_address) {
             return Ok(());
         }
         let call = setHostAddressCall {
@@ -163,26 +151,24 @@ impl Membership {
             hostAddress: self.host_address.clone(),
         };
         self.send(Purpose::Move, contract, call.abi_encode(), U256::ZERO).await?;
-        sent.address = Some(now);
+        sent.address(now);
         info!(address = self.host_address, "telling L1 where peers reach this node");
         Ok(())
     }
 
     async fn join(&self, head: &Head, sent: &mut Sent) -> Result<(), MembershipError> {
-        let now = head.l1.number;
-        if !self.stake.is_zero() && self.allowance().await? < self.stake {
-            if is_due(sent.approval, now) {
+        let allowance = if self.stake.is_zero() { U256::ZERO } else { self.allowance().await? };
+        match sent.join(head, self.stake, allowance, self.genesis) {
+            Join::Wait => {}
+            Join::Approve => {
                 self.approve().await?;
-                sent.approval = Some(now);
+                sent.approval(head.l1.number);
             }
-            return Ok(());
+            Join::Register { genesis } => {
+                self.register(head, genesis).await?;
+                sent.registration(head.l1.number);
+            }
         }
-        let network_exists = !head.network_key.is_empty();
-        if !network_exists && !self.genesis || !is_due(sent.registration, now) {
-            return Ok(());
-        }
-        self.register(head, self.genesis && !network_exists).await?;
-        sent.registration = Some(now);
         Ok(())
     }
 
@@ -238,15 +224,11 @@ impl Membership {
         let Reply::SeedShares(shares) = self.ask(Request::SeedShares).await? else {
             return Err(AskError::OutOfTurn.into());
         };
-        sent.shares.retain(|enclave, _| shares.iter().any(|share| share.enclave == *enclave));
-        for share in shares {
-            let is_turn = now >= share.registered.saturating_add(share.rank);
-            if is_turn && is_due(sent.shares.get(&share.enclave).copied(), now) {
-                let enclave = share.enclave;
-                self.send_share(followed.enclave, share).await?;
-                sent.shares.insert(enclave, now);
-                info!(%enclave, "handing the seed to a newcomer");
-            }
+        for share in sent.shares_due(shares, now) {
+            let enclave = share.enclave;
+            self.send_share(followed.enclave, share).await?;
+            sent.share(enclave, now);
+            info!(%enclave, "handing the seed to a newcomer");
         }
         Ok(())
     }
@@ -283,10 +265,4 @@ impl Membership {
         self.publisher.send(purpose, content).await?;
         Ok(())
     }
-}
-
-/// Whether something is to be sent at L1 block `now`, for the first time or again.
-fn is_due(sent: Option<u64>, now: u64) -> bool {
-    // A reorganisation may have taken L1 back.
-    sent.is_none_or(|sent| now < sent || now - sent >= PATIENCE_BLOCKS)
 }

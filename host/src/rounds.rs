@@ -7,7 +7,7 @@ use crate::{
     gossip::{GossipEvent, GossipHandle, MessageId, Verdict},
     l1::feed::Followed,
     publisher::{PublishError, Publisher, load_setup},
-    round::{Effect, Input, Judgement, RoundId, Rounds},
+    round::{Effect, Input, Judgement, RoundId, Rounds, rhythm::Rhythm},
     stop::Stop,
 };
 use alloy_primitives::{B256, Bytes};
@@ -25,12 +25,6 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-/// The gossip window at most.
-const WINDOW_MAX: Duration = Duration::from_millis(500);
-/// The gossip window while L1's rhythm is not known.
-const WINDOW_AT_FIRST: Duration = Duration::from_millis(100);
-/// The gossip window as a share of L1's block time.
-const WINDOWS_PER_BLOCK: u32 = 6;
 /// How often the enclave is asked again to seal because transactions arrived.
 const WORK_EVERY: Duration = Duration::from_millis(25);
 
@@ -77,6 +71,7 @@ impl RoundDriver {
         let mut rounds: Option<Rounds<MessageId>> = None;
         let mut happenings: FuturesUnordered<Happening> = FuturesUnordered::new();
         let mut rhythm = Rhythm::default();
+        let began = Instant::now();
         let mut bustle = Bustle::default();
         let mut work_from = Instant::now();
         loop {
@@ -92,7 +87,7 @@ impl RoundDriver {
                     let followed = self.followed.borrow_and_update().clone();
                     let Some(followed) = followed.filter(|followed| followed.is_synced) else { continue };
                     rounds.get_or_insert_with(|| Rounds::new(followed.enclave));
-                    rhythm.block(followed.head.l1.number);
+                    rhythm.block(followed.head.l1.number, began.elapsed());
                     bustle.at_block = *self.work.borrow();
                     self.gossip.set_peers(addresses(&followed.head.peers));
                     Some(Input::Head(followed.head))
@@ -254,30 +249,5 @@ impl Bustle {
             self.is_prepared = true;
             tokio::task::spawn_blocking(load_setup);
         }
-    }
-}
-
-/// The pace of L1 as it was seen here.
-#[derive(Default)]
-struct Rhythm {
-    last: Option<(u64, Instant)>,
-    block_time: Option<Duration>,
-}
-
-impl Rhythm {
-    fn block(&mut self, number: u64) {
-        let now = Instant::now();
-        if let Some((last, at)) = self.last.replace((number, now))
-            && number == last + 1
-        {
-            let seen = now - at;
-            let average = self.block_time.map_or(seen, |known| (known * 3 + seen) / 4);
-            self.block_time = Some(average);
-        }
-    }
-
-    fn window(&self) -> Duration {
-        let share = |time: Duration| (time / WINDOWS_PER_BLOCK).min(WINDOW_MAX);
-        self.block_time.map_or(WINDOW_AT_FIRST, share)
     }
 }

@@ -104,7 +104,7 @@ async fn sends_what_the_next_block_takes() {
     assert_eq!(sent.recover_signer().unwrap(), desk.operator);
     assert_eq!((sent.nonce(), sent.chain_id()), (4, Some(CHAIN_ID)));
     assert_eq!((sent.to(), sent.value()), (Some(fake::address(5)), U256::from(9)));
-    assert_eq!(sent.gas_limit(), 112_500 + GAS_SPARE);
+    assert_eq!(sent.gas_limit(), turn::gas_limit(100_000));
     assert_eq!(sent.max_fee_per_gas(), 3 * GWEI);
     assert_eq!(sent.max_priority_fee_per_gas(), Some(GWEI));
 }
