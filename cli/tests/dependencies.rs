@@ -11,6 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("host", &["protocol"]),
     ("gateway", &["protocol"]),
     ("devnet", &["enclave", "enclaved", "host", "gateway", "protocol"]),
+    ("simulator", &["devnet", "enclave", "enclaved", "host", "gateway", "protocol"]),
     ("cli", &["devnet", "host", "gateway", "protocol"]),
     ("benches", &["devnet", "enclave", "enclaved", "host", "gateway", "protocol"]),
 ];

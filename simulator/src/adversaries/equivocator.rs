@@ -1,0 +1,63 @@
+//! Runs two enclaves from one sealed identity with different transactions, and tells one half of its peers
+//! of one candidate and the other half of the other. Both have the same nonce: the lowest hash decides,
+//! and no two enclaves may end with different heads.
+
+use super::{Adversary, re_roller::Twin};
+use crate::{events::MessageId, node::Node, world::World};
+use obscuro_host::{
+    l1::block::Fetched,
+    publisher::outbox::{Content, Purpose},
+    round::Effect,
+};
+use obscuro_protocol::gossip::Gossip;
+use std::sync::Arc;
+
+/// See above.
+#[derive(Default)]
+pub struct Equivocator {
+    twin: Twin,
+    rounds: u64,
+}
+
+impl Adversary for Equivocator {
+    fn feed(&mut self, _node: &mut Node, block: Box<Fetched>, _world: &mut World) -> Box<Fetched> {
+        self.twin.feed(&block);
+        block
+    }
+
+    fn effect(
+        &mut self,
+        node: &mut Node,
+        effect: Effect<MessageId>,
+        world: &mut World,
+    ) -> Vec<Effect<MessageId>> {
+        match effect {
+            Effect::Gossip(own) => {
+                let head = node.head().cloned();
+                let followed = head.and_then(|head| self.twin.follow(node, &head, world));
+                let other = followed.and_then(|()| self.twin.seal(node, world));
+                let Some(other) = other.filter(|other| other.header != own.header) else {
+                    return vec![Effect::Gossip(own)];
+                };
+                *world.counts.attacks.entry("rounds with two candidates").or_default() += 1;
+                self.rounds += 1;
+                let both =
+                    [own, other.clone()].map(|rollup| Arc::new(Gossip::Candidate(rollup).encode()));
+                for (place, to) in world.network.mesh[node.id].clone().into_iter().enumerate() {
+                    world.gossip(node.id, to, &both[place % 2]);
+                }
+                Vec::new()
+            }
+            Effect::Publish(own) => {
+                // Now and then the one that half of its peers have not seen.
+                let other = self.rounds.is_multiple_of(2).then(|| self.twin.seal(node, world));
+                let rollup =
+                    other.flatten().filter(|other| other.header.round() == own.header.round());
+                let rollup = rollup.unwrap_or(own);
+                node.order(Purpose::Publish, Content::Rollup(rollup), world);
+                Vec::new()
+            }
+            effect => vec![effect],
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Sends its peers whatever costs it nothing: noise, transactions that do not decrypt, its own candidate
+//! with altered fields, the same again. Queues are bounded, bad messages are not passed on, and rounds go
+//! on. What a broken TEE could add, many well signed candidates in one round, is bounded by the round's
+//! limit per aggregator; see `host::round`.
+
+use super::Adversary;
+use crate::{events::MessageId, node::Node, random::Random, world::World};
+use alloy_primitives::{Bytes, U256};
+use obscuro_host::round::Effect;
+use obscuro_protocol::{gossip::Gossip, rollup::SignedRollup};
+use std::sync::Arc;
+
+/// Messages of each kind in a round.
+const COPIES: usize = 8;
+
+/// See above.
+pub struct Flooder {
+    random: Random,
+}
+
+impl Flooder {
+    /// Floods as these draws say.
+    pub fn new(random: Random) -> Self {
+        Self { random }
+    }
+
+    fn noise(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.random.next() as u8).collect()
+    }
+
+    fn altered(&mut self, own: &SignedRollup) -> SignedRollup {
+        let mut rollup = own.clone();
+        match self.random.below(4) {
+            0 => rollup.header.nonce = U256::from(self.random.next()),
+            1 => rollup.header.gasUsed ^= self.random.next(),
+            2 => rollup.payload = Bytes::from(self.noise(500)),
+            _ => rollup.signature = Bytes::from(self.noise(65)),
+        }
+        rollup
+    }
+}
+
+impl Adversary for Flooder {
+    fn effect(
+        &mut self,
+        node: &mut Node,
+        effect: Effect<MessageId>,
+        world: &mut World,
+    ) -> Vec<Effect<MessageId>> {
+        if let Effect::Gossip(own) = &effect {
+            let mut messages = Vec::new();
+            for _ in 0..COPIES {
+                messages.push(self.noise(200));
+                messages.push(Gossip::Transactions(self.noise(300).into()).encode());
+                messages.push(Gossip::Candidate(Box::new(self.altered(own))).encode());
+            }
+            *world.counts.attacks.entry("junk messages").or_default() += messages.len() as u64;
+            for message in messages.into_iter().map(Arc::new) {
+                for to in world.network.mesh[node.id].clone() {
+                    world.gossip(node.id, to, &message);
+                }
+            }
+        }
+        vec![effect]
+    }
+}

@@ -1,0 +1,39 @@
+//! Publishes its candidate although it has lost, before the winner can (S2 "Incentives for publishing", rule
+//! 3). On L1 the first included sibling wins; in the same block the lowest nonce does. Its operator pays
+//! for every loss. That it earns nothing needs rewards, which the contracts do not have yet: the check
+//! belongs in `checkers/rewards` when they do.
+
+use super::Adversary;
+use crate::{events::MessageId, node::Node, world::World};
+use obscuro_host::{
+    publisher::outbox::{Content, Purpose},
+    round::Effect,
+};
+
+/// See above.
+#[derive(Default)]
+pub struct FrontRunner;
+
+impl Adversary for FrontRunner {
+    fn effect(
+        &mut self,
+        node: &mut Node,
+        effect: Effect<MessageId>,
+        world: &mut World,
+    ) -> Vec<Effect<MessageId>> {
+        match effect {
+            // As soon as it has a candidate, and without telling anybody.
+            Effect::Gossip(rollup) => {
+                *world.counts.attacks.entry("rollups front-run").or_default() += 1;
+                node.order(Purpose::Publish, Content::Rollup(rollup), world);
+                Vec::new()
+            }
+            Effect::Publish(_) => Vec::new(),
+            effect => vec![effect],
+        }
+    }
+
+    fn publishes_anyway(&self) -> bool {
+        true
+    }
+}

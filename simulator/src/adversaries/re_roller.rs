@@ -1,0 +1,116 @@
+//! Restarts its enclave in every round it would lose, to draw another nonce (S2 "Preventing repeated random
+//! number generation"): from the same identity, in a second enclave that it keeps at hand, so that it does
+//! not even wait. The nonce must be the same. That peers can verify it needs a verifiable lottery, which
+//! the enclave does not have yet: the check belongs in `checkers/lottery`.
+
+use super::Adversary;
+use crate::{device::SimulatedDevice, events::MessageId, node::Node, world::World};
+use obscuro_enclave::Enclave;
+use obscuro_host::{l1::block::Fetched, round::Effect};
+use obscuro_protocol::{
+    door::{Head, Reply, Request},
+    rollup::SignedRollup,
+};
+
+/// A second enclave of the same machine, from the same sealed identity.
+#[derive(Default)]
+pub struct Twin {
+    enclave: Option<Enclave<SimulatedDevice>>,
+    fed: Vec<Box<Fetched>>,
+}
+
+impl Twin {
+    /// Shows it what the other is shown.
+    pub fn feed(&mut self, block: &Fetched) {
+        // A newcomer is fed from the checkpoint twice: before and after it has the seed.
+        if !self.fed.iter().any(|fed| fed.id == block.id) {
+            self.fed.push(Box::new(block.clone()));
+        }
+    }
+
+    /// A new life, fed again from the checkpoint.
+    pub fn restart(&mut self, node: &Node, world: &mut World) {
+        let enclave = Enclave::new(node.device.clone());
+        let start = Request::Start {
+            config: Box::new(world.config.clone()),
+            identity: node.disk.identity.clone(),
+            snapshot: None,
+        };
+        if node.ask_enclave(&enclave, world, start).is_err() {
+            return;
+        }
+        for block in &self.fed {
+            let request = Request::L1Block(Box::new(block.block.clone()));
+            let _ = node.ask_enclave(&enclave, world, request);
+        }
+        world.counts.restarts += 1;
+        self.enclave = Some(enclave);
+    }
+
+    /// Makes it follow to this head; `None` if it cannot.
+    pub fn follow(&mut self, node: &Node, head: &Head, world: &mut World) -> Option<()> {
+        if self.enclave.is_none() {
+            self.restart(node, world);
+        } else if let Some(block) = self.fed.iter().find(|block| block.id == head.l1) {
+            let request = Request::L1Block(Box::new(block.block.clone()));
+            let enclave = self.enclave.as_ref()?;
+            let _ = node.ask_enclave(enclave, world, request);
+        }
+        let enclave = self.enclave.as_ref()?;
+        match node.ask_enclave(enclave, world, Request::SetHead(head.l1.hash)) {
+            Ok(_) => Some(()),
+            Err(_) => {
+                self.enclave = None;
+                None
+            }
+        }
+    }
+
+    /// Its candidate.
+    pub fn seal(&self, node: &Node, world: &mut World) -> Option<Box<SignedRollup>> {
+        match node.ask_enclave(self.enclave.as_ref()?, world, Request::Seal) {
+            Ok(Reply::Sealed(rollup)) => rollup,
+            _ => None,
+        }
+    }
+}
+
+/// See above.
+#[derive(Default)]
+pub struct ReRoller {
+    twin: Twin,
+}
+
+/// A fresh life costs a replay of L1: it is tried once in so many L1 blocks.
+const EVERY_BLOCKS: u64 = 8;
+
+impl Adversary for ReRoller {
+    fn feed(&mut self, _node: &mut Node, block: Box<Fetched>, _world: &mut World) -> Box<Fetched> {
+        self.twin.feed(&block);
+        block
+    }
+
+    fn effect(
+        &mut self,
+        node: &mut Node,
+        effect: Effect<MessageId>,
+        world: &mut World,
+    ) -> Vec<Effect<MessageId>> {
+        let Effect::Gossip(own) = &effect else { return vec![effect] };
+        let Some(head) = node.head().cloned() else { return vec![effect] };
+        if head.l1.number.is_multiple_of(EVERY_BLOCKS) {
+            self.twin.restart(node, world);
+        }
+        if self.twin.follow(node, &head, world).is_none() {
+            return vec![effect];
+        }
+        if let Some(again) = self.twin.seal(node, world) {
+            *world.counts.attacks.entry("rounds drawn again").or_default() += 1;
+            // The better of both, if there were a better one.
+            if again.header.nonce < own.header.nonce {
+                return vec![Effect::Gossip(again)];
+            }
+        }
+        vec![effect]
+    }
+}

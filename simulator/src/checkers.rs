@@ -1,0 +1,102 @@
+//! What must hold after every event. Each checker is fed what was seen and says what it finds wrong; a test
+//! plants the fault that it must find. Not here: what to do then (`run`).
+
+pub mod agreement;
+pub mod building;
+pub mod conservation;
+pub mod liveness;
+pub mod lottery;
+pub mod once;
+pub mod withdrawals;
+
+use crate::{
+    node::Node,
+    world::{Seen, World},
+};
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which one.
+    pub checker: &'static str,
+    /// What was found.
+    pub text: String,
+    /// Nodes concerned.
+    pub nodes: Vec<usize>,
+}
+
+impl Violation {
+    /// A violation that concerns these nodes.
+    pub fn new(checker: &'static str, text: String, nodes: impl Into<Vec<usize>>) -> Self {
+        Self { checker, text, nodes: nodes.into() }
+    }
+}
+
+/// What a checker says.
+pub type Verdict = Result<(), Violation>;
+
+/// All of them.
+#[derive(Default)]
+pub struct Checkers {
+    agreement: agreement::Agreement,
+    building: building::Building,
+    once: once::Once,
+    conservation: conservation::Conservation,
+    withdrawals: withdrawals::Withdrawals,
+    lottery: lottery::Lottery,
+    /// Also asked for its counts.
+    pub liveness: liveness::Liveness,
+}
+
+impl Checkers {
+    /// After an event.
+    pub fn check(&mut self, nodes: &[Node], world: &mut World) -> Verdict {
+        if let Some(leak) = world.leaks.take().into_iter().next() {
+            return Err(Violation::new("secrecy", leak, []));
+        }
+        for seen in std::mem::take(&mut world.seen) {
+            self.look(&seen, nodes, world)?;
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, seen: &Seen, nodes: &[Node], world: &mut World) -> Verdict {
+        match seen {
+            Seen::Head { node, head } => {
+                self.agreement.head(*node, head, world)?;
+                self.once.head(*node, head, world)?;
+                self.conservation.head(&nodes[*node], head, world)?;
+                self.liveness.head(*node, head, world);
+            }
+            Seen::Sealed { node, rollup } => {
+                self.building.sealed(*node, &rollup.header, world)?;
+                self.lottery.sealed(*node, &rollup.header, world)?;
+            }
+            Seen::Block(block) => {
+                self.withdrawals.block(*block, world)?;
+                self.liveness.block(*block, nodes, world)?;
+            }
+            Seen::Disturbed => self.liveness.disturbed(world),
+            Seen::Fatal { node, reason } => {
+                self.liveness.disturbed(world);
+                let is_expected =
+                    !world.scenario.faults.is_empty() || !world.scenario.adversaries.is_empty();
+                if !is_expected {
+                    return Err(Violation::new("nodes go on", reason.clone(), [*node]));
+                }
+            }
+            Seen::Made(transaction) => self.once.made(*transaction),
+            Seen::Wrong(checker, text) => {
+                return Err(Violation::new(checker, text.clone(), []));
+            }
+        }
+        Ok(())
+    }
+
+    /// When all is calm and time is up.
+    pub fn finish(&mut self, nodes: &[Node], world: &mut World) -> Verdict {
+        self.check(nodes, world)?;
+        self.agreement.finish(nodes, world)?;
+        self.once.finish(nodes, world)
+    }
+}

@@ -1,0 +1,122 @@
+//! Bridge assets >= L2 supply + pending withdrawals, for every asset, at every L1 block that a node follows.
+//! Checked as an equality with the deposits that no rollup has credited yet, so that a loss is found as
+//! well as a gain. The supply is read with the network's seed from the node's own disk.
+
+use super::{Verdict, Violation};
+use crate::{l1::Called, node::Node, world::World};
+use alloy_primitives::{Address, B256, U256};
+use alloy_sol_types::{SolCall, SolValue, sol};
+use obscuro_enclave::{
+    executor::{self, BlockEnv, CallRequest, CallResult, FeeRule},
+    ledger::Ledger,
+    trie::NodeCache,
+};
+use obscuro_protocol::{
+    contracts::{FEE_POOL, L2_BRIDGE},
+    door::Head,
+    l1::{IBridgeManagement::lockedCall, IL2Bridge::wrappedCall},
+};
+use std::collections::{BTreeMap, HashSet};
+
+sol! {
+    function totalSupply() external view returns (uint256);
+}
+
+/// Nodes of the state kept decoded.
+const CACHED_NODES: usize = 1 << 12;
+
+/// See above.
+pub struct Conservation {
+    seen: HashSet<B256>,
+    cache: NodeCache,
+}
+
+impl Default for Conservation {
+    fn default() -> Self {
+        Self { seen: HashSet::new(), cache: NodeCache::new(CACHED_NODES) }
+    }
+}
+
+impl Conservation {
+    /// A node has this head.
+    pub fn head(&mut self, node: &Node, head: &Head, world: &World) -> Verdict {
+        let Some(view) = world.reference.view(head.l1.hash) else { return Ok(()) };
+        if head.number == 0 || view.rollup != head.rollup || !self.seen.insert(head.rollup) {
+            return Ok(());
+        }
+        let (Some(seed), Some(rollup)) =
+            (&world.reference.seed, world.reference.rollup(head.rollup))
+        else {
+            return Ok(());
+        };
+        let ledger = Ledger::new(&world.config, seed, &node.disk, &self.cache);
+        let root = rollup.header.stateRoot;
+        let obx = world.config.contracts.obscuroToken;
+        let Some(block) = world.l1.block(head.l1.hash) else { return Ok(()) };
+        for asset in [obx, Address::ZERO] {
+            let supply = match asset == obx {
+                true => native(&ledger, root, world),
+                false => wrapped(&ledger, root, asset),
+            };
+            // A disk that does not answer is not the bridge's fault.
+            let Some(supply) = supply else { return Ok(()) };
+            let to = world.config.contracts.bridgeManagement;
+            let call = lockedCall { asset }.abi_encode();
+            let Called::Returned(locked) = world.l1.call(block, to, call.into()) else {
+                return Ok(());
+            };
+            let locked = U256::abi_decode(&locked).unwrap_or_default();
+            let cursor = rollup.header.depositCursor as usize;
+            let coming = view.deposits.iter().skip(cursor).filter(|(of, _)| *of == asset);
+            let coming: U256 = coming.map(|(_, amount)| *amount).sum();
+            let of = |sums: &BTreeMap<Address, U256>| sums.get(&asset).copied().unwrap_or_default();
+            let pending = of(&rollup.ordered).saturating_sub(of(&view.paid_out));
+            if locked != supply + pending + coming {
+                let text = format!(
+                    "asset {asset} at L1 block {}, rollup {}: {locked} locked, {supply} on L2, {pending} pending, {coming} not credited yet",
+                    view.number, view.rollup_number
+                );
+                return Err(Violation::new("conservation", text, [node.id]));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn native(ledger: &Ledger<'_>, root: B256, world: &World) -> Option<U256> {
+    let state = ledger.state(root);
+    let mut sum = U256::ZERO;
+    for account in world.accounts.iter().chain([&FEE_POOL]) {
+        sum += state.account(*account).ok()?.unwrap_or_default().balance;
+    }
+    Some(sum)
+}
+
+fn wrapped(ledger: &Ledger<'_>, root: B256, asset: Address) -> Option<U256> {
+    let bytes = call(ledger, root, L2_BRIDGE, wrappedCall { asset }.abi_encode())?;
+    let token = Address::abi_decode(&bytes).ok()?;
+    if token.is_zero() {
+        return Some(U256::ZERO);
+    }
+    U256::abi_decode(&call(ledger, root, token, totalSupplyCall {}.abi_encode())?).ok()
+}
+
+fn call(ledger: &Ledger<'_>, root: B256, to: Address, data: Vec<u8>) -> Option<Vec<u8>> {
+    let env = BlockEnv {
+        chain_id: 1,
+        number: 1,
+        timestamp: 1,
+        beneficiary: Address::ZERO,
+        gas_limit: 100_000_000,
+        base_fee: 0,
+        prevrandao: B256::ZERO,
+        excess_blob_gas: None,
+        fees: FeeRule::Ethereum,
+    };
+    let request = CallRequest { to: Some(to), data: data.into(), ..Default::default() };
+    let outcome = executor::call(ledger.state(root), &env, |_| None::<B256>, &request).ok()?;
+    match outcome.result {
+        CallResult::Return(bytes) => Some(bytes.to_vec()),
+        _ => None,
+    }
+}

@@ -1,0 +1,226 @@
+//! Looks after membership and relays transactions, as `host::membership`, `host::relay` and the host's
+//! resubmission do. Not here: what is due (`host::membership::steps`).
+
+use super::Node;
+use crate::{events::NodeEvent, l1::Called, world::World};
+use alloy_primitives::{Address, Bytes, U256};
+use alloy_sol_types::{SolCall, SolValue};
+use obscuro_host::{
+    membership::{nodeCall, steps::Join},
+    publisher::outbox::{Content, Purpose},
+};
+use obscuro_protocol::{
+    door::{DoorError, Head, Reply, Request},
+    gossip::Gossip,
+    l1::{
+        IERC20::{allowanceCall, approveCall},
+        INetworkManagement::{
+            registerCall, registrationFeeCall, setHostAddressCall, shareSeedCall,
+        },
+        Registration,
+    },
+};
+use std::time::Duration;
+
+/// How often transactions are taken from the enclave for the peers.
+const RELAY_EVERY: Duration = Duration::from_millis(25);
+
+impl Node {
+    fn host_address(&self) -> String {
+        format!("/ip4/10.0.0.{}/tcp/9000", self.id + 1)
+    }
+
+    /// At every new head.
+    pub(super) fn look_after_membership(&mut self, head: &Head, world: &mut World) {
+        if !head.is_registered {
+            return self.join(head, world);
+        }
+        if let Some(life) = &mut self.life {
+            life.sent.is_registered();
+        }
+        self.move_house(head, world);
+        if head.seed_shares_due {
+            self.share_seed(head, world);
+        }
+    }
+
+    fn join(&mut self, head: &Head, world: &mut World) {
+        let allowance = if self.stake.is_zero() { U256::ZERO } else { self.allowance(world) };
+        let Some(life) = &mut self.life else { return };
+        let now = head.l1.number;
+        match life.sent.join(head, self.stake, allowance, self.is_genesis) {
+            Join::Wait => {}
+            Join::Approve => {
+                life.sent.approval(now);
+                let spender = world.config.contracts.networkManagement;
+                let input = approveCall { spender, amount: self.stake }.abi_encode();
+                let token = world.config.contracts.obscuroToken;
+                self.call(Purpose::Approve, token, input, U256::ZERO, world);
+            }
+            Join::Register { genesis } => {
+                life.sent.registration(now);
+                self.register(head, genesis, world);
+            }
+        }
+    }
+
+    fn allowance(&self, world: &World) -> U256 {
+        let spender = world.config.contracts.networkManagement;
+        let call = allowanceCall { owner: self.operator.address(), spender };
+        self.number(world.config.contracts.obscuroToken, call.abi_encode(), world)
+    }
+
+    fn number(&self, to: Address, input: Vec<u8>, world: &World) -> U256 {
+        let head = world.l1.head(world.network.l1_of[self.id]);
+        match world.l1.call(head, to, input.into()) {
+            Called::Returned(bytes) => U256::abi_decode(&bytes).unwrap_or_default(),
+            Called::Reverted(_) => U256::ZERO,
+        }
+    }
+
+    fn register(&mut self, head: &Head, genesis: bool, world: &mut World) {
+        let contract = world.config.contracts.networkManagement;
+        let fee = self.number(contract, registrationFeeCall {}.abi_encode(), world);
+        let owner = self.operator.address();
+        let request = Request::Register { owner, l1_block: head.l1.clone(), genesis };
+        let made = match self.ask(world, request) {
+            Ok(Reply::Registration(made)) => made,
+            Ok(_) => return,
+            Err(error) => return self.check_alive(error, world),
+        };
+        self.disk.keep_identity(&made.identity);
+        let registration = Registration {
+            quote: made.quote,
+            enclave: made.enclave,
+            encryptionKey: made.encryption_key,
+            hostAddress: self.host_address(),
+            stake: self.stake,
+            l1Block: head.l1.number,
+            networkKey: made.network_key,
+            encryptedSeed: made.encrypted_seed,
+        };
+        world.say(Some(self.id), format!("registers {}", registration.enclave));
+        let input = registerCall { registration }.abi_encode();
+        self.call(Purpose::Register, contract, input, fee, world);
+    }
+
+    fn move_house(&mut self, head: &Head, world: &mut World) {
+        let (address, now) = (self.host_address(), head.l1.number);
+        let contract = world.config.contracts.networkManagement;
+        let Some(life) = &mut self.life else { return };
+        if !life.sent.address_is_due(&address, now) {
+            return;
+        }
+        let enclave = life.address;
+        let block = world.l1.head(world.network.l1_of[self.id]);
+        let call = nodeCall { enclave }.abi_encode();
+        let Called::Returned(answer) = world.l1.call(block, contract, call.into()) else { return };
+        let Ok(registered) = nodeCall::abi_decode_returns(&answer) else { return };
+        if life.sent.address_is_right(registered.hostAddress == address) {
+            return;
+        }
+        life.sent.address(now);
+        let input = setHostAddressCall { enclave, hostAddress: address }.abi_encode();
+        self.call(Purpose::Move, contract, input, U256::ZERO, world);
+    }
+
+    fn share_seed(&mut self, head: &Head, world: &mut World) {
+        let shares = match self.ask(world, Request::SeedShares) {
+            Ok(Reply::SeedShares(shares)) => shares,
+            Ok(_) => return,
+            Err(error) => return self.check_alive(error, world),
+        };
+        let now = head.l1.number;
+        let Some(life) = &mut self.life else { return };
+        let responder = life.address;
+        let due = life.sent.shares_due(shares, now);
+        for share in due {
+            let enclave = share.enclave;
+            let call = shareSeedCall {
+                enclave,
+                responder,
+                encryptedSeed: share.encrypted_seed,
+                signature: share.signature,
+            };
+            let contract = world.config.contracts.networkManagement;
+            self.call(Purpose::ShareSeed(enclave), contract, call.abi_encode(), U256::ZERO, world);
+            if let Some(life) = &mut self.life {
+                life.sent.share(enclave, now);
+            }
+            world.say(Some(self.id), format!("hands the seed to {enclave}"));
+        }
+    }
+
+    fn call(
+        &mut self,
+        purpose: Purpose,
+        to: Address,
+        input: Vec<u8>,
+        value: U256,
+        world: &mut World,
+    ) {
+        let content = Content::Call { to, input: Bytes::from(input), value };
+        self.order(purpose, content, world);
+    }
+
+    /// A user's transaction was accepted.
+    pub(super) fn arrived(&mut self, world: &mut World) {
+        self.plan_work(world);
+        self.plan_relay(world);
+    }
+
+    fn plan_relay(&mut self, world: &mut World) {
+        if !self.is_aggregator() {
+            // A verifier's users: its host passes envelopes on to nobody; see `host::node`.
+            return;
+        }
+        let Some(life) = &mut self.life else { return };
+        if !life.is_relay_planned {
+            life.is_relay_planned = true;
+            let delay = life.relay_from.saturating_sub(world.now);
+            self.plan(world, delay, NodeEvent::Relay);
+        }
+    }
+
+    pub(super) fn relay(&mut self, world: &mut World) {
+        let Some(life) = &mut self.life else { return };
+        life.is_relay_planned = false;
+        life.relay_from = world.now + RELAY_EVERY;
+        life.is_relay_waiting = life.head.as_ref().is_none_or(|head| head.peers.is_empty());
+        if life.is_relay_waiting {
+            return;
+        }
+        match self.ask(world, Request::TakeTransactions) {
+            Ok(Reply::Transactions(sealed)) if !sealed.is_empty() => {
+                self.spread(&Gossip::Transactions(sealed), world);
+            }
+            Ok(_) => {}
+            Err(error) => self.check_alive(error, world),
+        }
+    }
+
+    /// What was accepted while there were no peers.
+    pub(super) fn relay_when_peers_are_there(&mut self, world: &mut World) {
+        if self.life.as_ref().is_some_and(|life| life.is_relay_waiting) {
+            self.plan_relay(world);
+        }
+    }
+
+    /// After a start the pool is empty: acknowledged envelopes are submitted again, once.
+    pub(super) fn resubmit(&mut self, world: &mut World) {
+        let Some(life) = &mut self.life else { return };
+        let has_seed = life.head.as_ref().is_some_and(|head| head.has_seed);
+        if life.is_resubmitted || !has_seed {
+            return;
+        }
+        life.is_resubmitted = true;
+        let kept: Vec<Bytes> = self.disk.envelopes.values().cloned().collect();
+        for envelope in kept {
+            match self.ask(world, Request::Envelope(envelope)) {
+                Ok(Reply::Envelope { accepted: true, .. }) => self.arrived(world),
+                Ok(_) | Err(DoorError::Retry(_) | DoorError::Rejected(_)) => {}
+                Err(error) => return self.check_alive(error, world),
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The canonical chain computed a second time, from L1 blocks and from what is known here and nowhere
+//! else: which rollups real enclaves sealed. A model of protocol 5.3 and 5.4 that shares no code with the
+//! enclave's fold, against which every enclave is compared. Not here: the comparison (`checkers`).
+
+use crate::journal::Journal;
+use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_sol_types::{SolCall, SolEvent};
+use obscuro_devnet::l1::Block;
+use obscuro_enclave::blobs;
+use obscuro_protocol::{
+    config::NetworkConfig,
+    keys::MasterSeed,
+    l1::{
+        IBridgeManagement::{Deposited, Withdrawn, withdrawCall},
+        IRollupManagement::RollupPublished,
+    },
+    limits::PROOF_AGE_BLOCKS_MAX,
+    payload,
+    rollup::{RollupHeader, SignedRollup, Withdrawal},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+/// The model.
+pub struct Reference {
+    config: NetworkConfig,
+    views: HashMap<B256, Arc<View>>,
+    genuine: HashMap<B256, Arc<Genuine>>,
+    /// The network's seed, once an enclave holds it.
+    pub seed: Option<MasterSeed>,
+}
+
+/// What one L1 block, on top of its ancestors, means.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Number of the L1 block.
+    pub number: u64,
+    /// Its parent.
+    pub parent: B256,
+    /// When it was made, in virtual time.
+    pub made: Duration,
+    /// The canonical rollup.
+    pub rollup: B256,
+    /// Its number.
+    pub rollup_number: u64,
+    /// The L1 block that included it.
+    pub included: u64,
+    /// All deposits so far.
+    pub deposits: Arc<Vec<(Address, U256)>>,
+    /// Withdrawals executed so far: index, asset and amount.
+    pub withdrawn: Arc<BTreeMap<u64, (Address, U256)>>,
+    /// What they paid, by asset.
+    pub paid_out: Arc<BTreeMap<Address, U256>>,
+    /// Rollups published in this block that are not canonical.
+    pub wasted: u64,
+    /// Withdrawals executed in this block, with their rollups.
+    pub paid: Vec<(u64, B256)>,
+}
+
+/// A rollup that a real enclave sealed.
+#[derive(Clone, Debug)]
+pub struct Genuine {
+    /// Its header.
+    pub header: RollupHeader,
+    /// The node on whose machine.
+    pub node: usize,
+    /// When.
+    pub at: Duration,
+    /// Hashes of its transactions, in order.
+    pub transactions: Vec<B256>,
+    /// Its withdrawals.
+    pub withdrawals: Vec<Withdrawal>,
+    /// What it and its ancestors order to be paid, by asset.
+    pub ordered: BTreeMap<Address, U256>,
+}
+
+impl Reference {
+    /// Starts at the checkpoint's children.
+    pub fn new(config: NetworkConfig) -> Self {
+        let genesis = config.hash();
+        let view = View {
+            number: config.checkpoint.number,
+            parent: B256::ZERO,
+            made: Duration::ZERO,
+            rollup: genesis,
+            rollup_number: 0,
+            included: config.checkpoint.number,
+            deposits: Arc::default(),
+            withdrawn: Arc::default(),
+            paid_out: Arc::default(),
+            wasted: 0,
+            paid: Vec::new(),
+        };
+        let views = HashMap::from([(config.checkpoint.hash, Arc::new(view))]);
+        Self { config, views, genuine: HashMap::new(), seed: None }
+    }
+
+    /// What an L1 block means.
+    pub fn view(&self, block: B256) -> Option<&Arc<View>> {
+        self.views.get(&block)
+    }
+
+    /// A rollup that a real enclave sealed.
+    pub fn rollup(&self, hash: B256) -> Option<&Arc<Genuine>> {
+        self.genuine.get(&hash)
+    }
+
+    /// An enclave sealed a rollup.
+    pub fn sealed(&mut self, node: usize, rollup: &SignedRollup, now: Duration) {
+        let hash = rollup.header.hash();
+        if self.genuine.contains_key(&hash) {
+            return;
+        }
+        let opened = self.seed.as_ref().and_then(|seed| payload::open(&rollup.payload, seed).ok());
+        let opened = opened.unwrap_or_default();
+        let transactions = opened.items.iter().map(|item| keccak256(&item.transaction)).collect();
+        let parent = self.genuine.get(&rollup.header.parent);
+        let mut ordered = parent.map(|parent| parent.ordered.clone()).unwrap_or_default();
+        for withdrawal in &opened.withdrawals {
+            *ordered.entry(withdrawal.asset).or_default() += withdrawal.amount;
+        }
+        let genuine = Genuine {
+            ordered,
+            header: rollup.header.clone(),
+            node,
+            at: now,
+            transactions,
+            withdrawals: opened.withdrawals,
+        };
+        self.genuine.insert(hash, Arc::new(genuine));
+    }
+
+    /// An L1 block was made.
+    pub fn block(
+        &mut self,
+        block: &Block,
+        blob: impl Fn(B256) -> Option<alloy_primitives::Bytes>,
+        now: Duration,
+        journal: &mut Journal,
+    ) {
+        let Some(parent) = self.views.get(&block.header.parent_hash).cloned() else { return };
+        let mut view = View {
+            number: block.number(),
+            parent: block.header.parent_hash,
+            made: now,
+            wasted: 0,
+            paid: Vec::new(),
+            ..(*parent).clone()
+        };
+        let contracts = self.config.contracts.clone();
+        let (mut valid, mut published): (Vec<RollupHeader>, u64) = (Vec::new(), 0);
+        for (tx, outcome) in block.included() {
+            for log in outcome.logs() {
+                if log.address == contracts.rollupManagement
+                    && let Ok(event) = RollupPublished::decode_log(log)
+                {
+                    published += 1;
+                    if self.is_valid(&event, block, &parent, &blob) {
+                        valid.push(event.data.header);
+                    }
+                } else if log.address == contracts.bridgeManagement {
+                    if let Ok(event) = Deposited::decode_log(log) {
+                        Arc::make_mut(&mut view.deposits).push((event.asset, event.amount));
+                    } else if let Ok(event) = Withdrawn::decode_log(log) {
+                        let paid = (event.asset, event.amount);
+                        Arc::make_mut(&mut view.withdrawn).insert(event.index, paid);
+                        let paid_out = Arc::make_mut(&mut view.paid_out);
+                        *paid_out.entry(event.asset).or_default() += event.amount;
+                        let input = alloy_consensus::Transaction::input(tx.inner());
+                        let rollup = withdrawCall::abi_decode(input).map(|call| call.rollup);
+                        view.paid.push((event.index, rollup.unwrap_or_default()));
+                    }
+                }
+            }
+        }
+        // Protocol 5.3, in words of its own.
+        valid.sort_by(|a, b| {
+            b.l1ProofNumber
+                .cmp(&a.l1ProofNumber)
+                .then(a.nonce.cmp(&b.nonce))
+                .then(a.hash().cmp(&b.hash()))
+        });
+        view.wasted = published;
+        if let Some(winner) = valid.first() {
+            view.rollup = winner.hash();
+            view.rollup_number = winner.number;
+            view.included = block.number();
+            view.wasted -= 1;
+        }
+        journal.say(
+            now,
+            None,
+            format!(
+                "L1 block {} {} on {}: {published} published, canonical rollup {} {}",
+                view.number,
+                short(block.hash),
+                short(view.parent),
+                view.rollup_number,
+                short(view.rollup)
+            ),
+        );
+        self.views.insert(block.hash, Arc::new(view));
+    }
+
+    fn is_valid(
+        &self,
+        event: &RollupPublished,
+        block: &Block,
+        parent: &View,
+        blob: &impl Fn(B256) -> Option<alloy_primitives::Bytes>,
+    ) -> bool {
+        let header = &event.header;
+        if header.parent != parent.rollup || !self.genuine.contains_key(&event.rollup) {
+            return false;
+        }
+        let proof = self.ancestor(block.header.parent_hash, header.l1ProofNumber);
+        let is_proven = proof
+            .is_some_and(|(hash, view)| hash == header.l1Proof && view.rollup == header.parent);
+        let age = block.number().saturating_sub(header.l1ProofNumber);
+        is_proven && age <= PROOF_AGE_BLOCKS_MAX && self.is_carried(event, blob)
+    }
+
+    fn is_carried(
+        &self,
+        event: &RollupPublished,
+        blob: &impl Fn(B256) -> Option<alloy_primitives::Bytes>,
+    ) -> bool {
+        if event.blobs.is_empty() {
+            return true;
+        }
+        let found: Option<Vec<_>> = event.blobs.iter().map(|hash| blob(*hash)).collect();
+        let payload = found.and_then(|found| blobs::payload(&found, &event.blobs).ok().flatten());
+        payload.is_some_and(|payload| keccak256(payload) == event.header.payloadHash)
+    }
+
+    /// The L1 block of this number below another, or that one itself.
+    pub fn ancestor(&self, block: B256, number: u64) -> Option<(B256, &Arc<View>)> {
+        let (mut hash, mut view) = (block, self.views.get(&block)?);
+        while view.number > number {
+            hash = view.parent;
+            view = self.views.get(&hash)?;
+        }
+        (view.number == number).then_some((hash, view))
+    }
+
+    /// The canonical rollups from one down to genesis, newest first.
+    pub fn chain(&self, rollup: B256) -> impl Iterator<Item = (B256, &Arc<Genuine>)> {
+        let mut next = rollup;
+        std::iter::from_fn(move || {
+            let found = self.genuine.get(&next)?;
+            let hash = std::mem::replace(&mut next, found.header.parent);
+            Some((hash, found))
+        })
+    }
+
+    /// Whether a rollup is another or below it.
+    pub fn is_below(&self, rollup: B256, of: B256) -> bool {
+        let Some(wanted) = self.genuine.get(&rollup).map(|found| found.header.number) else {
+            return rollup == self.config.hash();
+        };
+        self.chain(of)
+            .take_while(|(_, found)| found.header.number >= wanted)
+            .any(|(hash, _)| hash == rollup)
+    }
+}
+
+/// The first bytes of a hash.
+pub fn short(hash: B256) -> String {
+    alloy_primitives::hex::encode(&hash[..4])
+}
