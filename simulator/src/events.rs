@@ -1,7 +1,7 @@
 //! What can happen, and the queue of it in virtual time. Not here: what follows from it.
 
 use crate::faults::Fault;
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{B256, Bytes, keccak256};
 use obscuro_devnet::l1::Incoming;
 use obscuro_host::{
     l1::follower,
@@ -20,6 +20,21 @@ pub struct MessageId {
     pub from: usize,
 }
 
+/// A gossiped message.
+pub struct Message {
+    /// Its keccak256.
+    pub hash: B256,
+    /// As it travels.
+    pub bytes: Vec<u8>,
+}
+
+impl Message {
+    /// A message of these bytes.
+    pub fn new(bytes: Vec<u8>) -> Arc<Self> {
+        Arc::new(Self { hash: keccak256(&bytes), bytes })
+    }
+}
+
 /// Something that happens.
 pub enum Event {
     /// To the L1 nodes.
@@ -32,8 +47,8 @@ pub enum Event {
         to: usize,
         /// From this one.
         from: usize,
-        /// Encoded.
-        message: Arc<Vec<u8>>,
+        /// The message.
+        message: Arc<Message>,
     },
     /// A user looks at what it waits for, and sends.
     User(usize),

@@ -12,7 +12,7 @@ use crate::{
     adversaries::Adversary,
     device::SimulatedDevice,
     disk::Disk,
-    events::{Event, Fed, MessageId, NodeEvent},
+    events::{Event, Fed, Message, MessageId, NodeEvent},
     leaks::Tapped,
     reference::short,
     world::{Seen, World},
@@ -107,7 +107,7 @@ pub struct Life {
     /// Messages that were taken, oldest first.
     messages: VecDeque<B256>,
     taken: HashSet<B256>,
-    kept: HashMap<B256, Arc<Vec<u8>>>,
+    kept: HashMap<B256, Arc<Message>>,
     work_from: Duration,
     is_work_planned: bool,
     relay_from: Duration,

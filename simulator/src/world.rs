@@ -2,7 +2,7 @@
 //! what was seen. Not here: nodes and users, which act in it (`run` hands events to them).
 
 use crate::{
-    events::{Event, L1Event, NodeEvent, Queue},
+    events::{Event, L1Event, Message, NodeEvent, Queue},
     journal::Journal,
     l1::L1,
     leaks::Leaks,
@@ -383,7 +383,7 @@ impl World {
     // ---- gossip
 
     /// A node sends a message to a neighbour.
-    pub fn gossip(&mut self, from: usize, to: usize, message: &Arc<Vec<u8>>) {
+    pub fn gossip(&mut self, from: usize, to: usize, message: &Arc<Message>) {
         let split = &self.network.split;
         if split.contains(&from) != split.contains(&to) {
             return;
@@ -398,7 +398,7 @@ impl World {
             let slow = |node| self.network.slow.get(&node).copied().unwrap_or_default();
             let extra = slow(from) + slow(to);
             let delay = self.network.chance.between(least, most) + extra;
-            self.counts.gossip_bytes += message.len() as u64;
+            self.counts.gossip_bytes += message.bytes.len() as u64;
             self.after(delay, Event::Gossip { to, from, message: message.clone() });
         }
     }

@@ -3,14 +3,17 @@
 //! and no two enclaves may end with different heads.
 
 use super::{Adversary, re_roller::Twin};
-use crate::{events::MessageId, node::Node, world::World};
+use crate::{
+    events::{Message, MessageId},
+    node::Node,
+    world::World,
+};
 use obscuro_host::{
     l1::block::Fetched,
     publisher::outbox::{Content, Purpose},
     round::Effect,
 };
 use obscuro_protocol::gossip::Gossip;
-use std::sync::Arc;
 
 /// See above.
 #[derive(Default)]
@@ -41,8 +44,8 @@ impl Adversary for Equivocator {
                 };
                 *world.counts.attacks.entry("rounds with two candidates").or_default() += 1;
                 self.rounds += 1;
-                let both =
-                    [own, other.clone()].map(|rollup| Arc::new(Gossip::Candidate(rollup).encode()));
+                let both = [own, other.clone()]
+                    .map(|rollup| Message::new(Gossip::Candidate(rollup).encode()));
                 for (place, to) in world.network.mesh[node.id].clone().into_iter().enumerate() {
                     world.gossip(node.id, to, &both[place % 2]);
                 }

@@ -4,11 +4,15 @@
 //! limit per aggregator; see `host::round`.
 
 use super::Adversary;
-use crate::{events::MessageId, node::Node, random::Random, world::World};
+use crate::{
+    events::{Message, MessageId},
+    node::Node,
+    random::Random,
+    world::World,
+};
 use alloy_primitives::{Bytes, U256};
 use obscuro_host::round::Effect;
 use obscuro_protocol::{gossip::Gossip, rollup::SignedRollup};
-use std::sync::Arc;
 
 /// Messages of each kind in a round.
 const COPIES: usize = 8;
@@ -55,7 +59,7 @@ impl Adversary for Flooder {
                 messages.push(Gossip::Candidate(Box::new(self.altered(own))).encode());
             }
             *world.counts.attacks.entry("junk messages").or_default() += messages.len() as u64;
-            for message in messages.into_iter().map(Arc::new) {
+            for message in messages.into_iter().map(Message::new) {
                 for to in world.network.mesh[node.id].clone() {
                     world.gossip(node.id, to, &message);
                 }

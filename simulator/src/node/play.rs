@@ -3,11 +3,10 @@
 
 use super::{Node, cost};
 use crate::{
-    events::{MessageId, NodeEvent},
+    events::{Message, MessageId, NodeEvent},
     reference::short,
     world::World,
 };
-use alloy_primitives::keccak256;
 use obscuro_host::{
     publisher::outbox::{Content, Purpose},
     round::{Effect, Input, Judgement, RoundId},
@@ -120,12 +119,11 @@ impl Node {
 
     /// Sends a message to all neighbours.
     pub fn spread(&mut self, message: &Gossip, world: &mut World) {
-        let bytes = Arc::new(message.encode());
-        let hash = keccak256(&*bytes);
+        let message = Message::new(message.encode());
         let Some(life) = &mut self.life else { return };
-        life.remember(hash);
+        life.remember(message.hash);
         for to in world.network.mesh[self.id].clone() {
-            world.gossip(self.id, to, &bytes);
+            world.gossip(self.id, to, &message);
         }
     }
 
@@ -147,18 +145,17 @@ impl Node {
     }
 
     /// A message arrives.
-    pub fn take_message(&mut self, from: usize, message: Arc<Vec<u8>>, world: &mut World) {
+    pub fn take_message(&mut self, from: usize, message: Arc<Message>, world: &mut World) {
         let Some(life) = self.life.as_mut().filter(|life| life.is_started) else { return };
-        let hash = keccak256(&*message);
-        let decoded = Gossip::decode(&message);
-        if let Ok(Gossip::Candidate(_)) = &decoded {
-            world.counts.candidate_copies += 1;
-        }
+        // The tag of a candidate, behind the version.
+        let is_candidate = message.bytes.get(1) == Some(&1);
+        world.counts.candidate_copies += u64::from(is_candidate);
+        let hash = message.hash;
         if !life.remember(hash) {
             return;
         }
         let id = MessageId { hash, from };
-        match decoded {
+        match Gossip::decode(&message.bytes) {
             Ok(Gossip::Candidate(rollup)) => {
                 life.kept.insert(hash, message);
                 self.play(Input::Candidate(id, rollup), world);
