@@ -9,7 +9,7 @@ pub mod rhythm;
 #[cfg(test)]
 mod tests;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Keccak256};
 use obscuro_protocol::{
     canonical::precedence,
     door::Head,
@@ -58,10 +58,21 @@ pub enum Input<M> {
     Sealed(RoundId, Option<Box<SignedRollup>>),
     /// A peer's candidate.
     Candidate(M, Box<SignedRollup>),
-    /// Answer to [`Effect::Check`].
+    /// Answer to [`Effect::Check`], by the candidate's [`content`].
     Checked(B256, Judgement),
     /// The time of [`Effect::OpenWindow`] is up.
     WindowClosed(RoundId),
+}
+
+/// Identifies a candidate as it came, with signature and payload. The header alone would not do: anybody
+/// can put another signature under it, and a judgement on that says nothing about the real one.
+pub fn content(rollup: &SignedRollup) -> B256 {
+    let mut hasher = Keccak256::new();
+    hasher.update(rollup.header.hash());
+    hasher.update((rollup.signature.len() as u64).to_be_bytes());
+    hasher.update(&rollup.signature);
+    hasher.update(&rollup.payload);
+    hasher.finalize()
 }
 
 /// What the enclave says of a candidate.
@@ -119,8 +130,9 @@ struct Round<M> {
     own: Option<Box<SignedRollup>>,
     /// Headers of valid candidates, this node's included.
     valid: Vec<RollupHeader>,
+    /// Candidates that came, by content.
     seen: HashSet<B256>,
-    /// Gossiped candidates that are being judged.
+    /// Gossiped candidates that are being judged, by content.
     checking: HashMap<B256, (M, RollupHeader)>,
     window: Window,
 }
@@ -151,7 +163,7 @@ impl<M: Clone> Rounds<M> {
             Input::Work => self.take_work(),
             Input::Sealed(id, rollup) => self.take_sealed(id, rollup),
             Input::Candidate(message, rollup) => self.take_candidate(message, rollup),
-            Input::Checked(hash, judgement) => self.take_judgement(hash, judgement),
+            Input::Checked(content, judgement) => self.take_judgement(content, judgement),
             Input::WindowClosed(id) => self.close_window(id),
         }
     }
@@ -256,18 +268,18 @@ impl<M: Clone> Rounds<M> {
         let Some(round) = current.filter(|round| round.id == RoundId::of(header)) else {
             return vec![Effect::Ignore(message)];
         };
-        let hash = header.hash();
+        let content = content(&rollup);
         let is_worth_checking = header.aggregator != self.enclave
             && !round.absent.contains(&header.aggregator)
-            && !round.seen.contains(&hash)
+            && !round.seen.contains(&content)
             && !round.is_beaten(header)
             && round.valid_of(header.aggregator) < PER_AGGREGATOR_MAX
             && round.checking.len() < WAITING_MAX;
         if !is_worth_checking {
             return vec![Effect::Ignore(message)];
         }
-        round.seen.insert(hash);
-        round.checking.insert(hash, (message, header.clone()));
+        round.seen.insert(content);
+        round.checking.insert(content, (message, header.clone()));
         vec![Effect::Check(rollup)]
     }
 
@@ -280,11 +292,11 @@ impl<M: Clone> Rounds<M> {
         vec![Effect::Ignore(message)]
     }
 
-    fn take_judgement(&mut self, hash: B256, judgement: Judgement) -> Vec<Effect<M>> {
+    fn take_judgement(&mut self, content: B256, judgement: Judgement) -> Vec<Effect<M>> {
         let Some(round) = &mut self.current else {
             return Vec::new();
         };
-        let Some((message, header)) = round.checking.remove(&hash) else {
+        let Some((message, header)) = round.checking.remove(&content) else {
             return Vec::new();
         };
         let mut effects = Vec::new();

@@ -7,7 +7,7 @@ use crate::{
     gossip::{GossipEvent, GossipHandle, MessageId, Verdict},
     l1::feed::Followed,
     publisher::{PublishError, Publisher, load_setup},
-    round::{Effect, Input, Judgement, RoundId, Rounds, rhythm::Rhythm},
+    round::{Effect, Input, Judgement, RoundId, Rounds, content, rhythm::Rhythm},
     stop::Stop,
 };
 use alloy_primitives::{B256, Bytes};
@@ -143,9 +143,9 @@ impl RoundDriver {
                 Some(asked.map(move |answer| Some(sealed(id, answer))).boxed())
             }
             Effect::Check(rollup) => {
-                let hash = rollup.header.hash();
+                let (hash, content) = (rollup.header.hash(), content(&rollup));
                 let asked = self.ask(Request::Candidate(rollup));
-                Some(asked.map(move |answer| Some(checked(hash, answer))).boxed())
+                Some(asked.map(move |answer| Some(checked(hash, content, answer))).boxed())
             }
             Effect::OpenWindow(id) => {
                 Some(sleep(window).map(move |()| Some(Input::WindowClosed(id))).boxed())
@@ -182,7 +182,7 @@ fn sealed(id: RoundId, answer: Result<Reply, AskError>) -> Input<MessageId> {
     Input::Sealed(id, rollup)
 }
 
-fn checked(hash: B256, answer: Result<Reply, AskError>) -> Input<MessageId> {
+fn checked(hash: B256, content: B256, answer: Result<Reply, AskError>) -> Input<MessageId> {
     let judgement = match answer {
         Ok(Reply::Accepted) => Judgement::Valid,
         Err(AskError::Refused(DoorError::Rejected(reason))) => {
@@ -195,7 +195,7 @@ fn checked(hash: B256, answer: Result<Reply, AskError>) -> Input<MessageId> {
             Judgement::Unknown
         }
     };
-    Input::Checked(hash, judgement)
+    Input::Checked(content, judgement)
 }
 
 /// Retries are ordinary while the enclave catches up or restarts.

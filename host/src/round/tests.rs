@@ -66,7 +66,7 @@ fn candidate(message: u32, rollup: &SignedRollup) -> Input<u32> {
 }
 
 fn checked(rollup: &SignedRollup, judgement: Judgement) -> Input<u32> {
-    Input::Checked(rollup.header.hash(), judgement)
+    Input::Checked(content(rollup), judgement)
 }
 
 fn play(script: &str, steps: Vec<Step>) {
@@ -87,6 +87,26 @@ fn a_lone_aggregator_does_not_wait() {
             (Input::Work, vec![]),
             (head_on(PARENT, 5, 0), vec![]),
             (head_on(PARENT, 6, 0), vec![Seal(round(6))]),
+        ],
+    );
+}
+
+/// Found by `simulator --scenario flooder`: peers that met the junk first published losing rollups.
+#[test]
+fn a_copy_with_a_bad_signature_does_not_hide_the_candidate() {
+    let better = rollup(peer(2), 5, 3);
+    let junk = Box::new(SignedRollup { signature: Bytes::from_static(b"junk"), ..*better.clone() });
+    play(
+        "the junk comes first",
+        vec![
+            (head(5), vec![Seal(round(5))]),
+            (sealed(5, 9), vec![Gossip(own(5, 9)), OpenWindow(round(5))]),
+            (candidate(1, &junk), vec![Check(junk.clone())]),
+            (candidate(2, &better), vec![Check(better.clone())]),
+            (checked(&junk, Judgement::Invalid), vec![Reject(1)]),
+            (candidate(3, &junk), vec![Ignore(3)]),
+            (checked(&better, Judgement::Valid), vec![Forward(2)]),
+            (Input::WindowClosed(round(5)), vec![]),
         ],
     );
 }

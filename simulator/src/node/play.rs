@@ -9,7 +9,7 @@ use crate::{
 };
 use obscuro_host::{
     publisher::outbox::{Content, Purpose},
-    round::{Effect, Input, Judgement, RoundId},
+    round::{Effect, Input, Judgement, RoundId, content},
 };
 use obscuro_protocol::{
     door::{DoorError, Reply, Request},
@@ -53,9 +53,9 @@ impl Node {
                 self.plan(world, cost::SEAL, NodeEvent::Round(Input::Sealed(id, sealed)));
             }
             Effect::Check(rollup) => {
-                let hash = rollup.header.hash();
+                let content = content(&rollup);
                 let judgement = self.judge(rollup, world);
-                let checked = NodeEvent::Round(Input::Checked(hash, judgement));
+                let checked = NodeEvent::Round(Input::Checked(content, judgement));
                 self.plan(world, cost::CHECK, checked);
             }
             Effect::OpenWindow(id) => {
