@@ -18,6 +18,7 @@ pub mod journal;
 pub mod l1;
 pub mod leaks;
 pub mod node;
+pub mod page;
 pub mod random;
 pub mod reference;
 pub mod report;

@@ -3,7 +3,7 @@
 //! rounds (`play`), publishing (`publish`), membership and relaying (`join`). Not here: any decision that
 //! the cores make.
 
-mod feed;
+pub mod feed;
 mod join;
 mod play;
 mod publish;

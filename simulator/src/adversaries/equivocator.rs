@@ -9,7 +9,6 @@ use crate::{
     world::World,
 };
 use obscuro_host::{
-    l1::block::Fetched,
     publisher::outbox::{Content, Purpose},
     round::Effect,
 };
@@ -23,11 +22,6 @@ pub struct Equivocator {
 }
 
 impl Adversary for Equivocator {
-    fn feed(&mut self, _node: &mut Node, block: Box<Fetched>, _world: &mut World) -> Box<Fetched> {
-        self.twin.feed(&block);
-        block
-    }
-
     fn effect(
         &mut self,
         node: &mut Node,

@@ -4,9 +4,14 @@
 //! the enclave does not have yet: the check belongs in `checkers/lottery`.
 
 use super::Adversary;
-use crate::{device::SimulatedDevice, events::MessageId, node::Node, world::World};
+use crate::{
+    device::SimulatedDevice,
+    events::MessageId,
+    node::{Node, feed::gather_all},
+    world::World,
+};
 use obscuro_enclave::Enclave;
-use obscuro_host::{l1::block::Fetched, round::Effect};
+use obscuro_host::round::Effect;
 use obscuro_protocol::{
     door::{Head, Reply, Request},
     rollup::SignedRollup,
@@ -16,49 +21,47 @@ use obscuro_protocol::{
 #[derive(Default)]
 pub struct Twin {
     enclave: Option<Enclave<SimulatedDevice>>,
-    fed: Vec<Box<Fetched>>,
+    /// The newest block that it was fed.
+    fed: u64,
 }
 
 impl Twin {
-    /// Shows it what the other is shown.
-    pub fn feed(&mut self, block: &Fetched) {
-        // A newcomer is fed from the checkpoint twice: before and after it has the seed.
-        if !self.fed.iter().any(|fed| fed.id == block.id) {
-            self.fed.push(Box::new(block.clone()));
-        }
-    }
-
-    /// A new life, fed again from the checkpoint.
+    /// A new life.
     pub fn restart(&mut self, node: &Node, world: &mut World) {
         let enclave = Enclave::new(node.device.clone());
         let start = Request::Start {
             config: Box::new(world.config.clone()),
             identity: node.disk.identity.clone(),
-            snapshot: None,
+            snapshot: node.disk.snapshot.clone(),
         };
-        if node.ask_enclave(&enclave, world, start).is_err() {
-            return;
-        }
-        for block in &self.fed {
-            let request = Request::L1Block(Box::new(block.block.clone()));
-            let _ = node.ask_enclave(&enclave, world, request);
-        }
+        let Ok(Reply::Started(started)) = node.ask_enclave(&enclave, world, start) else { return };
         world.counts.restarts += 1;
         self.enclave = Some(enclave);
+        self.fed = started.position.number;
     }
 
     /// Makes it follow to this head; `None` if it cannot.
     pub fn follow(&mut self, node: &Node, head: &Head, world: &mut World) -> Option<()> {
         if self.enclave.is_none() {
             self.restart(node, world);
-        } else if let Some(block) = self.fed.iter().find(|block| block.id == head.l1) {
-            let request = Request::L1Block(Box::new(block.block.clone()));
-            let enclave = self.enclave.as_ref()?;
-            let _ = node.ask_enclave(enclave, world, request);
         }
         let enclave = self.enclave.as_ref()?;
+        let mut branch = Vec::new();
+        let mut next = world.l1.block(head.l1.hash).cloned();
+        // A little further than what it has, for the case that L1 has reorganised.
+        while let Some(block) = next.filter(|block| block.number() + 3 > self.fed) {
+            next = world.l1.block(block.header.parent_hash).cloned();
+            branch.push(block);
+        }
+        for block in branch.iter().rev() {
+            let fetched = gather_all(block, world);
+            let _ = node.ask_enclave(enclave, world, Request::L1Block(Box::new(fetched.block)));
+        }
         match node.ask_enclave(enclave, world, Request::SetHead(head.l1.hash)) {
-            Ok(_) => Some(()),
+            Ok(_) => {
+                self.fed = head.l1.number;
+                Some(())
+            }
             Err(_) => {
                 self.enclave = None;
                 None
@@ -85,11 +88,6 @@ pub struct ReRoller {
 const EVERY_BLOCKS: u64 = 8;
 
 impl Adversary for ReRoller {
-    fn feed(&mut self, _node: &mut Node, block: Box<Fetched>, _world: &mut World) -> Box<Fetched> {
-        self.twin.feed(&block);
-        block
-    }
-
     fn effect(
         &mut self,
         node: &mut Node,
