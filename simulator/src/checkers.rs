@@ -7,6 +7,8 @@ pub mod conservation;
 pub mod liveness;
 pub mod lottery;
 pub mod once;
+#[cfg(test)]
+mod tests;
 pub mod withdrawals;
 
 use crate::{

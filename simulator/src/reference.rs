@@ -205,6 +205,14 @@ impl Reference {
         self.views.insert(block.hash, Arc::new(view));
     }
 
+    /// For tests of checkers: a payment that L1 did not make.
+    #[cfg(test)]
+    pub fn plant_payment(&mut self, block: B256, index: u64, rollup: B256) {
+        if let Some(view) = self.views.get_mut(&block) {
+            Arc::make_mut(view).paid.push((index, rollup));
+        }
+    }
+
     fn is_valid(
         &self,
         event: &RollupPublished,

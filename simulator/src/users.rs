@@ -169,7 +169,7 @@ impl User {
             _ => {
                 let other = users[self.random.index(users.len())];
                 let mut data = MARK.to_vec();
-                data.extend_from_slice(&self.random.next().to_be_bytes());
+                data.extend_from_slice(&self.random.word().to_be_bytes());
                 (other, U256::from(self.random.below(1 << 40)), data)
             }
         };

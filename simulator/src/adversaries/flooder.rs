@@ -29,14 +29,14 @@ impl Flooder {
     }
 
     fn noise(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.random.next() as u8).collect()
+        (0..length).map(|_| self.random.word() as u8).collect()
     }
 
     fn altered(&mut self, own: &SignedRollup) -> SignedRollup {
         let mut rollup = own.clone();
         match self.random.below(4) {
-            0 => rollup.header.nonce = U256::from(self.random.next()),
-            1 => rollup.header.gasUsed ^= self.random.next(),
+            0 => rollup.header.nonce = U256::from(self.random.word()),
+            1 => rollup.header.gasUsed ^= self.random.word(),
             2 => rollup.payload = Bytes::from(self.noise(500)),
             _ => rollup.signature = Bytes::from(self.noise(65)),
         }

@@ -11,7 +11,6 @@ use obscuro_host::{
 };
 
 /// See above.
-#[derive(Default)]
 pub struct FrontRunner;
 
 impl Adversary for FrontRunner {

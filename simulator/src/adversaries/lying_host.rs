@@ -79,7 +79,7 @@ impl LyingHost {
         header.timestamp += 12;
         header.logs_bloom = Default::default();
         header.receipts_root = alloy_consensus::constants::EMPTY_ROOT_HASH;
-        header.mix_hash = keccak256(self.random.next().to_be_bytes());
+        header.mix_hash = keccak256(self.random.word().to_be_bytes());
         let bytes: Bytes = alloy_rlp::encode(&header).into();
         let hash = keccak256(&bytes);
         let block = L1Block { header: bytes, receipts: None, payloads: Vec::new() };

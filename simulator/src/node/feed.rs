@@ -77,8 +77,6 @@ impl Node {
             world.leaks.watch(format!("lottery key of node {}", self.id), &stolen.lottery);
             if let Some(seed) = stolen.seed {
                 world.leaks.watch("the master seed".to_owned(), seed.secret().expose());
-                let (_, public) = seed.network_key();
-                drop(public);
             }
         }
     }

@@ -1,0 +1,232 @@
+//! Every checker must be able to fail: each test plants the fault that one of them has to find, in a small
+//! network that is otherwise in order.
+
+use super::*;
+use crate::{
+    leaks::MARK,
+    run::Run,
+    scenario::{Rhythm, Scenario},
+    world::World,
+};
+use alloy_primitives::{B256, Bytes, U256, keccak256};
+use obscuro_enclave::device::Entropy;
+use obscuro_protocol::{
+    config::RevealOption,
+    door::Head,
+    payload::{self, Item, Payload},
+    rollup::{RollupHeader, SignedRollup, Withdrawal},
+};
+
+/// Three aggregators that have played some rounds.
+fn network() -> Run {
+    let scenario = Scenario {
+        aggregators: 3,
+        l1_nodes: 2,
+        users: 3,
+        rhythm: Rhythm::Slots { rivals_per_mille: 0 },
+        ..Scenario::steady()
+    };
+    let mut run = Run::new(7, scenario).unwrap();
+    run.set_up().unwrap();
+    run.begin();
+    let last = run.world.first_block + 6;
+    run.until(|run| run.number() >= last).unwrap();
+    run
+}
+
+/// What the checkers say once they have looked.
+fn verdict(run: &mut Run) -> Verdict {
+    let Run { checkers, nodes, world, .. } = run;
+    checkers.check(nodes, world)
+}
+
+fn finds(run: &mut Run, checker: &str) {
+    let found = verdict(run).expect_err("the planted fault is found");
+    assert_eq!(found.checker, checker, "{}", found.text);
+}
+
+fn head(run: &Run) -> Head {
+    run.nodes[0].head().unwrap().clone()
+}
+
+fn see_head(run: &mut Run, node: usize, head: Head) {
+    run.world.seen.push(Seen::Head { node, head: Box::new(head) });
+}
+
+fn see_sealed(run: &mut Run, header: RollupHeader) {
+    let rollup = SignedRollup { header, signature: Bytes::new(), payload: Bytes::new() };
+    run.world.seen.push(Seen::Sealed { node: 0, rollup: Box::new(rollup) });
+}
+
+/// A rollup on the head with this payload, as if an enclave had sealed it.
+fn pretend(
+    world: &mut World,
+    head: &Head,
+    payload: &Payload,
+    device: &dyn obscuro_enclave::device::Device,
+) -> B256 {
+    let parent = world.reference.rollup(head.rollup).unwrap().header.clone();
+    let seed = world.reference.seed.as_ref().unwrap();
+    let bytes = payload::seal(payload, seed, |_| 0, &mut Entropy(device)).unwrap();
+    let header = RollupHeader {
+        parent: head.rollup,
+        number: parent.number + 1,
+        payloadHash: keccak256(&bytes),
+        ..parent
+    };
+    let rollup = SignedRollup { header, signature: Bytes::new(), payload: bytes };
+    world.reference.sealed(0, &rollup, world.now);
+    rollup.header.hash()
+}
+
+#[test]
+fn nothing_is_wrong_without_a_fault() {
+    let mut run = network();
+    let head = head(&run);
+    assert!(head.number > 3);
+    see_head(&mut run, 0, head);
+    verdict(&mut run).unwrap();
+}
+
+#[test]
+fn two_heads_at_one_l1_block() {
+    let mut run = network();
+    let mut other = head(&run);
+    other.rollup = B256::repeat_byte(1);
+    see_head(&mut run, 1, other);
+    finds(&mut run, "agreement");
+}
+
+#[test]
+fn a_head_that_is_not_canonical() {
+    let mut run = network();
+    let mut wrong = head(&run);
+    // Nobody has reported this L1 block yet, but the model knows it.
+    let parent = run.world.l1.block(wrong.l1.hash).unwrap().header.parent_hash;
+    let grandparent = run.world.l1.block(parent).unwrap().header.parent_hash;
+    wrong.l1.hash = grandparent;
+    run.checkers = Checkers::default();
+    see_head(&mut run, 0, wrong);
+    finds(&mut run, "agreement");
+}
+
+#[test]
+fn a_node_that_stays_behind() {
+    let mut run = network();
+    run.nodes[1].life = None;
+    let Run { checkers, nodes, world, .. } = &mut run;
+    assert_eq!(checkers.finish(nodes, world).unwrap_err().checker, "nodes follow L1");
+}
+
+#[test]
+fn a_rollup_on_one_that_is_not_canonical() {
+    let mut run = network();
+    let head = head(&run);
+    let sealed = run.world.reference.rollup(head.rollup).unwrap().header.clone();
+    see_sealed(&mut run, RollupHeader { parent: B256::repeat_byte(9), ..sealed });
+    finds(&mut run, "building");
+}
+
+#[test]
+fn a_second_nonce_in_one_round() {
+    let mut run = network();
+    let head = head(&run);
+    let sealed = run.world.reference.rollup(head.rollup).unwrap().header.clone();
+    see_sealed(&mut run, RollupHeader { nonce: sealed.nonce + U256::from(1), ..sealed });
+    finds(&mut run, "lottery");
+}
+
+#[test]
+fn a_transaction_that_is_executed_twice() {
+    let mut run = network();
+    let mut head = head(&run);
+    let raw = Bytes::from_static(b"a transaction");
+    let item = Item { option: RevealOption::XL, transaction: raw };
+    let device = run.nodes[0].device.clone();
+    for _ in 0..2 {
+        let payload = Payload { items: vec![item.clone()], withdrawals: Vec::new() };
+        head.rollup = pretend(&mut run.world, &head, &payload, &device);
+    }
+    head.l1.hash = B256::repeat_byte(2);
+    see_head(&mut run, 0, head);
+    finds(&mut run, "once");
+}
+
+#[test]
+fn a_transaction_that_is_lost() {
+    let mut run = network();
+    run.world.seen.push(Seen::Made(B256::repeat_byte(3)));
+    let Run { checkers, nodes, world, .. } = &mut run;
+    assert_eq!(checkers.finish(nodes, world).unwrap_err().checker, "once");
+}
+
+#[test]
+fn coins_from_nothing() {
+    let mut run = network();
+    // The same balance twice: as if somebody had been credited without a deposit.
+    let account = run.world.accounts[0];
+    run.world.accounts.push(account);
+    let next = run.number() + 3;
+    let found = run.until(|run| run.number() >= next).unwrap_err();
+    assert_eq!(found.checker, "conservation", "{}", found.text);
+}
+
+#[test]
+fn a_payment_that_no_canonical_rollup_orders() {
+    let mut run = network();
+    let block = run.world.l1.highest().hash;
+    run.world.reference.plant_payment(block, 0, B256::repeat_byte(4));
+    run.world.seen.push(Seen::Block(block));
+    finds(&mut run, "withdrawals");
+}
+
+#[test]
+fn a_payment_of_a_rollup_that_lost() {
+    let mut run = network();
+    let head = head(&run);
+    let withdrawal = Withdrawal {
+        index: 0,
+        asset: Default::default(),
+        to: Default::default(),
+        amount: U256::ONE,
+    };
+    let payload = Payload { items: Vec::new(), withdrawals: vec![withdrawal] };
+    let device = run.nodes[0].device.clone();
+    let loser = pretend(&mut run.world, &head, &payload, &device);
+    let block = run.world.l1.highest().hash;
+    run.world.reference.plant_payment(block, 0, loser);
+    run.world.seen.push(Seen::Block(block));
+    finds(&mut run, "withdrawals");
+}
+
+#[test]
+fn user_data_and_keys_in_clear() {
+    let mut run = network();
+    let stolen = run.nodes[0].steal(&run.world).unwrap();
+    let seed = stolen.seed.unwrap();
+    for secret in [&MARK[..], seed.secret().expose(), &stolen.signing] {
+        let bytes = [b"in front", secret, b"behind"].concat();
+        run.world.leaks.search(0, "a reply", &bytes);
+        finds(&mut run, "secrecy");
+    }
+}
+
+#[test]
+fn rollups_that_do_not_come() {
+    let mut run = network();
+    let all: std::collections::HashSet<_> = (0..3).map(World::operator).collect();
+    for l1 in 0..run.world.l1.len() {
+        run.world.l1.censor(l1, all.clone());
+    }
+    let next = run.number() + 60;
+    let found = run.until(|run| run.number() >= next).unwrap_err();
+    assert_eq!(found.checker, "liveness", "{}", found.text);
+}
+
+#[test]
+fn a_node_that_stops_without_a_reason() {
+    let mut run = network();
+    let Run { nodes, world, .. } = &mut run;
+    nodes[0].stop("for no reason".to_owned(), world);
+    finds(&mut run, "nodes go on");
+}
