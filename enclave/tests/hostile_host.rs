@@ -32,7 +32,11 @@ fn fixture() -> Fixture {
     let reader = Reader::new(&node, 7, &[&alice]);
     let raw = alice.transaction(0, TxKind::Call(alice.address()), 1, Bytes::new());
     let envelope = reader.seal(Query::SendTransaction(raw)).1;
-    let _ = node.ask(Request::Envelope(envelope.clone().into()));
+    let Ok(Reply::Envelope { accepted: Some(kept), .. }) =
+        node.ask(Request::Envelope(envelope.clone().into()))
+    else {
+        panic!()
+    };
     let Ok(Reply::Transactions(gossiped)) = node.ask(Request::TakeTransactions) else { panic!() };
     let candidate = node.seal().unwrap();
     let next = l1.clone().publish(&candidate);
@@ -45,6 +49,7 @@ fn fixture() -> Fixture {
         Request::PeerTransactions(gossiped),
         Request::Candidate(Box::new(candidate)),
         Request::Withdrawals(rollup.header.hash()),
+        Request::Readmit(kept),
     ];
     Fixture { node, l1, requests: requests.iter().map(door::encode).collect() }
 }
