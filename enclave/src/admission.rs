@@ -14,6 +14,10 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use obscuro_protocol::{door::DoorError, limits::TRANSACTION_BYTES_MAX, rollup::RollupHeader};
 use std::sync::Arc;
 
+/// A verifier tells nobody of what it takes: its users must know.
+const NO_AGGREGATOR: &str = "this node is not an aggregator and cannot pass transactions on: \
+     use a gateway that asks an aggregator's node";
+
 /// Where a transaction comes from.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'a> {
@@ -44,6 +48,11 @@ impl Node {
         ledger: &Ledger<'_>,
         source: Source<'_>,
     ) -> Result<B256, Failure> {
+        let view = self.chain.read().head();
+        let is_user = matches!(source, Source::User(_));
+        if is_user && !view.is_aggregator(self.identity.read().address()) {
+            return Err(refused(CODE_REFUSED, NO_AGGREGATOR));
+        }
         if raw.len() > TRANSACTION_BYTES_MAX {
             return Err(refused(CODE_REFUSED, "oversized data"));
         }
@@ -55,7 +64,7 @@ impl Node {
                 "only replay-protected (EIP-155) transactions allowed over RPC",
             ));
         }
-        let head = &self.chain.read().head().head.header.clone();
+        let head = &view.head.header;
         match ledger.check(head, &pooled.transaction, pooled.sender) {
             Ok(()) => {}
             Err(ExecutionError::Rejected(Reject::NonceTooHigh { state, .. })) => {
@@ -67,8 +76,7 @@ impl Node {
             Err(ExecutionError::Fatal(fatal)) => return Err(LedgerError::from(fatal).into()),
         }
         let hash = pooled.hash;
-        let is_fresh = matches!(source, Source::User(_));
-        let inserted = self.pool.lock().insert(Arc::new(pooled), is_fresh);
+        let inserted = self.pool.lock().insert(Arc::new(pooled), is_user);
         let replaced = inserted.map_err(|error| refused(CODE_REFUSED, error.to_string()))?;
         self.index.settle(replaced.into_iter().collect(), head.l1ProofNumber);
         Ok(hash)

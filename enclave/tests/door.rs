@@ -144,6 +144,12 @@ fn a_newcomer_gets_the_seed_from_l1_and_agrees() {
     // It answers as the first does.
     let balance = Query::Balance(alice.address(), At::Latest);
     assert_eq!(reader.ask(&second, balance.clone()), reader.ask(&node, balance));
+    // But nobody would hear of a transaction that it took.
+    let raw = alice.transaction(1, TxKind::Call(alice.address()), 0, Bytes::new());
+    match reader.ask(&second, Query::SendTransaction(raw)) {
+        Answer::Refused(refusal) => assert!(refusal.message.contains("an aggregator's node")),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
