@@ -135,7 +135,8 @@ impl Network {
     /// For sending on L1.
     async fn l1_as(&self, config: &NetworkConfig, key: &Key) -> Result<impl Provider + use<>> {
         setup::l1(&self.l1, config).await?;
-        Ok(ProviderBuilder::new().wallet(key.signer()?).connect_http(self.l1.parse()?))
+        let client = obscuro_host::l1::connect(&self.l1).await?;
+        Ok(ProviderBuilder::new().wallet(key.signer()?).connect_client(client))
     }
 }
 

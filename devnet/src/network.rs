@@ -223,7 +223,7 @@ impl Devnet {
     pub async fn add_verifier(&mut self) -> Result<()> {
         let number = self.nodes.len() as u32;
         let operator = accounts::operator(number);
-        let l1 = funder_provider(&self.l1_url)?;
+        let l1 = funder_provider(&self.l1_url).await?;
         deploy::fund(&l1, &self.config, &[operator.address()], &[]).await?;
         let node = start_node(
             number,
@@ -284,9 +284,11 @@ async fn start_l1(options: &DevnetOptions, directory: &Path) -> Result<Option<l1
     Ok(Some(l1::serve(chain, l1::ServeOptions { listen, mining }).await?))
 }
 
-fn funder_provider(l1_url: &str) -> Result<impl Provider + use<>> {
-    let url = l1_url.parse().wrap_err_with(|| format!("{l1_url} is not a URL"))?;
-    let provider = ProviderBuilder::new().wallet(accounts::funder()).connect_http(url);
+async fn funder_provider(l1_url: &str) -> Result<impl Provider + use<>> {
+    let client = obscuro_host::l1::connect(l1_url)
+        .await
+        .wrap_err_with(|| format!("cannot reach the L1 at {l1_url}: is it running?"))?;
+    let provider = ProviderBuilder::new().wallet(accounts::funder()).connect_client(client);
     provider.client().set_poll_interval(Duration::from_millis(100));
     Ok(provider)
 }
@@ -294,7 +296,7 @@ fn funder_provider(l1_url: &str) -> Result<impl Provider + use<>> {
 /// The config in the data directory, or a new deployment.
 async fn prepare(options: &DevnetOptions, directory: &Path, l1_url: &str) -> Result<Prepared> {
     let path = directory.join(CONFIG_FILE);
-    let l1 = funder_provider(l1_url)?;
+    let l1 = funder_provider(l1_url).await?;
     let chain_id = l1
         .get_chain_id()
         .await
