@@ -101,7 +101,7 @@ impl Key {
 #[derive(Args)]
 pub struct Gateway {
     /// The gateway
-    #[arg(long = "gateway", value_name = "URL", default_value = "http://127.0.0.1:8546")]
+    #[arg(id = "gateway", long, value_name = "URL", default_value = "http://127.0.0.1:8546")]
     pub url: String,
 }
 

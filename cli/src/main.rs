@@ -59,3 +59,14 @@ async fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_of_every_command_are_sound() {
+        Arguments::command().debug_assert();
+    }
+}
