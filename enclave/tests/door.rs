@@ -5,13 +5,14 @@
 #[allow(dead_code, reason = "made for several test files")]
 mod harness;
 
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use harness::*;
 use obscuro_protocol::{
     door::{CarriedPayload, Carrier, DoorError, L1Block, Reply, Request, Retry, RollupId},
     query::{At, CallRequest, LogFilter, Query, Reply as Answer},
     rollup::SignedRollup,
 };
+use std::collections::HashSet;
 
 const OBX: u128 = 1_000_000_000_000_000_000;
 
@@ -429,7 +430,7 @@ fn what_was_accepted_returns_to_the_pool_however_late() {
     for _ in 0..70 {
         forgotten.extend(third.follow(&l1.block(vec![], vec![])).forget);
     }
-    let hash = |sealed: &Bytes| alloy_primitives::keccak256(sealed);
+    let hash = |sealed: &Bytes| keccak256(sealed);
     assert_eq!(forgotten, [hash(&first), hash(&second)]);
 }
 
@@ -472,6 +473,151 @@ fn refusals_are_geths() {
                 assert!(refusal.message.contains(expected), "{}", refusal.message)
             }
             other => panic!("{expected}: {other:?}"),
+        }
+    }
+}
+
+/// Another aggregator, which was given the seed and stands where `node` stands.
+fn second_aggregator(node: &Node, l1: &mut L1) -> Node {
+    let second = Node::start(2, false);
+    node.follow(&l1.block(registered(&second.registration, 1_000), vec![]));
+    let Ok(Reply::SeedShares(shares)) = node.ask(Request::SeedShares) else { panic!() };
+    let share = shared(
+        second.registration.enclave,
+        node.registration.enclave,
+        shares[0].encrypted_seed.clone(),
+    );
+    node.follow(&l1.block(vec![share], vec![]));
+    let head = second.catch_up(l1);
+    assert!(head.has_seed && head.is_aggregator);
+    second
+}
+
+/// Init code that emits `block.prevrandao` as the data of an event.
+const TELL_PREVRANDAO: [u8; 9] = hex!("4460005260206000a0");
+
+/// The data of the only event of a transaction.
+fn event_data(reader: &Reader, node: &Node, transaction: B256) -> Bytes {
+    match reader.ask(node, Query::Receipt(transaction)) {
+        Answer::Receipt(Some(receipt)) => receipt.logs[0].data.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn prevrandao_is_another_with_another_nonce() {
+    let (first, mut l1, alice) = network();
+    let second = second_aggregator(&first, &mut l1);
+    let reader = Reader::new(&first, 7, &[&alice]);
+    let raw = alice.transaction(0, TxKind::Create, 0, TELL_PREVRANDAO);
+    let hash = send(&reader, &first, raw.clone());
+    assert_eq!(send(&reader, &second, raw), hash);
+    // The same round, transactions and time; only who seals differs.
+    let sealed = [&first, &second].map(|node| node.seal().expect("a transaction waits"));
+    assert_eq!(sealed[0].header.round(), sealed[1].header.round());
+    assert_ne!(sealed[0].header.nonce, sealed[1].header.nonce);
+    let mut seen: Vec<Bytes> = Vec::new();
+    for rollup in &sealed {
+        let mut branch = l1.clone();
+        let block = branch.publish(rollup);
+        for node in [&first, &second] {
+            // Who did not seal it executes it with the nonce of its header, or refuses it.
+            assert_eq!(node.follow(&block).rollup, rollup.header.hash());
+            seen.push(event_data(&reader, node, hash));
+        }
+    }
+    assert_eq!((&seen[0], &seen[2]), (&seen[1], &seen[3]), "all nodes agree");
+    assert_ne!(seen[0], seen[2], "who sees a candidate does not know the other's randomness");
+    // The round is replayed on another block: another nonce, and other randomness.
+    first.follow(&l1.block(vec![], vec![]));
+    let replayed = round(&first, &mut l1);
+    assert_ne!(replayed.header.nonce, sealed[0].header.nonce);
+    let later = event_data(&reader, &first, hash);
+    assert!(later.iter().any(|byte| *byte != 0) && !seen.contains(&later));
+}
+
+#[test]
+fn a_rollup_ends_before_its_events_outgrow_a_record() {
+    let (node, mut l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    // Three events of half a megabyte: six such transactions exceed eight megabytes, half of what a
+    // record holds, while there is gas for a seventh.
+    let event = hex!("620800006000a0");
+    let (gas, sent) = (15_000_000, 7);
+    for nonce in 0..sent {
+        let raw = alice.transaction_with_gas(nonce, TxKind::Create, gas, event.repeat(3));
+        send(&reader, &node, raw);
+    }
+    let rollup = round(&node, &mut l1);
+    assert!(config().gasLimit - rollup.header.gasUsed > gas, "it was not the gas");
+    let transactions = |node: &Node| match reader.ask(node, Query::RollupTransactions(At::Latest)) {
+        Answer::Hashes(hashes) => hashes.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(transactions(&node), 6);
+    let follower = follower_of(&node, &l1);
+    assert_eq!(follower.set_head(l1.tip.hash).rollup, rollup.header.hash());
+    assert_eq!(transactions(&follower), 6);
+    round(&node, &mut l1);
+    assert_eq!(transactions(&node), 1, "the rest goes into the next");
+}
+
+/// Whether eight bytes of a secret stand anywhere, as they are, backwards or in hexadecimal.
+fn shows(bytes: &[u8], secret: &[u8]) -> bool {
+    let backwards: Vec<u8> = secret.iter().rev().copied().collect();
+    let parts = secret.windows(8).chain(backwards.windows(8));
+    let parts: HashSet<Vec<u8>> =
+        parts.flat_map(|part| [part.to_vec(), hex::encode(part).into_bytes()]).collect();
+    bytes.windows(8).chain(bytes.windows(16)).any(|window| parts.contains(window))
+}
+
+#[test]
+fn what_the_host_is_given_shows_nothing_of_a_user() {
+    let (node, mut l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    let marker = keccak256("a marker");
+    // Init code that keeps the marker, tells it in an event, and reverts with it or deploys it.
+    let push = [&[0x7f], marker.as_slice()].concat();
+    let keep = [&push[..], &hex!("600055")].concat();
+    let tell = [&push[..], &hex!("60005260206000a0")].concat();
+    let fail = [&push[..], &hex!("60005260206000fd")].concat();
+    let deploy = [&push[..], &hex!("60005260206000f3")].concat();
+    let sent = [
+        alice.transaction(0, TxKind::Create, 0, [keep, tell, deploy].concat()),
+        alice.transaction(1, TxKind::Create, 0, fail.clone()),
+        alice.transaction(2, TxKind::Call(Address::repeat_byte(8)), 7, marker.to_vec()),
+    ]
+    .map(|raw| send(&reader, &node, raw));
+    assert!(matches!(node.ask(Request::TakeTransactions), Ok(Reply::Transactions(_))));
+    let rollup = round(&node, &mut l1);
+    let follower = follower_of(&node, &l1);
+    let contract = alice.address().create(0);
+    let data = fail.into();
+    let failing = CallRequest { from: Some(alice.address()), data, ..Default::default() };
+    let queries = [
+        Query::SendTransaction(marker.to_vec().into()),
+        Query::Code(contract, At::Latest),
+        Query::Call(failing, At::Latest),
+        Query::Transaction(sent[2]),
+        Query::Receipt(sent[0]),
+        Query::Logs(LogFilter { from: 0, to: 9, ..Default::default() }),
+    ];
+    let mut told = 0;
+    for node in [&node, &follower] {
+        for query in &queries {
+            let answer = reader.ask(node, query.clone());
+            told += usize::from(shows(&obscuro_protocol::wire::encode(&answer), &marker[..]));
+        }
+    }
+    assert_eq!(told, 2 * 5, "the user is told it, by all but the garbled transaction");
+    assert!(node.replies.lock().unwrap().iter().any(|reply| shows(reply, &rollup.payload)));
+    for node in [&node, &follower] {
+        let (replies, store) = (node.replies.lock().unwrap(), node.store.0.lock().unwrap());
+        let given = replies.iter().map(Vec::as_slice);
+        let stored = store.iter().flat_map(|(key, value)| [key.as_slice(), value]);
+        for bytes in given.chain(stored) {
+            assert!(!shows(bytes, marker.as_slice()));
+            assert!(sent.iter().all(|hash| !shows(bytes, hash.as_slice())), "nor which they are");
         }
     }
 }

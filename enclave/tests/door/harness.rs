@@ -100,7 +100,7 @@ pub fn config() -> NetworkConfig {
             bridgeManagement: Address::repeat_byte(5),
         },
         attestationRoot: Address::from_public_key(root().verifying_key()),
-        gasLimit: 100_000_000,
+        gasLimit: 300_000_000,
         baseFee: 1_000_000_000,
         revealDefault: RevealOption::XL as u8,
         revealPeriods: [1, 300, 7_200, 216_000, 2_628_000],
@@ -116,6 +116,8 @@ pub struct Node {
     pub enclave: Enclave<TestDevice>,
     pub store: TestStore,
     pub registration: Registration,
+    /// All that the host was told.
+    pub replies: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Node {
@@ -144,7 +146,8 @@ impl Node {
         // Another life has other entropy.
         let counter = AtomicU64::new(identity.is_some() as u64 * 1_000_000);
         let enclave = Enclave::new(TestDevice { seed, counter });
-        let node = Self { enclave, store, registration: empty_registration() };
+        let replies = Mutex::default();
+        let node = Self { enclave, store, registration: empty_registration(), replies };
         let start = Request::Start { config: Box::new(config()), identity, snapshot };
         assert!(matches!(node.ask(start), Ok(Reply::Started(_))));
         node
@@ -162,6 +165,7 @@ impl Node {
 
     pub fn ask(&self, request: Request) -> Result<Reply, DoorError> {
         let reply = self.enclave.handle(&door::encode(&request), &self.store);
+        self.replies.lock().unwrap().push(reply.clone());
         match door::decode(&reply).unwrap() {
             Reply::Refused(error) => Err(error),
             reply => Ok(reply),
