@@ -354,7 +354,7 @@ async fn status(
             .collect();
         let listed: Vec<_> = listed
             .iter()
-            .map(|(w, confirmed)| json!({ "index": w.index, "asset": w.asset, "to": w.to, "amount": w.amount.to_string(), "executable": confirmed }))
+            .map(|(w, confirmed)| json!({ "index": w.index, "asset": w.asset.to_string(), "to": w.to.to_string(), "amount": w.amount.to_string(), "executable": confirmed }))
             .collect();
         println!("{}", json!({ "locked": locked, "withdrawals": listed }));
         return Ok(());

@@ -86,7 +86,7 @@ fn an_account_without_a_wallet() {
     let own: Address = address.parse().unwrap();
     let listed: Vec<Address> = serde_json::from_value(listed).unwrap();
     assert!(listed.contains(&own));
-    assert_eq!(json_of(&show), json!({ "address": own, "balance": "0", "nonce": 0 }));
+    assert_eq!(json_of(&show), json!({ "address": address, "balance": "0", "nonce": 0 }));
 
     let exact = "1.000000000000000001";
     let (from, own_key) = (["--private-key", key(&devnet, 0)], ["--key-file", file]);
@@ -169,12 +169,9 @@ impl Journey<'_> {
             .concat(),
         );
         let listed = status["withdrawals"].as_array().unwrap();
-        let own = listed
-            .iter()
-            .find(|listed| listed["to"].as_str().unwrap().parse() == Ok(self.recipient))
-            .unwrap();
+        let own = listed.iter().find(|listed| listed["to"] == recipient).unwrap();
         assert_eq!(amount(&own["amount"]), U256::from(WITHDRAWAL.1));
-        assert_eq!(own["asset"].as_str().unwrap().parse(), Ok(self.address));
+        assert_eq!(own["asset"], self.address.to_string());
         assert_eq!(own["executable"], true);
     }
 
@@ -224,6 +221,28 @@ async fn deploy_token(l1: &str, key: &str) -> Address {
     let creation = TransactionRequest::default().with_deploy_code(code);
     let pending = provider.send_transaction(creation).await.unwrap();
     pending.get_receipt().await.unwrap().contract_address.unwrap()
+}
+
+#[test]
+fn addresses_are_printed_with_their_checksums() {
+    let devnet = network();
+    assert_eq!(
+        devnet.text("/accounts/0/address"),
+        "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
+        "the best known development account"
+    );
+    let contracts = devnet.summary["contracts"].as_object().unwrap();
+    let accounts = devnet.summary["accounts"].as_array().unwrap();
+    let listed = json_of(&["account", "list", "--gateway", devnet.gateway(), "--json"]);
+    let printed: Vec<&Value> = contracts
+        .values()
+        .chain(accounts.iter().map(|account| &account["address"]))
+        .chain(listed.as_array().unwrap())
+        .collect();
+    assert!(printed.len() >= 4 + 2 * 10);
+    for address in printed {
+        assert!(Address::parse_checksummed(address.as_str().unwrap(), None).is_ok(), "{address}");
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use obscuro_host::{
     publisher::CarrierPolicy,
 };
 use obscuro_protocol::config::NetworkConfig;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
@@ -140,16 +140,26 @@ pub struct NodeSummary {
 #[serde(rename_all = "PascalCase")]
 #[expect(missing_docs, reason = "the names are the contracts'")]
 pub struct ContractsSummary {
+    #[serde(serialize_with = "checksummed")]
     pub obscuro_token: Address,
+    #[serde(serialize_with = "checksummed")]
     pub network_management: Address,
+    #[serde(serialize_with = "checksummed")]
     pub rollup_management: Address,
+    #[serde(serialize_with = "checksummed")]
     pub bridge_management: Address,
+}
+
+/// Summaries are for people too: they get the checksum of EIP-55.
+fn checksummed<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(address)
 }
 
 /// A funded account.
 #[derive(Clone, Debug, Serialize)]
 pub struct AccountSummary {
     /// Its address.
+    #[serde(serialize_with = "checksummed")]
     pub address: Address,
     /// Its key, known to everybody.
     #[serde(rename = "privateKey")]
