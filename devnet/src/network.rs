@@ -190,16 +190,18 @@ impl Devnet {
             .wrap_err_with(|| format!("cannot create {}", directory.display()))?;
         progress("starting L1");
         let l1 = start_l1(&options, &directory).await?;
-        let l1_url = match (&l1, &options.l1_url) {
-            (Some(handle), _) => handle.http_url(),
-            (None, Some(url)) => url.clone(),
+        // Nodes hear of blocks at once over a WebSocket.
+        let (l1_url, node_l1_url) = match (&l1, &options.l1_url) {
+            (Some(handle), _) => (handle.http_url(), handle.ws_url()),
+            (None, Some(url)) => (url.clone(), url.clone()),
             (None, None) => unreachable!("an embedded L1 was started"),
         };
         progress("deploying the contracts");
         let prepared = prepare(&options, &directory, &l1_url).await?;
         let config = prepared.config;
         progress("starting nodes");
-        let nodes = start_nodes(&options, &directory, &l1_url, &config, prepared.is_new).await?;
+        let nodes =
+            start_nodes(&options, &directory, &node_l1_url, &config, prepared.is_new).await?;
         progress("waiting for the first rollup");
         let network_key = await_ready(&nodes).await?;
         if let Some(l1) = &l1 {
