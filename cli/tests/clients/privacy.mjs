@@ -8,7 +8,6 @@ import {
   createPublicClient,
   createWalletClient,
   decodeEventLog,
-  defineChain,
   encodeAbiParameters,
   encodeFunctionData,
   http,
@@ -20,6 +19,7 @@ import {
 } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { Probe } from "./artifacts.mjs";
+import { chainAt } from "./chain.mjs";
 import { PATIENCE_SECONDS, check, failure, first, script } from "./checks.mjs";
 import { rpc } from "./jsonrpc.mjs";
 import { accountsOf, devnet, variable } from "./network.mjs";
@@ -28,15 +28,9 @@ import { letRead } from "./viewing.mjs";
 const ZERO_WORD = `0x${"0".repeat(64)}`;
 const marker = toHex(randomBytes(32));
 
-const { chainId } = devnet.gateway;
 const gateway = variable("GATEWAY1", "the URL of the first user's gateway");
 const other = variable("GATEWAY2", "the URL of a gateway without the first user's keys");
-const chain = defineChain({
-  id: chainId,
-  name: "Obscuro",
-  nativeCurrency: { name: "Obscuro", symbol: "OBX", decimals: 18 },
-  rpcUrls: { default: { http: [gateway] } },
-});
+const chain = chainAt({ rpc: gateway, chainId: devnet.gateway.chainId });
 const client = createPublicClient({ chain, transport: http(), pollingInterval: 500 });
 const account = privateKeyToAccount(accountsOf("privacy")[0].privateKey, { nonceManager });
 const user = createWalletClient({ account, chain, transport: http() });
