@@ -14,28 +14,6 @@ use obscuro_protocol::{
 };
 use std::collections::HashSet;
 
-const OBX: u128 = 1_000_000_000_000_000_000;
-
-/// A network of one aggregator, its seed published, `alice` endowed by a deposit in rollup 1.
-fn network() -> (Node, L1, User) {
-    let (node, mut l1, alice) = (Node::start(1, true), L1::new(), User::new("alice"));
-    let head = node.follow(&l1.block(registered(&node.registration, 1_000), vec![]));
-    assert!(head.is_aggregator && head.has_seed && head.is_registered);
-    let obx = config().contracts.obscuroToken;
-    node.follow(&l1.block(vec![deposited(0, obx, alice.address(), 100 * OBX)], vec![]));
-    let rollup = node.seal().expect("a deposit waits");
-    let head = node.follow(&l1.publish(&rollup));
-    assert_eq!((head.number, head.rollup), (1, rollup.header.hash()));
-    (node, l1, alice)
-}
-
-/// Seals and publishes what waits.
-fn round(node: &Node, l1: &mut L1) -> SignedRollup {
-    let rollup = node.seal().expect("something waits");
-    assert_eq!(node.follow(&l1.publish(&rollup)).rollup, rollup.header.hash());
-    rollup
-}
-
 fn send(reader: &Reader, node: &Node, raw: Bytes) -> B256 {
     match reader.ask(node, Query::SendTransaction(raw)) {
         Answer::Accepted(hash) => hash,
@@ -285,13 +263,6 @@ fn payloads_are_demanded_and_checked() {
     );
     block.payloads = payloads;
     assert_eq!(follower.follow(&block).rollup, rollup.header.hash());
-}
-
-/// The next life of `node` after its disk was lost, at the same L1 block.
-fn follower_of(node: &Node, l1: &L1) -> Node {
-    let follower = Node::restart(1, TestStore::default(), Some(node.registration.identity.clone()));
-    follower.catch_up(l1);
-    follower
 }
 
 #[test]

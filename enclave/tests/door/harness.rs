@@ -38,6 +38,33 @@ use std::{
 };
 
 pub const OWNER: Address = Address::repeat_byte(0xaa);
+/// One OBX in its smallest unit.
+pub const OBX: u128 = 1_000_000_000_000_000_000;
+
+/// A network of one aggregator, its seed published, `alice` endowed by a deposit in rollup 1.
+pub fn network() -> (Node, L1, User) {
+    let (node, mut l1, alice) = (Node::start(1, true), L1::new(), User::new("alice"));
+    let head = node.follow(&l1.block(registered(&node.registration, 1_000), vec![]));
+    assert!(head.is_aggregator && head.has_seed && head.is_registered);
+    let obx = config().contracts.obscuroToken;
+    node.follow(&l1.block(vec![deposited(0, obx, alice.address(), 100 * OBX)], vec![]));
+    assert_eq!(round(&node, &mut l1).header.number, 1);
+    (node, l1, alice)
+}
+
+/// Seals and publishes what waits.
+pub fn round(node: &Node, l1: &mut L1) -> SignedRollup {
+    let rollup = node.seal().expect("something waits");
+    assert_eq!(node.follow(&l1.publish(&rollup)).rollup, rollup.header.hash());
+    rollup
+}
+
+/// The next life of `node` after its disk was lost, at the same L1 block.
+pub fn follower_of(node: &Node, l1: &L1) -> Node {
+    let follower = Node::restart(1, TestStore::default(), Some(node.registration.identity.clone()));
+    follower.catch_up(l1);
+    follower
+}
 
 /// Entropy from a counter: tests are repeatable.
 pub struct TestDevice {
