@@ -5,11 +5,9 @@ use super::{L1Error, L1Header, http::Http, unavailable};
 use alloy_eips::eip4844::{BYTES_PER_BLOB, kzg_to_versioned_hash};
 use alloy_primitives::{B256, Bytes};
 use serde::{Deserialize, de::DeserializeOwned};
-use std::time::Duration;
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::sync::OnceCell;
 use url::Url;
 
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Longest answer, bytes: more blobs in hex than a block may carry for years to come.
 const ANSWER_BYTES_MAX: usize = 128 * 2 * BYTES_PER_BLOB;
 
@@ -115,9 +113,8 @@ impl Beacon {
         let failed = |reason: &str| unavailable(&self.origin, reason);
         let wrong = |reason: String| L1Error::Wrong { method: "the beacon API", reason };
         let url = self.origin.join(path).map_err(|error| wrong(error.to_string()))?;
-        let asking = timeout(ANSWER_WAIT_MAX, self.http.get(&url, ANSWER_BYTES_MAX)).await;
-        let answered = asking.map_err(|_| failed("no answer in time"))?;
-        let (status, body) = answered.map_err(|reason| failed(&reason))?;
+        let asked = self.http.get(&url, ANSWER_BYTES_MAX).await;
+        let (status, body) = asked.map_err(|reason| failed(&reason))?;
         if status.is_client_error() {
             return Ok(None);
         }

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{CONNECT_WAIT_MAX, L1Error, unavailable};
+use super::{ANSWER_WAIT_MAX, CONNECT_WAIT_MAX, L1Error, unavailable};
 use alloy_json_rpc::{RequestPacket, ResponsePacket};
 use alloy_provider::{
     WsConnect,
@@ -55,7 +55,7 @@ pub async fn connect(url: &str) -> Result<RpcClient, L1Error> {
             let connecting = timeout(CONNECT_WAIT_MAX, ClientBuilder::default().ws(connect)).await;
             let connected =
                 connecting.map_err(|_| unavailable(&parsed, "no connection in time"))?;
-            connected.map_err(|error| unavailable(&parsed, &chain(&error)))
+            connected.map_err(|error| unavailable(&parsed, &reason(&error)))
         }
         _ => Err(bad()),
     }
@@ -101,10 +101,13 @@ impl Http {
             request = request.header(AUTHORIZATION, authorization.to_string());
         }
         let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
-        let response = self.0.request(request).await.map_err(|error| chain(&error))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), bytes_max).collect().await;
-        Ok((status, body.map_err(|error| chain(&*error))?.to_bytes()))
+        let answer = async {
+            let response = self.0.request(request).await.map_err(|error| reason(&error))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), bytes_max).collect().await;
+            Ok((status, body.map_err(|error| reason(&*error))?.to_bytes()))
+        };
+        timeout(ANSWER_WAIT_MAX, answer).await.unwrap_or_else(|_| Err("no answer in time".into()))
     }
 }
 
@@ -157,10 +160,19 @@ impl Service<RequestPacket> for JsonRpc {
     }
 }
 
-/// An error with its causes: the reason is the last one.
-fn chain(error: &dyn Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", chain(cause)),
-        None => error.to_string(),
+/// An error with its causes, each once, and what to do about one of them.
+fn reason(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let found = error.to_string();
+        if !text.contains(&found) {
+            text = format!("{text}: {found}");
+        }
+        cause = error.source();
     }
+    if text.contains("invalid peer certificate") {
+        text += "; to trust an authority of your own, set SSL_CERT_FILE to its certificate";
+    }
+    text
 }

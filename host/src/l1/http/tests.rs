@@ -9,6 +9,7 @@ use rustls::{
 };
 use std::{net::SocketAddr, path::PathBuf};
 use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     process::Command,
 };
@@ -80,7 +81,32 @@ async fn certificates_are_checked_against_the_roots_of_the_system() {
     let refused = answers(None).await;
     assert_eq!(refused.len(), 2);
     for error in refused {
-        assert!(error.contains("certificate") && error.contains("localhost"), "{error}");
+        assert!(error.contains("localhost") && error.contains("SSL_CERT_FILE"), "{error}");
+        assert_eq!(error.matches("invalid peer certificate").count(), 1, "{error}");
         assert!(!error.contains("key"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn credentials_go_into_a_header_and_refusals_are_told() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            stream.read_line(&mut head).await.unwrap();
+        }
+        let answer = b"HTTP/1.1 503 Busy\r\ncontent-length: 5\r\n\r\nlater";
+        stream.write_all(answer).await.unwrap();
+        head
+    });
+    let client = L1Client::new(&format!("http://user:pass@{address}/key?x=1"), None).unwrap();
+    let error = client.chain_id().await.unwrap_err().to_string();
+    assert!(error.contains("503") && error.contains("later"), "{error}");
+    let head = server.await.unwrap();
+    assert!(head.starts_with("POST /key?x=1 HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("authorization: Basic dXNlcjpwYXNz\r\n"), "{head}");
+    assert!(head.contains(&format!("host: {address}\r\n")), "{head}");
 }
