@@ -118,6 +118,29 @@ fn a_late_verifier_survives_sigkill_and_the_loss_of_its_disk() {
 }
 
 #[test]
+fn an_acknowledged_transaction_survives_sigkill() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let arguments = ["--aggregators", "1", "--verifiers", "0", "--data-dir", path];
+    let mut devnet = Devnet::start(&arguments);
+    let from = ["--private-key", devnet.text("/accounts/0/privateKey")];
+    let to = ["--to", devnet.text("/accounts/1/address"), "--amount", "1"];
+    let mut command = obscuro(&["account", "send", "--gateway", devnet.gateway()]);
+    let mut sending = Process::spawn("account send", command.args(from).args(to));
+    let hash = sending.await_line(|line| {
+        line.strip_prefix("sent ")?.split_once(',').map(|(hash, _)| hash.to_string())
+    });
+    devnet.process.kill();
+
+    let devnet = Devnet::start(&arguments);
+    let receipt = eventually("its rollup", LIMIT, || {
+        let found = rpc(devnet.gateway(), "eth_getTransactionReceipt", json!([hash])).unwrap();
+        (!found.is_null()).then_some(found)
+    });
+    assert_eq!(receipt["status"], "0x1");
+}
+
+#[test]
 fn an_aggregator_of_its_own_takes_over() {
     let devnet = Devnet::start(&["--aggregators", "1", "--verifiers", "0"]);
     let first = devnet.text("/nodes/0/rpc").to_string();

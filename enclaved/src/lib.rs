@@ -2,6 +2,7 @@
 //! gives the enclave its device. Not here: anything that decides or knows; that is the enclave's.
 
 pub mod channel;
+pub mod cores;
 pub mod software;
 
 pub use channel::serve;

@@ -2,10 +2,11 @@
 //! root, whose key is public by design, and a production network names another root. It protects
 //! nothing from the operator.
 
+use crate::cores;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use k256::ecdsa::SigningKey;
 use obscuro_enclave::{
-    device::{Device, DeviceError},
+    device::{Device, DeviceError, Task},
     identity::sign_development_quote,
 };
 use obscuro_protocol::secret::Secret;
@@ -79,5 +80,13 @@ impl Device for SoftwareDevice {
 
     fn sealing_key(&self) -> Secret {
         self.sealing_key.duplicate()
+    }
+
+    fn cores(&self) -> usize {
+        cores::cores()
+    }
+
+    fn run(&self, tasks: Vec<Task<'_>>) {
+        cores::run(tasks);
     }
 }

@@ -11,7 +11,8 @@ use obscuro_protocol::{
     envelope::{self, EnvelopeError, Received, Session, SessionKeys},
     gossip::Gossip,
     keys::{MasterSeed, kem_key_pair},
-    limits::{ENVELOPE_BYTES_MAX, PAYLOAD_BYTES_MAX},
+    limits::{ENVELOPE_BYTES_MAX, PAYLOAD_BYTES_MAX, ROLLUP_TRANSACTIONS_MAX},
+    padding,
     payload::{self, Item, Payload, PayloadError},
     query,
     rollup::{Withdrawal, recover},
@@ -122,6 +123,26 @@ fn too_much_is_refused() {
     assert!(Received::parse(&vec![1; ENVELOPE_BYTES_MAX + 1]).is_err());
     let bomb = Gossip::Transactions(Bytes::from(vec![0; 3 << 20])).encode();
     assert!(matches!(Gossip::decode(&bomb), Err(wire::WireError::TooLong { .. })));
+}
+
+/// Empty transactions cost nothing to send and much to hold.
+#[test]
+fn a_group_holds_no_more_than_a_rollup() {
+    let group = |count| {
+        let transactions = vec![Bytes::new(); count];
+        let mut plain = Vec::new();
+        alloy_rlp::encode_list::<_, Bytes>(&transactions, &mut plain);
+        let compressed = zstd::bulk::compress(&plain, 1).unwrap();
+        let key = seed().reveal_key(RevealOption::XS, 0);
+        let aad = [&[1, 0][..], &[0; 8]].concat();
+        let padded = padding::pad(&compressed);
+        let sealed = envelope::seal(&key, &padded, &aad, &mut Counter(1)).unwrap();
+        payload::open_group(&sealed, &key, RevealOption::XS, 0)
+            .map(|transactions| transactions.len())
+    };
+    assert_eq!(group(ROLLUP_TRANSACTIONS_MAX), Ok(ROLLUP_TRANSACTIONS_MAX));
+    let too_many = Err(PayloadError::Malformed("too many transactions"));
+    assert_eq!(group(ROLLUP_TRANSACTIONS_MAX + 1), too_many);
 }
 
 fn incompressible(length: usize) -> Vec<u8> {

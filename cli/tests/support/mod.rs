@@ -1,8 +1,13 @@
-//! Processes under test: the devnet, single parts of it, anvil, and the clients that use them. Not
-//! here: any expectation.
+//! Processes under test: the devnet, single parts of it, anvil, and the clients that use them; and
+//! who watches them. Not here: any expectation.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod eavesdropper;
+pub mod recorder;
+pub mod traces;
+
+use alloy_primitives::B256;
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read},
@@ -144,9 +149,22 @@ pub struct Devnet {
 impl Devnet {
     /// Starts one on free ports.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::spawn(&mut Self::command(arguments))
+    }
+
+    /// Starts one that logs what a filter lets through.
+    pub fn start_logging(filter: &str) -> Self {
+        Self::spawn(Self::command(&[]).env("RUST_LOG", filter))
+    }
+
+    fn command(arguments: &[&str]) -> Command {
         let base =
             ["devnet", "--json", "--l1-port", "0", "--gateway-port", "0", "--l1-block-time", "1"];
-        let mut process = Process::spawn("devnet", &mut obscuro(&[&base, arguments].concat()));
+        obscuro(&[&base, arguments].concat())
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut process = Process::spawn("devnet", command);
         let summary = process.await_line(|line| serde_json::from_str::<Value>(line).ok());
         Self { process, summary }
     }
@@ -166,6 +184,18 @@ impl Devnet {
         self.text("/l1/rpc")
     }
 
+    /// Where the nodes answer.
+    pub fn nodes(&self) -> Vec<String> {
+        let nodes = self.summary["nodes"].as_array().expect("nodes").iter();
+        nodes.map(|node| node["rpc"].as_str().expect("a node's URL").to_string()).collect()
+    }
+
+    /// The hash of the network's configuration, which names it.
+    pub fn network(&self) -> B256 {
+        let info = rpc(self.text("/nodes/0/rpc"), "obscuro_network", json!([])).unwrap();
+        serde_json::from_value(info["configHash"].clone()).unwrap()
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.text("/dataDir").into()
     }
@@ -182,12 +212,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    pub fn start(devnet: &Devnet, node: usize) -> Self {
-        let node = devnet.text(&format!("/nodes/{node}/rpc")).to_string();
+    /// Starts one that asks the node at this URL.
+    pub fn start(devnet: &Devnet, node: &str) -> Self {
         let network = devnet.network_file();
         let mut process = Process::spawn(
             "gateway",
-            obscuro(&["gateway", "--listen", "127.0.0.1:0", "--l1", devnet.l1(), "--node", &node])
+            obscuro(&["gateway", "--listen", "127.0.0.1:0", "--l1", devnet.l1(), "--node", node])
                 .arg("--network")
                 .arg(network),
         );
@@ -228,7 +258,7 @@ pub fn run_client(script: &str, summary: &Value, environment: &[(&str, &str)]) -
 /// A minimal JSON-RPC call over HTTP, for tests that need no client.
 pub fn rpc(url: &str, method: &str, params: Value) -> Result<Value, Value> {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
-    let response = reqwest_blocking(url, &body);
+    let response = post(url, &body);
     match serde_json::from_str::<Value>(&response) {
         Ok(value) if value.get("error").is_some() => Err(value["error"].clone()),
         Ok(value) => Ok(value["result"].clone()),
@@ -236,19 +266,22 @@ pub fn rpc(url: &str, method: &str, params: Value) -> Result<Value, Value> {
     }
 }
 
-fn reqwest_blocking(url: &str, body: &str) -> String {
-    let (url, body) = (url.to_string(), body.to_string());
+/// Posts JSON; what comes back, whatever it is.
+pub fn post(url: &str, body: &str) -> String {
+    let request = reqwest::Client::new().post(url).header("content-type", "application/json");
+    answer(request.body(body.to_string()))
+}
+
+/// Gets what is at a URL, whatever it is.
+pub fn get(url: &str) -> String {
+    answer(reqwest::Client::new().get(url))
+}
+
+fn answer(request: reqwest::RequestBuilder) -> String {
     // A runtime of its own: tests are ordinary threads.
     thread::spawn(move || {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(
-            async {
-                let request = reqwest::Client::new()
-                    .post(url)
-                    .header("content-type", "application/json")
-                    .body(body);
-                request.send().await.unwrap().text().await.unwrap()
-            },
-        )
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { request.send().await.unwrap().text().await.unwrap() })
     })
     .join()
     .unwrap()
@@ -315,9 +348,4 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
-}
-
-/// Whether bytes contain others.
-pub fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
 }

@@ -110,6 +110,7 @@ fn requests() -> Vec<Request> {
         Request::SeedShares,
         Request::Rollup(RollupId::Number(42)),
         Request::Withdrawals(keccak256("rollup")),
+        Request::Readmit(opaque("transaction")),
     ]
 }
 
@@ -151,7 +152,7 @@ fn replies() -> Vec<Reply> {
         Reply::Registration(Box::new(registration)),
         Reply::Folded(Box::new(folded)),
         Reply::Head(head()),
-        Reply::Envelope { reply: opaque("sealed"), accepted: true },
+        Reply::Envelope { reply: opaque("sealed"), accepted: Some(opaque("transaction")) },
         Reply::Accepted,
         Reply::Transactions(opaque("transactions")),
         Reply::Sealed(Some(Box::new(rollup()))),
@@ -176,7 +177,7 @@ fn head() -> Head {
         has_seed: true,
         network_key: opaque("network key"),
         peers: vec![Peer { enclave: enclave(), host_address: "/ip4/192.0.2.1/tcp/9000".into() }],
-        forget: vec![keccak256("envelope")],
+        forget: vec![keccak256("transaction")],
     }
 }
 
