@@ -20,8 +20,8 @@ pub struct Disk {
     pub snapshot: Option<Bytes>,
     /// Identities sealed before, oldest first: what a lying host keeps.
     pub former: Vec<Bytes>,
-    /// Acknowledged envelopes by hash.
-    pub envelopes: BTreeMap<B256, Bytes>,
+    /// Acknowledged transactions, sealed, by hash.
+    pub transactions: BTreeMap<B256, Bytes>,
     /// Payloads by hash.
     pub payloads: HashMap<B256, Bytes>,
 }

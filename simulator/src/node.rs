@@ -301,12 +301,12 @@ impl Node {
         if !life.is_started {
             return None;
         }
-        match self.ask(world, Request::Envelope(envelope.clone())) {
+        match self.ask(world, Request::Envelope(envelope)) {
             Ok(Reply::Envelope { reply, accepted }) => {
-                if accepted {
-                    let hash = alloy_primitives::keccak256(&envelope);
-                    self.disk.envelopes.insert(hash, envelope);
-                    // An acknowledged envelope is on disk before its reply leaves.
+                if let Some(sealed) = accepted {
+                    let hash = alloy_primitives::keccak256(&sealed);
+                    self.disk.transactions.insert(hash, sealed);
+                    // An acknowledged transaction is on disk before its reply leaves.
                     self.disk.flush();
                     self.arrived(world);
                 }

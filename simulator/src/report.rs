@@ -32,7 +32,9 @@ pub struct Report {
     pub publications: u64,
     /// Of them, those whose rollup is not canonical, and those that reverted.
     pub publications_wasted: u64,
-    /// The same in percent.
+    /// Of the wasted ones, those that reverted: bets on an L1 branch that lost, mostly.
+    pub publications_reverted: u64,
+    /// Wasted ones in percent.
     pub publications_wasted_percent: f64,
     /// Gas of canonical rollups' publications.
     pub gas_used: u64,
@@ -195,6 +197,7 @@ fn add_publications(
             report.gas_used += outcome.gas_used;
         } else {
             report.publications_wasted += 1;
+            report.publications_reverted += u64::from(!outcome.receipt.is_success());
             report.gas_wasted += outcome.gas_used;
         }
     }
@@ -237,8 +240,11 @@ impl Report {
         row(
             "L1 publications",
             format!(
-                "{}, {} wasted ({:.2} %)",
-                self.publications, self.publications_wasted, self.publications_wasted_percent
+                "{}, {} wasted ({:.2} %), of them {} reverted",
+                self.publications,
+                self.publications_wasted,
+                self.publications_wasted_percent,
+                self.publications_reverted
             ),
         );
         row("L1 gas", format!("{} used, {} wasted", self.gas_used, self.gas_wasted));

@@ -212,8 +212,8 @@ impl Node {
             Fed::Fatal(reason) => self.stop(reason, world),
             Fed::Again(effect, attempt) => self.perform_feed(*effect, attempt, world),
             Fed::Head(hash, head) => {
-                for envelope in &head.forget {
-                    self.disk.envelopes.remove(envelope);
+                for settled in &head.forget {
+                    self.disk.transactions.remove(settled);
                 }
                 self.take_head(*head, world);
                 self.plan(world, Duration::ZERO, fed(Input::HeadSet(hash)));

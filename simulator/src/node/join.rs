@@ -206,7 +206,7 @@ impl Node {
         }
     }
 
-    /// After a start the pool is empty: acknowledged envelopes are submitted again, once.
+    /// After a start the pool is empty: acknowledged transactions are brought back, once.
     pub(super) fn resubmit(&mut self, world: &mut World) {
         let Some(life) = &mut self.life else { return };
         let has_seed = life.head.as_ref().is_some_and(|head| head.has_seed);
@@ -214,11 +214,12 @@ impl Node {
             return;
         }
         life.is_resubmitted = true;
-        let kept: Vec<Bytes> = self.disk.envelopes.values().cloned().collect();
-        for envelope in kept {
-            match self.ask(world, Request::Envelope(envelope)) {
-                Ok(Reply::Envelope { accepted: true, .. }) => self.arrived(world),
-                Ok(_) | Err(DoorError::Retry(_) | DoorError::Rejected(_)) => {}
+        let kept: Vec<_> = self.disk.transactions.clone().into_iter().collect();
+        for (hash, sealed) in kept {
+            match self.ask(world, Request::Readmit(sealed)) {
+                Ok(_) => self.arrived(world),
+                Err(DoorError::Rejected(_)) => drop(self.disk.transactions.remove(&hash)),
+                Err(DoorError::Retry(_)) => {}
                 Err(error) => return self.check_alive(error, world),
             }
         }
