@@ -118,6 +118,14 @@ impl Faults {
             | FaultKind::DiskLost
             | FaultKind::DiskRolledBack
             | FaultKind::IdentityRolledBack => self.crash(kind, nodes, world),
+            FaultKind::Blackout => {
+                for node in nodes.iter_mut().filter(|node| node.life.is_some()) {
+                    let random = &mut self.random;
+                    node.crash(world, |loose| random.below(loose));
+                    let delay = random.exponential(block * 2);
+                    world.after(delay, Event::Fault(Fault::Start(node.id)));
+                }
+            }
             FaultKind::DiskFails => {
                 let node = self.random.index(nodes.len());
                 nodes[node].disk.fail(true);

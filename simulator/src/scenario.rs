@@ -4,6 +4,10 @@
 use crate::adversaries::Kind;
 use std::time::Duration;
 
+/// Scenarios that are not of one fault or adversary.
+pub const GENERAL: [&str; 8] =
+    ["steady", "quiet", "forks", "race", "race-2022", "faults", "adversaries", "everything"];
+
 /// How L1 blocks come about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rhythm {
@@ -53,6 +57,8 @@ pub enum FaultKind {
     FeeSpike,
     /// L1's proposers leave a node's transactions out for some blocks.
     Censorship,
+    /// All nodes die at once, and come back one by one.
+    Blackout,
 }
 
 /// A run.
@@ -162,6 +168,7 @@ impl Scenario {
                 every(L1Split, 40),
                 every(FeeSpike, 40),
                 every(Censorship, 30),
+                every(Blackout, 120),
             ],
             calm_blocks: 60,
             ..Self::forks()
@@ -184,6 +191,18 @@ impl Scenario {
         }
     }
 
+    /// Little to publish: rounds are skipped.
+    pub fn quiet() -> Self {
+        let name = "quiet".to_owned();
+        Self { name, transactions_per_block: 0.2, ..Self::forks() }
+    }
+
+    /// Some cheat while everything breaks.
+    pub fn everything(seed: u64) -> Self {
+        let adversaries = Self::adversaries(seed).adversaries;
+        Self { name: "everything".to_owned(), adversaries, ..Self::faults() }
+    }
+
     /// One adversary, or a majority of them.
     pub fn against(kind: Kind) -> Self {
         let adversaries = match kind {
@@ -201,7 +220,9 @@ impl Scenario {
             "race" => Self::race(),
             "race-2022" => Self::race_2022(),
             "faults" => Self::faults(),
+            "quiet" => Self::quiet(),
             "adversaries" => Self::adversaries(seed),
+            "everything" => Self::everything(seed),
             _ => match FaultKind::ALL.iter().find(|kind| kind.name() == name) {
                 Some(kind) => Self {
                     name: name.to_owned(),
@@ -216,7 +237,7 @@ impl Scenario {
 
     /// All names.
     pub fn names() -> Vec<&'static str> {
-        let mut names = vec!["steady", "forks", "race", "race-2022", "faults", "adversaries"];
+        let mut names = GENERAL.to_vec();
         names.extend(FaultKind::ALL.iter().map(|kind| kind.name()));
         names.extend(Kind::ALL.iter().map(|kind| kind.name()));
         names
@@ -225,7 +246,7 @@ impl Scenario {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Crash,
         Self::DiskLost,
         Self::DiskRolledBack,
@@ -237,6 +258,7 @@ impl FaultKind {
         Self::L1Split,
         Self::FeeSpike,
         Self::Censorship,
+        Self::Blackout,
     ];
 
     /// As a scenario of its own is called.
@@ -253,6 +275,7 @@ impl FaultKind {
             Self::L1Split => "l1-split",
             Self::FeeSpike => "fee-spike",
             Self::Censorship => "censorship",
+            Self::Blackout => "blackout",
         }
     }
 }

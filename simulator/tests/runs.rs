@@ -60,6 +60,17 @@ fn faults() {
 }
 
 #[test]
+fn little_to_publish() {
+    let report = holds("quiet", 1, 15).report;
+    assert!(report.rounds_with_rollup < report.rounds);
+}
+
+#[test]
+fn faults_and_adversaries_together() {
+    holds("everything", 2, 12);
+}
+
+#[test]
 fn each_fault_alone() {
     for kind in FaultKind::ALL {
         let report = holds(kind.name(), 1, 10).report;
