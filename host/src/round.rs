@@ -112,6 +112,8 @@ pub struct Rounds<M> {
     enclave: Address,
     current: Option<Round<M>>,
     early: Vec<(M, Box<SignedRollup>)>,
+    /// Whether a round was opened since the start.
+    has_listened: bool,
     /// Winners of earlier rounds on the current parent, with the numbers of their L1 proofs.
     winners: Vec<(u64, Address)>,
 }
@@ -120,6 +122,7 @@ pub struct Rounds<M> {
 struct Round<M> {
     id: RoundId,
     number: u64,
+    /// Whether this node seals in it.
     is_aggregator: bool,
     has_peers: bool,
     /// Winners of earlier rounds on this parent that have not published: they do not count.
@@ -153,7 +156,7 @@ enum Window {
 impl<M: Clone> Rounds<M> {
     /// The rounds of the host of this enclave.
     pub fn new(enclave: Address) -> Self {
-        Self { enclave, current: None, early: Vec::new(), winners: Vec::new() }
+        Self { enclave, current: None, early: Vec::new(), has_listened: false, winners: Vec::new() }
     }
 
     /// Takes note, and says what to do next.
@@ -174,6 +177,9 @@ impl<M: Clone> Rounds<M> {
             return Vec::new();
         }
         let mut effects = self.end_round(id.parent);
+        // The round of the start is under way: its candidates passed before this node could hear them,
+        // and whatever it sealed now would look to it as if it had won.
+        let may_seal = std::mem::replace(&mut self.has_listened, true) || head.peers.is_empty();
         let is_late = |number: u64| number + ABSENT_AFTER_BLOCKS <= head.l1.number;
         let winners = self.winners.iter().filter(|(number, _)| is_late(*number));
         let others = winners.filter(|(_, winner)| *winner != self.enclave);
@@ -181,7 +187,7 @@ impl<M: Clone> Rounds<M> {
             absent: others.map(|(_, winner)| *winner).collect(),
             id,
             number: head.l1.number,
-            is_aggregator: head.is_aggregator,
+            is_aggregator: head.is_aggregator && may_seal,
             has_peers: !head.peers.is_empty(),
             is_sealing: false,
             has_work: false,

@@ -71,6 +71,8 @@ fn checked(rollup: &SignedRollup, judgement: Judgement) -> Input<u32> {
 
 fn play(script: &str, steps: Vec<Step>) {
     let mut rounds = Rounds::new(OWN);
+    // It has been listening for a while.
+    rounds.handle(head_on(B256::repeat_byte(0xbb), 0, 2));
     for (index, (input, expected)) in steps.into_iter().enumerate() {
         let described = format!("{input:?}");
         assert_eq!(rounds.handle(input), expected, "{script}, step {index}: {described}");
@@ -109,6 +111,23 @@ fn a_copy_with_a_bad_signature_does_not_hide_the_candidate() {
             (Input::WindowClosed(round(5)), vec![]),
         ],
     );
+}
+
+/// Rule: a host publishes only in rounds that it has listened to from their beginning. Found by `simulator
+/// --scenario blackout`: whoever restarted within a round published in it, whatever its nonce.
+#[test]
+fn the_round_of_the_start_is_only_listened_to() {
+    let mut rounds: Rounds<u32> = Rounds::new(OWN);
+    assert_eq!(rounds.handle(head(5)), []);
+    assert_eq!(rounds.handle(Input::Work), []);
+    let other = rollup(peer(2), 5, 3);
+    assert_eq!(rounds.handle(candidate(1, &other)), [Check(other.clone())]);
+    assert_eq!(
+        rounds.handle(checked(&other, Judgement::Valid)),
+        [Forward(1), OpenWindow(round(5))]
+    );
+    assert_eq!(rounds.handle(Input::WindowClosed(round(5))), []);
+    assert_eq!(rounds.handle(head(6)), [Seal(round(6))]);
 }
 
 #[test]
