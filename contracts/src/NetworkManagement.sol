@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Admission to the network: attested registrations, seed shares, stakes and fees (protocol section 3). What does not
-// live here: how a quote is verified (an IAttestationVerifier), rollups, slashing, and changes of parameters.
+// Admission to the network: attested registrations, seed epochs and shares, stakes and fees (protocol section 3). What does
+// not live here: how a quote is verified and which programs and machines are admitted (an IAttestationVerifier), rollups,
+// slashing, and changes of parameters.
 pragma solidity 0.8.37;
 
 import {IAttestationVerifier} from "./interfaces/IAttestationVerifier.sol";
 import {INetworkManagement} from "./interfaces/INetworkManagement.sol";
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Address} from "@openzeppelin/contracts/utils/Address.sol";
@@ -15,22 +17,57 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 /// @title Network management
 /// @notice See {INetworkManagement}.
-contract NetworkManagement is INetworkManagement, EIP712 {
+contract NetworkManagement is INetworkManagement, EIP712, Ownable {
     using SafeERC20 for IERC20;
 
-    /// @dev Domain of the report data of a registration.
+    /// @dev The epochs, in one word: registering reads it too.
+    /// @param current 0 before the genesis registration.
+    /// @param begun the one that the owner asked for; 0 if none.
+    /// @param opener who alone may open it; zero if any responder may.
+    struct Epochs {
+        uint32 current;
+        uint32 begun;
+        address opener;
+    }
+
+    /// @dev The last answer to a node. Epochs are opened with shares for many, which are not written here: without an
+    /// answer in the current epoch, a share is by its maker.
+    struct Answer {
+        address responder;
+        uint32 epoch;
+    }
+
+    struct Epoch {
+        bytes32 networkKeyHash;
+        address maker;
+    }
+
+    /// @dev Domain of the report data of every quote.
     bytes32 private constant REGISTRATION_DOMAIN = keccak256("Obscuro registration v1");
 
     bytes32 private constant SEED_SHARE_TYPEHASH =
-        keccak256("SeedShare(address enclave,bytes32 encryptionKeyHash,bytes32 encryptedSeedHash)");
+        keccak256("SeedShare(address enclave,uint32 epoch,bytes32 encryptedSeedHash)");
+    bytes32 private constant SEED_EPOCH_TYPEHASH = keccak256(
+        "SeedEpoch(uint32 epoch,bytes32 networkKeyHash,SeedShare[] shares)"
+        "SeedShare(address enclave,uint32 epoch,bytes32 encryptedSeedHash)"
+    );
+    bytes32 private constant SEED_REJECTION_TYPEHASH =
+        keccak256("SeedRejection(address enclave,address responder,uint32 epoch)");
+
+    bytes32 private constant EMPTY_HASH = keccak256("");
 
     /// @dev Bytes of an X-Wing public key: ML-KEM-768 (1,184) and X25519 (32).
     uint256 private constant KEY_LENGTH = 1216;
 
-    /// @dev An X-Wing share of a 32-byte seed is about 1,200 bytes; the rest is room for another scheme.
+    /// @dev An X-Wing share of one seed is about 1,200 bytes, and 32 more for each epoch: room for ninety.
     uint256 private constant SEED_LENGTH_MAX = 4096;
 
     uint256 private constant HOST_ADDRESS_LENGTH_MAX = 256;
+
+    /// @dev A transaction may carry 128 KiB.
+    uint256 private constant SHARES_MAX = 64;
+
+    uint256 private constant REJECTIONS_MAX = 16;
 
     IERC20 public immutable token;
     IAttestationVerifier public immutable attestation;
@@ -44,14 +81,14 @@ contract NetworkManagement is INetworkManagement, EIP712 {
     uint256 public immutable unbondingBlocks;
 
     /// @inheritdoc INetworkManagement
-    bytes32 public networkKeyHash;
-    /// @inheritdoc INetworkManagement
     mapping(address owner => uint256) public fees;
     /// @inheritdoc INetworkManagement
-    mapping(address enclave => mapping(address responder => bool)) public hasAnswered;
+    mapping(address enclave => mapping(address responder => uint32 epoch)) public rejectedIn;
 
+    Epochs private _epochs;
+    mapping(uint32 number => Epoch) private _epoch;
     mapping(address enclave => Node) private _nodes;
-    address[] private _enclaves;
+    mapping(address enclave => Answer) private _answers;
 
     constructor(
         IERC20 token_,
@@ -59,8 +96,9 @@ contract NetworkManagement is INetworkManagement, EIP712 {
         bytes32 networkConfigHash_,
         uint256 minimumStake_,
         uint256 registrationFee_,
-        uint256 unbondingBlocks_
-    ) EIP712("Obscuro", "1") {
+        uint256 unbondingBlocks_,
+        address owner_
+    ) EIP712("Obscuro", "1") Ownable(owner_) {
         if (address(token_) == address(0) || address(attestation_) == address(0)) {
             revert ZeroAddress();
         }
@@ -80,67 +118,171 @@ contract NetworkManagement is INetworkManagement, EIP712 {
         if (r.encryptionKey.length != KEY_LENGTH) revert BadKeyLength(r.encryptionKey.length);
         _checkHostAddress(r.hostAddress);
         if (r.stake != 0 && r.stake < minimumStake) revert StakeTooLow(r.stake, minimumStake);
-        bool genesis = networkKeyHash == 0;
+        if (r.stake > type(uint96).max) revert StakeTooHigh(r.stake);
+        bool genesis = _epochs.current == 0;
         _checkGenesisFields(r, genesis);
-        bytes32 l1BlockHash = Blockhash.blockHash(r.l1Block);
-        if (l1BlockHash == 0) revert StaleBlock(r.l1Block);
-        bytes32 measurement = attestation.verify(r.quote, _reportData(r, l1BlockHash));
+        bytes32 l1BlockHash = _recentBlockHash(r.l1Block);
+        bytes32 keyHash = keccak256(r.encryptionKey);
+        bytes32 reportData = _reportData(
+            r.enclave,
+            msg.sender,
+            keyHash,
+            r.l1Block,
+            l1BlockHash,
+            genesis ? keccak256(r.networkKey) : EMPTY_HASH,
+            genesis ? keccak256(r.encryptedSeed) : EMPTY_HASH
+        );
+        (,, uint64 admission) = attestation.verify(r.quote, reportData);
 
-        Node storage n = _nodes[r.enclave];
-        n.owner = msg.sender;
-        n.registeredAt = uint40(block.number);
-        n.stake = r.stake;
-        n.encryptionKeyHash = keccak256(r.encryptionKey);
-        n.measurement = measurement;
-        n.hostAddress = r.hostAddress;
-        _enclaves.push(r.enclave);
-
+        _nodes[r.enclave] = Node({
+            owner: msg.sender,
+            registeredAt: uint32(block.number),
+            attestedAt: uint32(r.l1Block),
+            leftAt: 0,
+            stake: uint96(r.stake),
+            admission: admission,
+            seedEpoch: genesis ? 1 : 0,
+            keyTag: _tag(keyHash),
+            rejections: 0
+        });
         emit NodeRegistered(
             r.enclave, msg.sender, r.quote, r.encryptionKey, r.hostAddress, r.stake, r.l1Block, l1BlockHash
         );
         if (genesis) {
-            networkKeyHash = keccak256(r.networkKey);
-            emit NetworkKeyPublished(r.networkKey);
-            _acceptSeed(r.enclave, r.enclave, r.encryptedSeed);
+            fees[msg.sender] += registrationFee;
+            _openEpoch(1, r.enclave, r.networkKey);
+            emit SeedShared(r.enclave, r.enclave, 1, r.encryptedSeed);
         }
 
         if (r.stake != 0) token.safeTransferFrom(msg.sender, address(this), r.stake);
     }
 
     /// @inheritdoc INetworkManagement
-    function shareSeed(address enclave, address responder, bytes calldata encryptedSeed, bytes calldata signature)
-        external
-    {
-        bytes32 encryptionKeyHash = _member(enclave).encryptionKeyHash;
-        if (!_member(responder).holdsSeed) revert ResponderHoldsNoSeed(responder);
-        if (hasAnswered[enclave][responder]) revert AlreadyAnswered(enclave, responder);
-        if (encryptedSeed.length == 0 || encryptedSeed.length > SEED_LENGTH_MAX) {
-            revert BadSeedLength(encryptedSeed.length);
-        }
-        bytes32 share = keccak256(abi.encode(SEED_SHARE_TYPEHASH, enclave, encryptionKeyHash, keccak256(encryptedSeed)));
-        address signer = ECDSA.recoverCalldata(_hashTypedDataV4(share), signature);
-        if (signer != responder) revert BadSignature(signer, responder);
+    function reattest(address enclave, bytes calldata quote, bytes32 encryptionKeyHash, uint64 l1Block) external {
+        Node storage n = _present(enclave);
+        if (_tag(encryptionKeyHash) != n.keyTag) revert WrongEncryptionKey(encryptionKeyHash);
+        bytes32 l1BlockHash = _recentBlockHash(l1Block);
+        if (l1Block <= n.attestedAt) revert NotNewer(l1Block, n.attestedAt);
+        bytes32 reportData =
+            _reportData(enclave, n.owner, encryptionKeyHash, l1Block, l1BlockHash, EMPTY_HASH, EMPTY_HASH);
+        (,, uint64 admission) = attestation.verify(quote, reportData);
 
-        _acceptSeed(enclave, responder, encryptedSeed);
+        // A block in the past.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        n.attestedAt = uint32(l1Block);
+        n.admission = admission;
+        emit NodeReattested(enclave, quote, encryptionKeyHash, l1Block, l1BlockHash);
+    }
+
+    /// @inheritdoc INetworkManagement
+    function shareSeed(
+        address enclave,
+        address responder,
+        uint32 epoch,
+        bytes calldata encryptedSeed,
+        bytes calldata signature
+    ) external {
+        uint32 current = _epochs.current;
+        if (epoch != current) revert WrongEpoch(epoch, current);
+        Node storage n = _member(enclave);
+        if (n.seedEpoch == current) revert AlreadyAnswered(enclave);
+        if (_member(responder).seedEpoch != current) revert ResponderHoldsNoSeed(responder);
+        if (rejectedIn[enclave][responder] == current) revert RejectedResponder(enclave, responder);
+        _checkSeedLength(encryptedSeed);
+        _checkSignature(responder, _hashShare(enclave, epoch, encryptedSeed), signature);
+
+        if (_owesFee(n)) fees[_nodes[responder].owner] += registrationFee;
+        n.seedEpoch = current;
+        _answers[enclave] = Answer(responder, current);
+        emit SeedShared(enclave, responder, current, encryptedSeed);
+    }
+
+    /// @inheritdoc INetworkManagement
+    function shareSeeds(SeedAnswer[] calldata answers) external returns (uint256 accepted) {
+        for (uint256 i = 0; i < answers.length; i++) {
+            SeedAnswer calldata a = answers[i];
+            try this.shareSeed(a.enclave, a.responder, a.epoch, a.encryptedSeed, a.signature) {
+                accepted++;
+            } catch {}
+        }
+    }
+
+    /// @inheritdoc INetworkManagement
+    function rejectSeed(address enclave, address responder, uint32 epoch, bytes calldata signature) external {
+        uint32 current = _epochs.current;
+        if (epoch != current) revert WrongEpoch(epoch, current);
+        Node storage n = _present(enclave);
+        if (responder == enclave || responder == address(0) || answeredBy(enclave) != responder) {
+            revert NothingToReject(enclave, responder);
+        }
+        if (n.rejections == REJECTIONS_MAX) revert TooManyRejections(enclave);
+        _checkSignature(enclave, keccak256(abi.encode(SEED_REJECTION_TYPEHASH, enclave, responder, epoch)), signature);
+
+        n.seedEpoch = 0;
+        n.rejections++;
+        rejectedIn[enclave][responder] = current;
+        emit SeedRejected(enclave, responder, current);
+    }
+
+    /// @inheritdoc INetworkManagement
+    function beginSeedEpoch(address opener) external onlyOwner {
+        uint32 current = _epochs.current;
+        if (current == 0) revert GenesisMismatch();
+
+        _epochs.begun = current + 1;
+        _epochs.opener = opener;
+        emit SeedEpochBegun(current + 1, opener);
+    }
+
+    /// @inheritdoc INetworkManagement
+    function openSeedEpoch(
+        uint32 epoch,
+        address responder,
+        bytes calldata networkKey,
+        EpochShare[] calldata shares,
+        bytes calldata signature
+    ) external {
+        Epochs memory epochs = _epochs;
+        if (epochs.begun == 0) revert NoEpochBegun();
+        if (epoch != epochs.begun) revert WrongEpoch(epoch, epochs.begun);
+        Node storage n = _member(responder);
+        if (epochs.opener != address(0)) {
+            if (responder != epochs.opener) revert NotOpener(responder, epochs.opener);
+        } else if (n.seedEpoch != epochs.current) {
+            revert ResponderHoldsNoSeed(responder);
+        }
+        if (networkKey.length != KEY_LENGTH) revert BadKeyLength(networkKey.length);
+        if (shares.length > SHARES_MAX) revert TooManyShares(shares.length);
+        bytes32 content =
+            keccak256(abi.encode(SEED_EPOCH_TYPEHASH, epoch, keccak256(networkKey), _hashShares(epoch, shares)));
+        _checkSignature(responder, content, signature);
+
+        n.seedEpoch = epoch;
+        _openEpoch(epoch, responder, networkKey);
+        for (uint256 i = 0; i < shares.length; i++) {
+            EpochShare calldata share = shares[i];
+            _checkSeedLength(share.encryptedSeed);
+            _member(share.enclave).seedEpoch = epoch;
+            emit SeedShared(share.enclave, responder, epoch, share.encryptedSeed);
+        }
     }
 
     /// @inheritdoc INetworkManagement
     function setHostAddress(address enclave, string calldata hostAddress) external {
-        Node storage n = _member(enclave);
+        Node storage n = _present(enclave);
         if (msg.sender != n.owner) revert NotOwner(msg.sender, n.owner);
         _checkHostAddress(hostAddress);
 
-        n.hostAddress = hostAddress;
         emit HostAddressChanged(enclave, hostAddress);
     }
 
     /// @inheritdoc INetworkManagement
     function leave(address enclave) external {
-        Node storage n = _member(enclave);
+        Node storage n = _present(enclave);
         if (msg.sender != n.owner) revert NotOwner(msg.sender, n.owner);
 
-        n.leftAt = uint40(block.number);
-        if (!n.holdsSeed) fees[msg.sender] += registrationFee;
+        if (_owesFee(n)) fees[msg.sender] += registrationFee;
+        n.leftAt = uint32(block.number);
         emit NodeLeft(enclave);
     }
 
@@ -173,10 +315,27 @@ contract NetworkManagement is INetworkManagement, EIP712 {
     }
 
     /// @inheritdoc INetworkManagement
+    function isMember(address enclave) external view returns (bool) {
+        return _isMember(_nodes[enclave]);
+    }
+
+    /// @inheritdoc INetworkManagement
+    function isResponder(address enclave) external view returns (bool) {
+        Node storage n = _nodes[enclave];
+        return _holdsSeed(n) && _isMember(n);
+    }
+
+    /// @inheritdoc INetworkManagement
     function isAggregator(address enclave) external view returns (bool) {
+        return aggregatorOwner(enclave) != address(0);
+    }
+
+    /// @inheritdoc INetworkManagement
+    function aggregatorOwner(address enclave) public view returns (address) {
         Node storage n = _nodes[enclave];
         // A verifier has no stake; a minimum of zero must not make it an aggregator.
-        return n.holdsSeed && n.leftAt == 0 && n.stake != 0 && n.stake >= minimumStake;
+        bool staked = n.stake != 0 && n.stake >= minimumStake;
+        return staked && _holdsSeed(n) && _isMember(n) ? n.owner : address(0);
     }
 
     /// @inheritdoc INetworkManagement
@@ -191,47 +350,113 @@ contract NetworkManagement is INetworkManagement, EIP712 {
     }
 
     /// @inheritdoc INetworkManagement
-    function nodeCount() external view returns (uint256) {
-        return _enclaves.length;
+    function seedEpoch() external view returns (uint32) {
+        return _epochs.current;
     }
 
     /// @inheritdoc INetworkManagement
-    function nodeAt(uint256 index) external view returns (address) {
-        return _enclaves[index];
+    function begunSeedEpoch() external view returns (uint32 epoch, address opener) {
+        return (_epochs.begun, _epochs.opener);
     }
 
-    /// @dev The first seed to arrive earns the fee, and from then on the node counts as holding the seed.
-    function _acceptSeed(address enclave, address responder, bytes calldata encryptedSeed) private {
-        hasAnswered[enclave][responder] = true;
-        if (!_nodes[enclave].holdsSeed) {
-            _nodes[enclave].holdsSeed = true;
-            fees[_nodes[responder].owner] += registrationFee;
-        }
-        emit SeedShared(enclave, responder, encryptedSeed);
+    /// @inheritdoc INetworkManagement
+    function networkKeyHash(uint32 epoch) external view returns (bytes32) {
+        return _epoch[epoch].networkKeyHash;
     }
 
-    function _member(address enclave) private view returns (Node storage n) {
+    /// @inheritdoc INetworkManagement
+    function answeredBy(address enclave) public view returns (address) {
+        if (!_holdsSeed(_nodes[enclave])) return address(0);
+        Answer storage answer = _answers[enclave];
+        uint32 current = _epochs.current;
+        return answer.epoch == current ? answer.responder : _epoch[current].maker;
+    }
+
+    function _openEpoch(uint32 epoch, address maker, bytes calldata networkKey) private {
+        _epochs = Epochs(epoch, 0, address(0));
+        _epoch[epoch] = Epoch(keccak256(networkKey), maker);
+        emit NetworkKeyPublished(epoch, maker, networkKey);
+    }
+
+    /// @dev Requires: registered and not left. Its attestation may have lapsed.
+    function _present(address enclave) private view returns (Node storage n) {
         n = _nodes[enclave];
         if (n.owner == address(0)) revert NotRegistered(enclave);
         if (n.leftAt != 0) revert NodeHasLeft(enclave);
     }
 
-    function _reportData(Registration calldata r, bytes32 l1BlockHash) private view returns (bytes32) {
+    function _member(address enclave) private view returns (Node storage n) {
+        n = _present(enclave);
+        if (!attestation.isCurrent(n.admission, n.attestedAt)) revert NotMember(enclave);
+    }
+
+    function _isMember(Node storage n) private view returns (bool) {
+        return n.owner != address(0) && n.leftAt == 0 && attestation.isCurrent(n.admission, n.attestedAt);
+    }
+
+    /// @dev Nobody holds a seed before there is one.
+    function _holdsSeed(Node storage n) private view returns (bool) {
+        uint32 epoch = n.seedEpoch;
+        return epoch != 0 && epoch == _epochs.current;
+    }
+
+    /// @dev Whether nobody has earned the fee of the registration yet. A rejected share has earned it.
+    function _owesFee(Node storage n) private view returns (bool) {
+        return n.seedEpoch == 0 && n.rejections == 0;
+    }
+
+    function _tag(bytes32 encryptionKeyHash) private pure returns (bytes7) {
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return bytes7(encryptionKeyHash);
+    }
+
+    function _recentBlockHash(uint64 l1Block) private view returns (bytes32 hash) {
+        hash = Blockhash.blockHash(l1Block);
+        if (hash == 0) revert StaleBlock(l1Block);
+    }
+
+    function _reportData(
+        address enclave,
+        address owner_,
+        bytes32 encryptionKeyHash,
+        uint64 l1Block,
+        bytes32 l1BlockHash,
+        bytes32 networkKeyHash_,
+        bytes32 encryptedSeedHash
+    ) private view returns (bytes32) {
         return keccak256(
             abi.encode(
                 REGISTRATION_DOMAIN,
                 block.chainid,
                 address(this),
-                r.enclave,
-                msg.sender,
-                keccak256(r.encryptionKey),
+                enclave,
+                owner_,
+                encryptionKeyHash,
                 networkConfigHash,
-                r.l1Block,
+                l1Block,
                 l1BlockHash,
-                keccak256(r.networkKey),
-                keccak256(r.encryptedSeed)
+                networkKeyHash_,
+                encryptedSeedHash
             )
         );
+    }
+
+    function _hashShare(address enclave, uint32 epoch, bytes calldata encryptedSeed) private pure returns (bytes32) {
+        return keccak256(abi.encode(SEED_SHARE_TYPEHASH, enclave, epoch, keccak256(encryptedSeed)));
+    }
+
+    /// @dev An array in EIP-712: the hash of its members' hashes.
+    function _hashShares(uint32 epoch, EpochShare[] calldata shares) private pure returns (bytes32) {
+        bytes32[] memory hashes = new bytes32[](shares.length);
+        for (uint256 i = 0; i < shares.length; i++) {
+            hashes[i] = _hashShare(shares[i].enclave, epoch, shares[i].encryptedSeed);
+        }
+        return keccak256(abi.encodePacked(hashes));
+    }
+
+    function _checkSignature(address expected, bytes32 content, bytes calldata signature) private view {
+        address signer = ECDSA.recoverCalldata(_hashTypedDataV4(content), signature);
+        if (signer != expected) revert BadSignature(signer, expected);
     }
 
     function _checkGenesisFields(Registration calldata r, bool genesis) private pure {
@@ -241,7 +466,12 @@ contract NetworkManagement is INetworkManagement, EIP712 {
         }
         if (r.networkKey.length == 0 || r.encryptedSeed.length == 0) revert GenesisMismatch();
         if (r.networkKey.length != KEY_LENGTH) revert BadKeyLength(r.networkKey.length);
-        if (r.encryptedSeed.length > SEED_LENGTH_MAX) revert BadSeedLength(r.encryptedSeed.length);
+        _checkSeedLength(r.encryptedSeed);
+    }
+
+    function _checkSeedLength(bytes calldata encryptedSeed) private pure {
+        uint256 length = encryptedSeed.length;
+        if (length == 0 || length > SEED_LENGTH_MAX) revert BadSeedLength(length);
     }
 
     function _checkHostAddress(string calldata hostAddress) private pure {

@@ -19,8 +19,8 @@ contract RollupManagementTest is Network {
     function expectPublishRevert(IRollupManagement.RollupHeader memory h, bytes memory error) private {
         bytes memory signed = sign(h);
         vm.expectRevert(error);
-        vm.prank(operator);
-        rollups.publish(h, signed, PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
     }
 
     function test_constructor_revertsForZeroArguments() public {
@@ -118,8 +118,8 @@ contract RollupManagementTest is Network {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
         bytes memory signed = sign(h);
         vm.expectRevert(IRollupManagement.PayloadMissingOrDouble.selector);
-        vm.prank(operator);
-        rollups.publish(h, signed, "");
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, "", noAnswers());
     }
 
     function test_publish_revertsForPayloadAndBlob() public {
@@ -134,15 +134,15 @@ contract RollupManagementTest is Network {
         vm.expectRevert(
             abi.encodeWithSelector(IRollupManagement.BadSignature.selector, vm.addr(GENESIS_KEY + 1), founder)
         );
-        vm.prank(operator);
-        rollups.publish(h, signed, PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
     }
 
     function test_publish_revertsForMalformedSignature() public {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
         vm.expectRevert();
-        vm.prank(operator);
-        rollups.publish(h, filled(64, 0x01), PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, filled(64, 0x01), PAYLOAD, noAnswers());
     }
 
     function test_publish_revertsForVerifier() public {
@@ -153,8 +153,8 @@ contract RollupManagementTest is Network {
         h.aggregator = verifier;
         bytes memory signed = signature(0x7e51, rollups.digest(h));
         vm.expectRevert(abi.encodeWithSelector(IRollupManagement.NotAggregator.selector, verifier));
-        vm.prank(operator);
-        rollups.publish(h, signed, PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
     }
 
     function test_publish_revertsAfterLeaving() public {
@@ -168,7 +168,7 @@ contract RollupManagementTest is Network {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
         bytes memory signed = sign(h);
         vm.expectRevert(abi.encodeWithSelector(IRollupManagement.NotOwner.selector, address(this), operator));
-        rollups.publish(h, signed, PAYLOAD);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
     }
 
     function test_publish_storesAndAnnounces() public {
@@ -178,8 +178,8 @@ contract RollupManagementTest is Network {
         bytes memory signed = sign(h);
         vm.expectEmit(address(rollups));
         emit IRollupManagement.RollupPublished(hash, founder, h, signed, new bytes32[](0));
-        vm.prank(operator);
-        rollups.publish(h, signed, PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
 
         IRollupManagement.Rollup memory r = rollups.rollup(hash);
         vm.assertEq(r.parent, GENESIS);
@@ -197,8 +197,8 @@ contract RollupManagementTest is Network {
         vm.blobhashes(blobs(6));
         vm.expectEmit(address(rollups));
         emit IRollupManagement.RollupPublished(hash, founder, h, signed, blobs(6));
-        vm.prank(operator);
-        rollups.publish(h, signed, "");
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, "", noAnswers());
     }
 
     function test_publish_ignoresNonce(uint256 nonce) public {
@@ -225,8 +225,8 @@ contract RollupManagementTest is Network {
         else h.baseFee = change | 1;
         vm.assertTrue(rollups.digest(h) != before);
         vm.expectPartialRevert(IRollupManagement.BadSignature.selector);
-        vm.prank(operator);
-        rollups.publish(h, signed, PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
     }
 
     function test_hashRollup_isHashStruct() public view {
@@ -406,8 +406,8 @@ contract RollupManagementTest is Network {
         h.baseFee = 1_000_000_007;
         bytes memory signed = sign(h);
         bytes32 hash = rollups.hashRollup(h);
-        vm.prank(operator);
-        rollups.publish(h, signed, PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
         return hash;
     }
 

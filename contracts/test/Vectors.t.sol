@@ -4,7 +4,6 @@
 pragma solidity 0.8.37;
 
 import {RollupManagement} from "../src/RollupManagement.sol";
-import {DevelopmentAttestation} from "../src/attestation/DevelopmentAttestation.sol";
 import {INetworkManagement} from "../src/interfaces/INetworkManagement.sol";
 import {IRollupManagement} from "../src/interfaces/IRollupManagement.sol";
 import {Merkle, Withdrawal} from "./support/Merkle.sol";
@@ -94,7 +93,7 @@ contract VectorsTest is Test {
 
     /// @dev The inputs are those of the Rust test that wrote the file; the fixture Network checks the same encoding against
     /// the contract.
-    function test_reportDataAndDevelopmentQuote() public {
+    function test_reportData() public {
         load("signed_messages.json");
         bytes32 data = keccak256(
             abi.encode(
@@ -112,11 +111,6 @@ contract VectorsTest is Test {
             )
         );
         vm.assertEq(data, word(".reportData"));
-
-        bytes32 measurement = keccak256("measurement");
-        DevelopmentAttestation attestation = new DevelopmentAttestation(vm.addr(1), measurement);
-        bytes memory quote = abi.encode(measurement, signature(1, word(".developmentQuoteDigest")));
-        vm.assertEq(attestation.verify(quote, data), measurement);
     }
 
     function at(string memory key, uint256 index) private pure returns (string memory) {

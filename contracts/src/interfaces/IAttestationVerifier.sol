@@ -61,13 +61,13 @@ interface IAttestationVerifier {
     /// @notice Least security versions of a kind of machine. Each of the 16 bytes of a platform must reach the minimum's.
     /// @param sgxComponents compared with the CPUSVN in the PCK certificate.
     /// @param pceSvn compared with the PCESVN in the PCK certificate.
-    /// @param tdxComponents compared with TEE_TCB_SVN in a TD's report.
     /// @param validUntil unix time after which the minimum is out of date, and no quote of such a machine accepted.
+    /// @param tdxComponents compared with TEE_TCB_SVN in a TD's report.
     struct TcbMinimum {
         bytes16 sgxComponents;
         uint16 pceSvn;
-        bytes16 tdxComponents;
         uint40 validUntil;
+        bytes16 tdxComponents;
     }
 
     /// @notice What a quoting enclave must look like. Values and masks are in the byte order of the report.
@@ -226,7 +226,7 @@ interface IAttestationVerifier {
     function registerPlatform(bytes calldata der) external;
 
     /// @notice Publishes a revocation list of the root or of a registered CA. Anyone may call. What it lists stays revoked
-    /// for ever.
+    /// for ever, and with a registered certificate its key.
     /// @dev Requires: signed by that authority; already valid, not out of date; newer than the newest before it.
     function publishCrl(bytes calldata der) external;
 
