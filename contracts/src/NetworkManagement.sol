@@ -30,18 +30,6 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         address opener;
     }
 
-    /// @dev The last answer to a node. Epochs are opened with shares for many, which are not written here: without an
-    /// answer in the current epoch, a share is by its maker.
-    struct Answer {
-        address responder;
-        uint32 epoch;
-    }
-
-    struct Epoch {
-        bytes32 networkKeyHash;
-        address maker;
-    }
-
     /// @dev Domain of the report data of every quote.
     bytes32 private constant REGISTRATION_DOMAIN = keccak256("Obscuro registration v1");
 
@@ -64,6 +52,9 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
 
     uint256 private constant HOST_ADDRESS_LENGTH_MAX = 256;
 
+    /// @dev One OBX in the token's units.
+    uint256 private constant OBX = 1e18;
+
     /// @dev A transaction may carry 128 KiB.
     uint256 private constant SHARES_MAX = 64;
 
@@ -81,14 +72,14 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
     uint256 public immutable unbondingBlocks;
 
     /// @inheritdoc INetworkManagement
+    mapping(uint32 epoch => bytes32) public networkKeyHash;
+    /// @inheritdoc INetworkManagement
     mapping(address owner => uint256) public fees;
     /// @inheritdoc INetworkManagement
     mapping(address enclave => mapping(address responder => uint32 epoch)) public rejectedIn;
 
     Epochs private _epochs;
-    mapping(uint32 number => Epoch) private _epoch;
     mapping(address enclave => Node) private _nodes;
-    mapping(address enclave => Answer) private _answers;
 
     constructor(
         IERC20 token_,
@@ -114,44 +105,25 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
     function register(Registration calldata r) external payable {
         if (msg.value != registrationFee) revert WrongFee(msg.value, registrationFee);
         if (r.enclave == address(0)) revert ZeroAddress();
-        if (_nodes[r.enclave].owner != address(0)) revert AlreadyRegistered(r.enclave);
-        if (r.encryptionKey.length != KEY_LENGTH) revert BadKeyLength(r.encryptionKey.length);
-        _checkHostAddress(r.hostAddress);
-        if (r.stake != 0 && r.stake < minimumStake) revert StakeTooLow(r.stake, minimumStake);
-        if (r.stake > type(uint96).max) revert StakeTooHigh(r.stake);
+        Node storage n = _nodes[r.enclave];
+        if (n.owner != address(0)) revert AlreadyRegistered(r.enclave);
         bool genesis = _epochs.current == 0;
-        _checkGenesisFields(r, genesis);
+        _checkFields(r, genesis);
+        uint24 stake = _wholeStake(r.stake);
         bytes32 l1BlockHash = _recentBlockHash(r.l1Block);
-        bytes32 keyHash = keccak256(r.encryptionKey);
-        bytes32 reportData = _reportData(
-            r.enclave,
-            msg.sender,
-            keyHash,
-            r.l1Block,
-            l1BlockHash,
-            genesis ? keccak256(r.networkKey) : EMPTY_HASH,
-            genesis ? keccak256(r.encryptedSeed) : EMPTY_HASH
-        );
-        (,, uint64 admission) = attestation.verify(r.quote, reportData);
+        (,, uint40 admission) = attestation.verify(r.quote, _registrationReportData(r, genesis, l1BlockHash));
 
-        _nodes[r.enclave] = Node({
-            owner: msg.sender,
-            registeredAt: uint32(block.number),
-            attestedAt: uint32(r.l1Block),
-            leftAt: 0,
-            stake: uint96(r.stake),
-            admission: admission,
-            seedEpoch: genesis ? 1 : 0,
-            keyTag: _tag(keyHash),
-            rejections: 0
-        });
+        n.owner = msg.sender;
+        n.attestedAt = uint32(r.l1Block);
+        n.admission = admission;
+        n.stake = stake;
         emit NodeRegistered(
             r.enclave, msg.sender, r.quote, r.encryptionKey, r.hostAddress, r.stake, r.l1Block, l1BlockHash
         );
         if (genesis) {
             fees[msg.sender] += registrationFee;
             _openEpoch(1, r.enclave, r.networkKey);
-            emit SeedShared(r.enclave, r.enclave, 1, r.encryptedSeed);
+            _give(n, r.enclave, r.enclave, 1, r.encryptedSeed);
         }
 
         if (r.stake != 0) token.safeTransferFrom(msg.sender, address(this), r.stake);
@@ -160,12 +132,11 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
     /// @inheritdoc INetworkManagement
     function reattest(address enclave, bytes calldata quote, bytes32 encryptionKeyHash, uint64 l1Block) external {
         Node storage n = _present(enclave);
-        if (_tag(encryptionKeyHash) != n.keyTag) revert WrongEncryptionKey(encryptionKeyHash);
         bytes32 l1BlockHash = _recentBlockHash(l1Block);
         if (l1Block <= n.attestedAt) revert NotNewer(l1Block, n.attestedAt);
         bytes32 reportData =
             _reportData(enclave, n.owner, encryptionKeyHash, l1Block, l1BlockHash, EMPTY_HASH, EMPTY_HASH);
-        (,, uint64 admission) = attestation.verify(quote, reportData);
+        (,, uint40 admission) = attestation.verify(quote, reportData);
 
         // A block in the past.
         // forge-lint: disable-next-line(unsafe-typecast)
@@ -192,9 +163,7 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         _checkSignature(responder, _hashShare(enclave, epoch, encryptedSeed), signature);
 
         if (_owesFee(n)) fees[_nodes[responder].owner] += registrationFee;
-        n.seedEpoch = current;
-        _answers[enclave] = Answer(responder, current);
-        emit SeedShared(enclave, responder, current, encryptedSeed);
+        _give(n, enclave, responder, current, encryptedSeed);
     }
 
     /// @inheritdoc INetworkManagement
@@ -218,8 +187,7 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         if (n.rejections == REJECTIONS_MAX) revert TooManyRejections(enclave);
         _checkSignature(enclave, keccak256(abi.encode(SEED_REJECTION_TYPEHASH, enclave, responder, epoch)), signature);
 
-        n.seedEpoch = 0;
-        n.rejections++;
+        (n.responder, n.seedEpoch, n.rejections) = (address(0), 0, n.rejections + 1);
         rejectedIn[enclave][responder] = current;
         emit SeedRejected(enclave, responder, current);
     }
@@ -257,13 +225,10 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
             keccak256(abi.encode(SEED_EPOCH_TYPEHASH, epoch, keccak256(networkKey), _hashShares(epoch, shares)));
         _checkSignature(responder, content, signature);
 
-        n.seedEpoch = epoch;
+        (n.responder, n.seedEpoch) = (responder, epoch);
         _openEpoch(epoch, responder, networkKey);
         for (uint256 i = 0; i < shares.length; i++) {
-            EpochShare calldata share = shares[i];
-            _checkSeedLength(share.encryptedSeed);
-            _member(share.enclave).seedEpoch = epoch;
-            emit SeedShared(share.enclave, responder, epoch, share.encryptedSeed);
+            _giveEpoch(shares[i], responder, epoch);
         }
     }
 
@@ -296,7 +261,7 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         if (block.number - n.leftAt < unbondingBlocks) {
             revert StillBonded(Math.saturatingAdd(n.leftAt, unbondingBlocks));
         }
-        uint256 amount = n.stake;
+        uint256 amount = n.stake * OBX;
         if (amount == 0) revert NothingToWithdraw();
 
         n.stake = 0;
@@ -334,7 +299,8 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
     function aggregatorOwner(address enclave) public view returns (address) {
         Node storage n = _nodes[enclave];
         // A verifier has no stake; a minimum of zero must not make it an aggregator.
-        bool staked = n.stake != 0 && n.stake >= minimumStake;
+        uint256 stake = n.stake * OBX;
+        bool staked = stake != 0 && stake >= minimumStake;
         return staked && _holdsSeed(n) && _isMember(n) ? n.owner : address(0);
     }
 
@@ -360,22 +326,27 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
     }
 
     /// @inheritdoc INetworkManagement
-    function networkKeyHash(uint32 epoch) external view returns (bytes32) {
-        return _epoch[epoch].networkKeyHash;
-    }
-
-    /// @inheritdoc INetworkManagement
     function answeredBy(address enclave) public view returns (address) {
-        if (!_holdsSeed(_nodes[enclave])) return address(0);
-        Answer storage answer = _answers[enclave];
-        uint32 current = _epochs.current;
-        return answer.epoch == current ? answer.responder : _epoch[current].maker;
+        Node storage n = _nodes[enclave];
+        return _holdsSeed(n) ? n.responder : address(0);
     }
 
-    function _openEpoch(uint32 epoch, address maker, bytes calldata networkKey) private {
+    function _openEpoch(uint32 epoch, address responder, bytes calldata networkKey) private {
         _epochs = Epochs(epoch, 0, address(0));
-        _epoch[epoch] = Epoch(keccak256(networkKey), maker);
-        emit NetworkKeyPublished(epoch, maker, networkKey);
+        networkKeyHash[epoch] = keccak256(networkKey);
+        emit NetworkKeyPublished(epoch, responder, networkKey);
+    }
+
+    function _give(Node storage n, address enclave, address responder, uint32 epoch, bytes calldata encryptedSeed)
+        private
+    {
+        (n.responder, n.seedEpoch) = (responder, epoch);
+        emit SeedShared(enclave, responder, epoch, encryptedSeed);
+    }
+
+    function _giveEpoch(EpochShare calldata share, address responder, uint32 epoch) private {
+        _checkSeedLength(share.encryptedSeed);
+        _give(_member(share.enclave), share.enclave, responder, epoch, share.encryptedSeed);
     }
 
     /// @dev Requires: registered and not left. Its attestation may have lapsed.
@@ -405,14 +376,25 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         return n.seedEpoch == 0 && n.rejections == 0;
     }
 
-    function _tag(bytes32 encryptionKeyHash) private pure returns (bytes7) {
-        // forge-lint: disable-next-line(unsafe-typecast)
-        return bytes7(encryptionKeyHash);
-    }
-
     function _recentBlockHash(uint64 l1Block) private view returns (bytes32 hash) {
         hash = Blockhash.blockHash(l1Block);
         if (hash == 0) revert StaleBlock(l1Block);
+    }
+
+    function _registrationReportData(Registration calldata r, bool genesis, bytes32 l1BlockHash)
+        private
+        view
+        returns (bytes32)
+    {
+        return _reportData(
+            r.enclave,
+            msg.sender,
+            keccak256(r.encryptionKey),
+            r.l1Block,
+            l1BlockHash,
+            genesis ? keccak256(r.networkKey) : EMPTY_HASH,
+            genesis ? keccak256(r.encryptedSeed) : EMPTY_HASH
+        );
     }
 
     function _reportData(
@@ -454,17 +436,26 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         return keccak256(abi.encodePacked(hashes));
     }
 
+    /// @dev In whole OBX.
+    function _wholeStake(uint256 stake) private view returns (uint24) {
+        if (stake != 0 && stake < minimumStake) revert StakeTooLow(stake, minimumStake);
+        if (stake % OBX != 0 || stake / OBX > type(uint24).max) revert BadStake(stake);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return uint24(stake / OBX);
+    }
+
     function _checkSignature(address expected, bytes32 content, bytes calldata signature) private view {
         address signer = ECDSA.recoverCalldata(_hashTypedDataV4(content), signature);
         if (signer != expected) revert BadSignature(signer, expected);
     }
 
-    function _checkGenesisFields(Registration calldata r, bool genesis) private pure {
-        if (!genesis) {
-            if (r.networkKey.length != 0 || r.encryptedSeed.length != 0) revert GenesisMismatch();
-            return;
+    function _checkFields(Registration calldata r, bool genesis) private pure {
+        if (r.encryptionKey.length != KEY_LENGTH) revert BadKeyLength(r.encryptionKey.length);
+        _checkHostAddress(r.hostAddress);
+        if (genesis != (r.networkKey.length != 0) || genesis != (r.encryptedSeed.length != 0)) {
+            revert GenesisMismatch();
         }
-        if (r.networkKey.length == 0 || r.encryptedSeed.length == 0) revert GenesisMismatch();
+        if (!genesis) return;
         if (r.networkKey.length != KEY_LENGTH) revert BadKeyLength(r.networkKey.length);
         _checkSeedLength(r.encryptedSeed);
     }

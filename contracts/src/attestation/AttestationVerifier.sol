@@ -50,9 +50,19 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
         uint8 authority;
     }
 
+    /// @dev A {QeIdentity} in two words.
+    /// @param digest of what must be equal, see {Quote-hashQe}.
+    struct QeRule {
+        bytes32 digest;
+        bytes16 attributesMask;
+        bytes4 miscSelectMask;
+        uint16 minimumIsvSvn;
+        uint40 validUntil;
+    }
+
     /// @dev See {Approval}. `number` is an index into {_measurements}.
     struct Measurement {
-        uint32 number;
+        uint16 number;
         uint64 activationBlock;
         uint64 sunsetBlock;
     }
@@ -89,7 +99,7 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
 
     Policy private _policy;
     mapping(bytes6 fmspc => TcbMinimum) private _tcbMinima;
-    mapping(bool tdx => QeIdentity) private _qeIdentities;
+    mapping(bool tdx => QeRule) private _qeRules;
 
     /// @param rootCertificate DER; Intel's unless this is a development network.
     /// @param development_ whether another root than Intel's may be used.
@@ -126,11 +136,12 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
     function verify(bytes calldata quote, bytes32 reportData)
         external
         view
-        returns (bytes32 measurement, bytes32 machine, uint64 admission)
+        returns (bytes32 measurement, bytes32 machine, uint40 admission)
     {
         Quote.Evidence memory evidence = Quote.parse(quote);
-        Platform storage platform = _platforms[evidence.platform];
-        if (platform.machineNumber == 0) revert UnknownPlatform(evidence.platform);
+        bytes32 id = evidence.platform();
+        Platform memory platform = _platforms[id];
+        if (platform.machineNumber == 0) revert UnknownPlatform(id);
         _checkValidity(0, platform.notAfter);
         _checkIssuer(platform.authority);
         _checkIssuer(ROOT);
@@ -146,17 +157,16 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
         machine = platform.machine;
         Measurement storage approved = _approvals[measurement];
         if (!_isActive(approved.activationBlock, approved.sunsetBlock)) revert MeasurementNotAdmitted(measurement);
-        uint64 machineNumber = platform.machineNumber;
-        if (_removedMachines.get(machineNumber)) revert MachineNotAdmitted(machine);
-        admission = uint64(approved.number) << 32 | machineNumber;
+        if (_removedMachines.get(platform.machineNumber)) revert MachineNotAdmitted(machine);
+        admission = uint40(approved.number) << 24 | platform.machineNumber;
     }
 
     /// @inheritdoc IAttestationVerifier
-    function isCurrent(uint64 admission, uint256 attestedAt) external view returns (bool) {
-        Approval storage approved = _approvalsByNumber[admission >> 32];
+    function isCurrent(uint40 admission, uint256 attestedAt) external view returns (bool) {
+        Approval storage approved = _approvalsByNumber[admission >> 24];
         return attestedAt <= block.number && block.number - attestedAt <= _policy.attestationLifetimeBlocks
             && _isActive(approved.activationBlock, approved.sunsetBlock)
-            && !_removedMachines.get(admission & type(uint32).max);
+            && !_removedMachines.get(admission & type(uint24).max);
     }
 
     /// @inheritdoc IAttestationVerifier
@@ -166,9 +176,9 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
     }
 
     /// @inheritdoc IAttestationVerifier
-    function admitted(uint64 admission) external view returns (bytes32 measurement, bytes32 machine) {
-        uint256 measurementNumber = admission >> 32;
-        uint256 machineNumber = admission & type(uint32).max;
+    function admitted(uint40 admission) external view returns (bytes32 measurement, bytes32 machine) {
+        uint256 measurementNumber = admission >> 24;
+        uint256 machineNumber = admission & type(uint24).max;
         if (measurementNumber < _measurements.length) measurement = _measurements[measurementNumber];
         if (machineNumber < _machines.length) machine = _machines[machineNumber];
     }
@@ -274,7 +284,18 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
     /// @inheritdoc IAttestationVerifier
     function setQeIdentity(bool tdx, QeIdentity calldata identity) external onlyOwner {
         if (identity.mrSigner == 0) revert BadArgument();
-        _qeIdentities[tdx] = identity;
+        _qeRules[tdx] = QeRule({
+            digest: Quote.hashQe(
+                identity.mrSigner,
+                identity.isvProdId,
+                identity.attributes & identity.attributesMask,
+                identity.miscSelect & identity.miscSelectMask
+            ),
+            attributesMask: identity.attributesMask,
+            miscSelectMask: identity.miscSelectMask,
+            minimumIsvSvn: identity.minimumIsvSvn,
+            validUntil: identity.validUntil
+        });
         emit QeIdentityChanged(tdx, identity);
     }
 
@@ -315,12 +336,13 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
     }
 
     function _checkQe(Quote.Evidence memory evidence) private view {
-        QeIdentity memory identity = _qeIdentities[evidence.tdx];
-        if (identity.validUntil < block.timestamp) revert QeIdentityExpired(identity.validUntil);
-        evidence.requireQe(identity);
+        QeRule memory rule = _qeRules[evidence.tdx];
+        if (rule.validUntil < block.timestamp) revert QeIdentityExpired(rule.validUntil);
+        (bytes32 digest, uint256 isvSvn) = evidence.quotingEnclave(rule.attributesMask, rule.miscSelectMask);
+        if (digest != rule.digest || isvSvn < rule.minimumIsvSvn) revert QuotingEnclaveNotAdmitted();
     }
 
-    function _checkTcb(Quote.Evidence memory evidence, Platform storage platform) private view {
+    function _checkTcb(Quote.Evidence memory evidence, Platform memory platform) private view {
         bytes6 fmspc = platform.fmspc;
         TcbMinimum storage minimum = _tcbMinima[fmspc];
         if (minimum.validUntil < block.timestamp) revert TcbMinimumExpired(fmspc, minimum.validUntil);
@@ -431,7 +453,7 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
         if (measurement == 0 || activationBlock == 0 || (ends && sunsetBlock <= activationBlock)) revert BadArgument();
         Measurement storage approved = _approvals[measurement];
         if (approved.number == 0) {
-            approved.number = uint32(_measurements.length);
+            approved.number = SafeCast.toUint16(_measurements.length);
             _measurements.push(measurement);
         }
         approved.activationBlock = activationBlock;

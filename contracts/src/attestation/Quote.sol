@@ -11,28 +11,13 @@ library Quote {
     using Ecdsa for Ecdsa.Key;
     using Slice for bytes;
 
-    /// @notice What a quote says. Nothing of it is true before {requireSigned}.
+    /// @notice A quote whose length is right, so that its parts can be read without looking. Nothing that it says is true
+    /// before {requireSigned}.
+    /// @param raw the quote as it travels.
     /// @param tdx whether the report is of a TD.
-    /// @param platform whose PCK signed the QE's report.
-    /// @param digest SHA-256 of header and report.
-    /// @param signature of `digest` by `attestationKey`.
-    /// @param attestationKey of the QE.
-    /// @param binding SHA-256 of the attestation key and the QE's authentication data.
-    /// @param qeDigest SHA-256 of the QE's report.
-    /// @param qeSignature of `qeDigest` by the PCK.
-    /// @param raw the quote, whose reports the other functions read.
-    /// @param qe where the QE's report starts.
     struct Evidence {
-        bool tdx;
-        bytes32 platform;
-        bytes32 digest;
-        Ecdsa.Signature signature;
-        Ecdsa.Key attestationKey;
-        bytes32 binding;
-        bytes32 qeDigest;
-        Ecdsa.Signature qeSignature;
         bytes raw;
-        uint256 qe;
+        bool tdx;
     }
 
     uint256 private constant FORMAT = 1;
@@ -55,6 +40,9 @@ library Quote {
     uint256 private constant SGX_V3 = 0x0300020000000000;
     uint256 private constant TDX_V4 = 0x0400020081000000;
     uint256 private constant INTEL_QE = 0x939a7233f79c4ca9940a0db3957f0607;
+    // u32 length of what follows the report, little-endian.
+    uint256 private constant SGX_SIGNATURE_HEADER = 0x62020000;
+    uint256 private constant TDX_SIGNATURE_HEADER = 0x68020000;
     /// @dev u16 type 6 and u32 length of the QE's part, little-endian.
     uint256 private constant QE_PART_HEADER = 0x0600e2010000;
     /// @dev u16 length of the authentication data, little-endian.
@@ -68,18 +56,15 @@ library Quote {
     uint256 private constant ISVPRODID = 256;
     uint256 private constant ISVSVN = 258;
     uint256 private constant SGX_REPORT_DATA = 320;
-    /// @dev In the first byte of the attributes.
-    uint256 private constant SGX_DEBUG = 0x02;
+    bytes16 private constant SGX_DEBUG = 0x02000000000000000000000000000000;
 
     // Of a TD's report.
     uint256 private constant TEE_TCB_SVN = 0;
     uint256 private constant MRSIGNERSEAM = 64;
-    uint256 private constant SEAMATTRIBUTES = 112;
     uint256 private constant TD_ATTRIBUTES = 120;
     uint256 private constant XFAM = 128;
     uint256 private constant MRTD = 136;
     uint256 private constant RTMRS = 328;
-    uint256 private constant TD_REPORT_DATA = 520;
 
     // Of the TD's attributes, as a number: debugging and profiling; what is reserved; service TDs (17), migration (29).
     uint256 private constant TD_WATCHED = 0x71 | 1 << 29;
@@ -89,77 +74,87 @@ library Quote {
     uint256 private constant XFAM_REQUIRED = 0x3;
     uint256 private constant XFAM_ALLOWED = 0x6dbe7;
 
-    /// @notice Finds the parts of a quote. Requires: the format, and a version and QE that are supported.
-    function parse(bytes calldata quote) internal view returns (Evidence memory e) {
+    /// @notice Takes a quote apart. Requires: the format, and a version and a QE that are supported.
+    function parse(bytes calldata quote) internal pure returns (Evidence memory e) {
         bytes memory raw = quote;
         if (raw.length < REPORT) revert IAttestationVerifier.Malformed();
-        if (raw.number(0, 1) != FORMAT || raw.number(PREFIX + 12, 16) != INTEL_QE) {
+        uint256 kind = _number(raw, PREFIX, 8);
+        bool tdx = kind == TDX_V4;
+        if (_number(raw, 0, 1) != FORMAT || (!tdx && kind != SGX_V3) || _number(raw, PREFIX + 12, 16) != INTEL_QE) {
             revert IAttestationVerifier.UnsupportedQuote();
         }
-        uint256 kind = raw.number(PREFIX, 8);
-        e.tdx = kind == TDX_V4;
-        if (!e.tdx && kind != SGX_V3) revert IAttestationVerifier.UnsupportedQuote();
-        if (raw.length != (e.tdx ? TDX_LENGTH : SGX_LENGTH)) revert IAttestationVerifier.Malformed();
+        if (raw.length != (tdx ? TDX_LENGTH : SGX_LENGTH)) revert IAttestationVerifier.Malformed();
+        uint256 end = raw.length;
+        if (
+            _number(raw, _reportEnd(tdx), 4) != (tdx ? TDX_SIGNATURE_HEADER : SGX_SIGNATURE_HEADER)
+                || _number(raw, end - AUTHENTICATION - 2, 2) != AUTHENTICATION_HEADER
+                || (tdx && _number(raw, end - QE_PART - 6, 6) != QE_PART_HEADER)
+        ) revert IAttestationVerifier.Malformed();
+        return Evidence(raw, tdx);
+    }
 
-        e.raw = raw;
-        e.platform = raw.word(1);
-        uint256 at = REPORT + (e.tdx ? TD_REPORT : SGX_REPORT);
-        e.digest = raw.sha(PREFIX, at);
-        if (_littleEndian(raw, at, 4) != (e.tdx ? TDX_SIGNATURE_PART : SGX_SIGNATURE_PART)) {
-            revert IAttestationVerifier.Malformed();
-        }
-        e.signature = Ecdsa.Signature(raw.word(at + 4), raw.word(at + 36));
-        e.attestationKey = Ecdsa.Key(raw.word(at + 68), raw.word(at + 100));
-        at += 132;
-        if (e.tdx) {
-            if (raw.number(at, 6) != QE_PART_HEADER) revert IAttestationVerifier.Malformed();
-            at += 6;
-        }
-        e.qe = at;
-        at += SGX_REPORT;
-        e.qeDigest = raw.sha(e.qe, at);
-        e.qeSignature = Ecdsa.Signature(raw.word(at), raw.word(at + 32));
-        if (raw.number(at + 64, 2) != AUTHENTICATION_HEADER) revert IAttestationVerifier.Malformed();
-        e.binding = sha256(abi.encode(e.attestationKey, raw.word(at + 66)));
+    /// @notice Whose PCK signed the QE's report.
+    function platform(Evidence memory e) internal pure returns (bytes32) {
+        return _word(e.raw, 1);
     }
 
     /// @notice Requires: the PCK signed the QE's report, that report vouches for the attestation key, and that key signed
     /// header and report.
     function requireSigned(Evidence memory e, Ecdsa.Key memory pck) internal view {
-        bytes32 binding = e.raw.word(e.qe + SGX_REPORT_DATA);
+        bytes memory raw = e.raw;
+        uint256 qe = raw.length - QE_PART;
+        uint256 qeEnd = qe + SGX_REPORT;
+        uint256 reportEnd = _reportEnd(e.tdx);
+        uint256 keyAt = reportEnd + 4 + 64;
+        Ecdsa.Key memory key = Ecdsa.Key(_word(raw, keyAt), _word(raw, keyAt + 32));
+        bytes32 binding = sha256(abi.encodePacked(key.x, key.y, _word(raw, qeEnd + 66)));
         if (
-            binding != e.binding || !pck.isValid(e.qeDigest, e.qeSignature)
-                || !e.attestationKey.isValid(e.digest, e.signature)
+            binding != _word(raw, qe + SGX_REPORT_DATA) || !pck.isValid(raw.sha(qe, qeEnd), _signature(raw, qeEnd))
+                || !key.isValid(raw.sha(PREFIX, reportEnd), _signature(raw, reportEnd + 4))
         ) revert IAttestationVerifier.QuoteNotTrusted();
     }
 
-    /// @notice Requires: the quoting enclave is the one that is described, and no debug enclave.
-    function requireQe(Evidence memory e, IAttestationVerifier.QeIdentity memory identity) internal pure {
+    /// @notice Which quoting enclave it is, apart from bits that the masks leave out, and its security version. Requires: no
+    /// debug enclave.
+    function quotingEnclave(Evidence memory e, bytes16 attributesMask, bytes4 miscSelectMask)
+        internal
+        pure
+        returns (bytes32 digest, uint256 isvSvn)
+    {
         bytes memory raw = e.raw;
-        uint256 qe = e.qe;
-        if (raw.number(qe + ATTRIBUTES, 1) & SGX_DEBUG != 0) revert IAttestationVerifier.DebugEnabled();
-        bytes16 attributes = bytes16(uint128(raw.number(qe + ATTRIBUTES, 16)));
-        bytes4 miscSelect = bytes4(uint32(raw.number(qe + MISCSELECT, 4)));
-        if (
-            raw.word(qe + MRSIGNER) != identity.mrSigner || _littleEndian(raw, qe + ISVPRODID, 2) != identity.isvProdId
-                || _littleEndian(raw, qe + ISVSVN, 2) < identity.minimumIsvSvn
-                || (attributes ^ identity.attributes) & identity.attributesMask != 0
-                || (miscSelect ^ identity.miscSelect) & identity.miscSelectMask != 0
-        ) revert IAttestationVerifier.QuotingEnclaveNotAdmitted();
+        uint256 qe = raw.length - QE_PART;
+        bytes16 attributes = bytes16(_word(raw, qe + ATTRIBUTES));
+        if (attributes & SGX_DEBUG != 0) revert IAttestationVerifier.DebugEnabled();
+        digest = hashQe(
+            _word(raw, qe + MRSIGNER),
+            _littleEndian16(raw, qe + ISVPRODID),
+            attributes & attributesMask,
+            bytes4(_word(raw, qe + MISCSELECT)) & miscSelectMask
+        );
+        isvSvn = _littleEndian16(raw, qe + ISVSVN);
+    }
+
+    /// @notice Names a quoting enclave by its signer, product, and the bits of its attributes and MISCSELECT that count.
+    function hashQe(bytes32 mrSigner, uint256 isvProdId, bytes16 attributes, bytes4 miscSelect)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(mrSigner, isvProdId, attributes, miscSelect));
     }
 
     /// @notice Requires: nobody looks into the enclave or TD, and a TD is of a kind that can be trusted.
     function requireClosed(Evidence memory e) internal pure {
         bytes memory raw = e.raw;
         if (!e.tdx) {
-            if (raw.number(REPORT + ATTRIBUTES, 1) & SGX_DEBUG != 0) revert IAttestationVerifier.DebugEnabled();
+            if (bytes16(_word(raw, REPORT + ATTRIBUTES)) & SGX_DEBUG != 0) revert IAttestationVerifier.DebugEnabled();
             return;
         }
-        uint256 attributes = _littleEndian(raw, REPORT + TD_ATTRIBUTES, 8);
+        uint256 attributes = _littleEndian64(raw, REPORT + TD_ATTRIBUTES);
         if (attributes & TD_WATCHED != 0) revert IAttestationVerifier.DebugEnabled();
-        uint256 xfam = _littleEndian(raw, REPORT + XFAM, 8);
-        uint256 seam = raw.number(REPORT + MRSIGNERSEAM, 32) | raw.number(REPORT + MRSIGNERSEAM + 32, 16)
-            | raw.number(REPORT + SEAMATTRIBUTES, 8);
+        uint256 xfam = _littleEndian64(raw, REPORT + XFAM);
+        // MRSIGNERSEAM and the SEAMATTRIBUTES that follow it: 56 bytes.
+        bytes32 seam = _word(raw, REPORT + MRSIGNERSEAM) | _word(raw, REPORT + MRSIGNERSEAM + 24);
         if (
             attributes & TD_FORBIDDEN != 0 || attributes & TD_SEPT_VE_DISABLE == 0
                 || xfam & XFAM_REQUIRED != XFAM_REQUIRED || xfam & ~XFAM_ALLOWED != 0 || seam != 0
@@ -168,9 +163,9 @@ library Quote {
 
     /// @notice Requires: the report data are these 32 bytes and 32 zeros.
     function requireReportData(Evidence memory e, bytes32 expected) internal pure {
-        uint256 at = REPORT + (e.tdx ? TD_REPORT_DATA : SGX_REPORT_DATA);
-        bytes32 actual = e.raw.word(at);
-        if (actual != expected || e.raw.word(at + 32) != 0) {
+        uint256 at = _reportEnd(e.tdx) - 64;
+        bytes32 actual = _word(e.raw, at);
+        if (actual != expected || _word(e.raw, at + 32) != 0) {
             revert IAttestationVerifier.WrongReportData(actual, expected);
         }
     }
@@ -178,51 +173,69 @@ library Quote {
     /// @notice What identifies the program, see {IAttestationVerifier-verify}.
     function measurement(Evidence memory e) internal pure returns (bytes32) {
         bytes memory raw = e.raw;
-        if (!e.tdx) return raw.word(REPORT + MRENCLAVE);
-        uint256 at = REPORT + MRTD;
+        if (!e.tdx) return _word(raw, REPORT + MRENCLAVE);
+        bytes memory registers = new bytes(48 + 192);
+        uint256 mrtd = REPORT + MRTD;
         uint256 rtmrs = REPORT + RTMRS;
-        return keccak256(
-            abi.encodePacked(
-                raw.word(at),
-                bytes16(uint128(raw.number(at + 32, 16))),
-                raw.word(rtmrs),
-                raw.word(rtmrs + 32),
-                raw.word(rtmrs + 64),
-                raw.word(rtmrs + 96),
-                raw.word(rtmrs + 128),
-                raw.word(rtmrs + 160)
-            )
-        );
+        assembly ("memory-safe") {
+            mcopy(add(registers, 32), add(add(raw, 32), mrtd), 48)
+            mcopy(add(registers, 80), add(add(raw, 32), rtmrs), 192)
+        }
+        return keccak256(registers);
     }
 
     /// @notice The enclave's own security version. Requires: SGX.
     function securityVersion(Evidence memory e) internal pure returns (uint256) {
-        return _littleEndian(e.raw, REPORT + ISVSVN, 2);
+        return _littleEndian16(e.raw, REPORT + ISVSVN);
     }
 
     /// @notice The component security versions of the TDX module. Requires: TDX.
     function tdxComponents(Evidence memory e) internal pure returns (bytes16) {
-        return bytes16(uint128(e.raw.number(REPORT + TEE_TCB_SVN, 16)));
+        return bytes16(_word(e.raw, REPORT + TEE_TCB_SVN));
     }
 
     /// @notice Whether each byte is at least the one of the minimum.
     function reaches(bytes16 components, bytes16 minimum) internal pure returns (bool) {
         // Two bytes per lane, in two halves: a borrow would clear the bit above the byte.
         uint256 carry = 0x01000100010001000100010001000100;
-        uint256 bytes_ = 0x00ff00ff00ff00ff00ff00ff00ff00ff;
+        uint256 lane = 0x00ff00ff00ff00ff00ff00ff00ff00ff;
         uint256 a = uint128(components);
         uint256 b = uint128(minimum);
-        uint256 low = ((a & bytes_) | carry) - (b & bytes_);
-        uint256 high = ((a >> 8 & bytes_) | carry) - (b >> 8 & bytes_);
+        uint256 low = ((a & lane) | carry) - (b & lane);
+        uint256 high = ((a >> 8 & lane) | carry) - (b >> 8 & lane);
         return low & high & carry == carry;
     }
 
-    /// @dev Turns the bytes around.
-    function _littleEndian(bytes memory raw, uint256 at, uint256 length) private pure returns (uint256 value) {
-        uint256 number = raw.number(at, length);
-        for (uint256 i = 0; i < length; i++) {
-            value = value << 8 | number & 0xff;
-            number >>= 8;
+    /// @dev Where header and report end, which the attestation key signs.
+    function _reportEnd(bool tdx) private pure returns (uint256) {
+        return tdx ? REPORT + TD_REPORT : REPORT + SGX_REPORT;
+    }
+
+    function _signature(bytes memory raw, uint256 at) private pure returns (Ecdsa.Signature memory) {
+        return Ecdsa.Signature(_word(raw, at), _word(raw, at + 32));
+    }
+
+    /// @dev The 32 bytes at `at`. Requires: that is in the quote, or what is beyond it does not matter.
+    function _word(bytes memory raw, uint256 at) private pure returns (bytes32 value) {
+        assembly ("memory-safe") {
+            value := mload(add(add(raw, 32), at))
         }
+    }
+
+    function _number(bytes memory raw, uint256 at, uint256 length) private pure returns (uint256) {
+        return uint256(_word(raw, at)) >> (256 - 8 * length);
+    }
+
+    function _littleEndian16(bytes memory raw, uint256 at) private pure returns (uint256) {
+        uint256 value = _number(raw, at, 2);
+        return (value & 0xff) << 8 | value >> 8;
+    }
+
+    function _littleEndian64(bytes memory raw, uint256 at) private pure returns (uint256 value) {
+        value = _number(raw, at, 8);
+        // Neighbours change places: bytes, pairs, halves.
+        value = (value & 0x00ff00ff00ff00ff) << 8 | (value & 0xff00ff00ff00ff00) >> 8;
+        value = (value & 0x0000ffff0000ffff) << 16 | (value & 0xffff0000ffff0000) >> 16;
+        value = (value & 0x00000000ffffffff) << 32 | value >> 32;
     }
 }

@@ -200,18 +200,18 @@ interface IAttestationVerifier {
     function verify(bytes calldata quote, bytes32 reportData)
         external
         view
-        returns (bytes32 measurement, bytes32 machine, uint64 admission);
+        returns (bytes32 measurement, bytes32 machine, uint40 admission);
 
     /// @notice Whether a quote that named L1 block `attestedAt` still counts: not longer ago than
     /// `attestationLifetimeBlocks`, and measurement and machine are admitted at the current block.
     /// @param admission as returned by {verify}.
-    function isCurrent(uint64 admission, uint256 attestedAt) external view returns (bool);
+    function isCurrent(uint40 admission, uint256 attestedAt) external view returns (bool);
 
     /// @notice Whether programs of this measurement are admitted on this machine, at the current block.
     function isAdmitted(bytes32 measurement, bytes32 machine) external view returns (bool);
 
     /// @notice Measurement and machine that `admission` stands for; zero if there are none.
-    function admitted(uint64 admission) external view returns (bytes32 measurement, bytes32 machine);
+    function admitted(uint40 admission) external view returns (bytes32 measurement, bytes32 machine);
 
     /// @notice Registers a CA of PCK certificates, or the signer of TCB info and QE identities. Anyone may call.
     /// @dev Requires: a certificate signed by the root, valid now, not revoked. With basic constraint CA: key usage certificate

@@ -36,7 +36,8 @@ interface INetworkManagement {
     /// @param enclave the address of the enclave's signing key.
     /// @param encryptionKey X-Wing public key that receives the seed: 1,216 bytes.
     /// @param hostAddress where peers reach the host: at most 256 bytes; may be empty.
-    /// @param stake OBX pledged: zero for a verifier, else at least the minimum stake; below 2^96.
+    /// @param stake OBX pledged, in units of 1e-18 OBX: zero for a verifier, else at least the minimum stake. A whole
+    /// number of OBX, at most 16,777,215.
     /// @param l1Block number of a recent L1 block whose hash the report data contains: proof of freshness.
     /// @param networkKey the genesis node only: the network's X-Wing public key, 1,216 bytes. Otherwise empty.
     /// @param encryptedSeed the genesis node only: the seed encrypted to itself, at most 4,096 bytes. Otherwise empty.
@@ -66,25 +67,23 @@ interface INetworkManagement {
         bytes encryptedSeed;
     }
 
-    /// @notice What is stored of a node: two words.
+    /// @notice What is stored of a node: one word when it registers, another when it is answered.
     /// @param owner the account that registered it; receives its fees and stake.
-    /// @param registeredAt L1 block of the registration.
     /// @param attestedAt L1 block that its last quote names.
-    /// @param leftAt L1 block at which it left; 0 while it has not.
-    /// @param stake OBX held for it by the contract.
     /// @param admission the verifier's number for its measurement and machine, see {IAttestationVerifier-admitted}.
-    /// @param seedEpoch the last epoch of which a share for it is on L1 and not rejected; 0 if none is.
-    /// @param keyTag first 7 bytes of keccak256 of its encryption key.
+    /// @param stake held for it by the contract, in whole OBX.
+    /// @param responder who made the last share for it; zero if there is none, or it was rejected.
+    /// @param seedEpoch the epoch of that share; 0 if there is none, or it was rejected.
+    /// @param leftAt L1 block at which it left; 0 while it has not.
     /// @param rejections how many shares it rejected.
     struct Node {
         address owner;
-        uint32 registeredAt;
         uint32 attestedAt;
-        uint32 leftAt;
-        uint96 stake;
-        uint64 admission;
+        uint40 admission;
+        uint24 stake;
+        address responder;
         uint32 seedEpoch;
-        bytes7 keyTag;
+        uint32 leftAt;
         uint8 rejections;
     }
 
@@ -100,7 +99,8 @@ interface INetworkManagement {
         bytes32 l1BlockHash
     );
 
-    /// @notice A node attested again, with the same keys.
+    /// @notice A node attested again. Whether its encryption key is still the one it registered with is for enclaves to
+    /// compare; shares are encrypted to that one alone.
     event NodeReattested(
         address indexed enclave, bytes quote, bytes32 encryptionKeyHash, uint64 l1Block, bytes32 l1BlockHash
     );
@@ -149,8 +149,6 @@ interface INetworkManagement {
     error NotNewer(uint64 l1Block, uint256 attestedAt);
     /// @notice A key has the wrong length.
     error BadKeyLength(uint256 length);
-    /// @notice The encryption key is not the one the node registered with.
-    error WrongEncryptionKey(bytes32 encryptionKeyHash);
     /// @notice The host address is too long.
     error HostAddressTooLong(uint256 length);
     /// @notice The encrypted seed is empty or too long.
@@ -159,8 +157,8 @@ interface INetworkManagement {
     error GenesisMismatch();
     /// @notice The stake is neither zero nor at least the minimum.
     error StakeTooLow(uint256 stake, uint256 minimum);
-    /// @notice The stake does not fit 96 bits.
-    error StakeTooHigh(uint256 stake);
+    /// @notice The stake is not a whole number of OBX, or above 16,777,215 OBX.
+    error BadStake(uint256 stake);
     /// @notice The responder does not hold the current seed.
     error ResponderHoldsNoSeed(address responder);
     /// @notice The node holds the current seed already.
@@ -203,10 +201,11 @@ interface INetworkManagement {
     /// @notice Shows that a node still runs an admitted program on an admitted machine. Also after its attestation lapsed.
     /// Anyone may call.
     /// @dev Requires:
-    /// - the node is registered and has not left; `encryptionKeyHash` begins with its `keyTag`;
+    /// - the node is registered and has not left;
     /// - the hash of block `l1Block` is available, and the block is after the one of the node's last quote;
-    /// - the attestation verifier accepts the quote over the report data above, with the node's owner. Measurement and
-    ///   machine may be others than before: an enclave may be moved within what is admitted.
+    /// - the attestation verifier accepts the quote over the report data above, with the node's enclave and owner, and
+    ///   keccak256 of its encryption key. Measurement and machine may be others than before: what counts is that the
+    ///   enclave key is in a program and on a machine that are admitted now.
     function reattest(address enclave, bytes calldata quote, bytes32 encryptionKeyHash, uint64 l1Block) external;
 
     /// @notice Answers a member that does not hold the current seed. Anyone may submit the responder's signed answer.

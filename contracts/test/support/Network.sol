@@ -94,9 +94,7 @@ abstract contract Network is Quotes {
     /// @dev A quote with which a node of the operator attests again.
     function requote(address enclave, uint64 l1Block) internal view returns (bytes memory) {
         bytes32 keyHash = keccak256(filled(1216, 0x11));
-        return quote(
-            MEASUREMENT, reportData(enclave, operator, keyHash, l1Block, keccak256(""), keccak256(""))
-        );
+        return quote(MEASUREMENT, reportData(enclave, operator, keyHash, l1Block, keccak256(""), keccak256("")));
     }
 
     function reattest(address enclave) internal {

@@ -57,9 +57,7 @@ abstract contract Pki is Test {
 
     function tcbSignerSpec() internal pure returns (CertificateSpec memory) {
         bytes memory extensions = bytes.concat(keyUsage(DIGITAL_SIGNATURE), basicConstraints(false, 0));
-        return CertificateSpec(
-            ROOT_NAME, TCB_SIGNER_NAME, 3, LONG_AGO, FAR_AHEAD, TCB_SIGNER_KEY, ROOT_KEY, extensions
-        );
+        return CertificateSpec(ROOT_NAME, TCB_SIGNER_NAME, 3, LONG_AGO, FAR_AHEAD, TCB_SIGNER_KEY, ROOT_KEY, extensions);
     }
 
     function pckSpec() internal pure returns (CertificateSpec memory) {
@@ -80,9 +78,8 @@ abstract contract Pki is Test {
 
     function certificate(CertificateSpec memory c) internal pure returns (bytes memory) {
         (uint256 x, uint256 y) = vm.publicKeyP256(c.key);
-        bytes memory key = bytes.concat(
-            hex"3059301306072a8648ce3d020106082a8648ce3d03010703420004", bytes32(x), bytes32(y)
-        );
+        bytes memory key =
+            bytes.concat(hex"3059301306072a8648ce3d020106082a8648ce3d03010703420004", bytes32(x), bytes32(y));
         bytes memory head = bytes.concat(hex"a003020102", Asn1.integer(c.serial), algorithm(), Asn1.name(c.issuer));
         bytes memory validity = Asn1.seq(Asn1.utc(c.notBefore), Asn1.utc(c.notAfter));
         bytes memory extensions = Asn1.tlv(0xa3, Asn1.seq(c.extensions));
@@ -110,9 +107,8 @@ abstract contract Pki is Test {
             bytes memory reason = Asn1.seq(extension(hex"551d15", false, hex"0a0101"));
             entries = bytes.concat(entries, Asn1.seq(Asn1.integer(serials[i]), Asn1.utc(thisUpdate), reason));
         }
-        bytes memory content = bytes.concat(
-            Asn1.integer(1), algorithm(), Asn1.name(issuer), Asn1.utc(thisUpdate), Asn1.utc(nextUpdate)
-        );
+        bytes memory content =
+            bytes.concat(Asn1.integer(1), algorithm(), Asn1.name(issuer), Asn1.utc(thisUpdate), Asn1.utc(nextUpdate));
         if (serials.length != 0) content = bytes.concat(content, Asn1.seq(entries));
         bytes memory number = extension(hex"551d14", false, Asn1.integer(1));
         return signed(Asn1.seq(bytes.concat(content, Asn1.tlv(0xa0, Asn1.seq(number)))), issuerKey);

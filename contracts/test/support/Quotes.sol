@@ -123,9 +123,7 @@ abstract contract Quotes is Pki {
     function signQuote(QuoteSpec memory q) internal pure returns (bytes memory) {
         (uint256 x, uint256 y) = vm.publicKeyP256(q.attestationKey);
         bytes memory content = bytes.concat(q.header, q.report);
-        bytes memory qePart = bytes.concat(
-            q.qe, rawSignature(q.pckKey, sha256(q.qe)), hex"2000", q.authentication
-        );
+        bytes memory qePart = bytes.concat(q.qe, rawSignature(q.pckKey, sha256(q.qe)), hex"2000", q.authentication);
         if (q.tdx) qePart = bytes.concat(hex"0600e2010000", qePart);
         return bytes.concat(
             bytes.concat(hex"01", q.platform, content),
