@@ -149,7 +149,6 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
 
         _checkQe(evidence);
         evidence.requireClosed();
-        evidence.requireReportData(reportData);
         _checkTcb(evidence, platform);
         _checkSecurityVersion(evidence);
 
@@ -158,6 +157,7 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
         Measurement storage approved = _approvals[measurement];
         if (!_isActive(approved.activationBlock, approved.sunsetBlock)) revert MeasurementNotAdmitted(measurement);
         if (_removedMachines.get(platform.machineNumber)) revert MachineNotAdmitted(machine);
+        evidence.requireReportData(reportData);
         admission = uint40(approved.number) << 24 | platform.machineNumber;
     }
 
