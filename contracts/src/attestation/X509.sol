@@ -90,11 +90,14 @@ library X509 {
     uint256 private constant KEY_USAGE = 3 << 248 | 0x551d0f;
     uint256 private constant BASIC_CONSTRAINTS = 3 << 248 | 0x551d13;
     uint256 private constant SGX_EXTENSION = 9 << 248 | 0x2a864886f84d010d01;
-    uint256 private constant SGX_PPID = 10 << 248 | 0x2a864886f84d010d0101;
-    uint256 private constant SGX_TCB = 10 << 248 | 0x2a864886f84d010d0102;
-    uint256 private constant SGX_FMSPC = 10 << 248 | 0x2a864886f84d010d0104;
-    uint256 private constant SGX_PCESVN = 11 << 248 | 0x2a864886f84d010d010211;
-    uint256 private constant SGX_CPUSVN = 11 << 248 | 0x2a864886f84d010d010212;
+    // Identifiers inside of it, all but their last byte: tag, length, and the prefix of its fields, or of those of its TCB.
+    uint256 private constant SGX_FIELD = 0x060a2a864886f84d010d01;
+    uint256 private constant SGX_TCB_FIELD = 0x060b2a864886f84d010d0102;
+    uint256 private constant SGX_PPID = 1;
+    uint256 private constant SGX_TCB = 2;
+    uint256 private constant SGX_FMSPC = 4;
+    uint256 private constant SGX_PCESVN = 17;
+    uint256 private constant SGX_CPUSVN = 18;
 
     /// @notice Reads a certificate.
     function certificate(bytes memory der) internal view returns (Certificate memory c) {
@@ -135,15 +138,11 @@ library X509 {
         Der.finish(at, end);
     }
 
-    /// @notice The serial number of a revoked certificate, and where the next entry starts.
+    /// @notice The serial number of a revoked certificate, and where the next entry starts. When and why it was revoked does
+    /// not matter; that an entry is of another issuer is announced by a critical extension of the whole list.
     function revoked(bytes memory der, uint256 at, uint256 end) internal pure returns (uint256 serial, uint256 next) {
-        uint256 start;
-        (start, next) = Der.enter(der, at, end, Der.SEQUENCE);
-        (serial, start) = Der.integer(der, start, next);
-        (, start) = Der.time(der, start, next);
-        // Entries of another issuer, or that lift a revocation, are marked by critical extensions or in deltas only.
-        if (start != next) start = _refuseCriticalIn(der, start, next);
-        Der.finish(start, next);
+        (at, next) = Der.enter(der, at, end, Der.SEQUENCE);
+        (serial,) = Der.integer(der, at, next);
     }
 
     /// @notice Reads Intel's SGX extension.
@@ -153,17 +152,17 @@ library X509 {
         Der.finish(end, c.sgxEnd);
         uint256 found = 0;
         while (at < end) {
-            uint256 id;
+            uint256 field;
             uint256 value;
-            (id, value, at) = _entry(der, at, end);
-            if (id == SGX_PPID) {
+            (field, value, at) = _field(der, at, end, SGX_FIELD, 11);
+            if (field == SGX_PPID) {
                 (uint256 start, uint256 next) = _octets(der, value, at, 16);
                 p.machine = der.keccak(start, next);
                 found = _once(found, 1);
-            } else if (id == SGX_TCB) {
+            } else if (field == SGX_TCB) {
                 _tcb(der, value, at, p);
                 found = _once(found, 2);
-            } else if (id == SGX_FMSPC) {
+            } else if (field == SGX_FMSPC) {
                 (uint256 start,) = _octets(der, value, at, 6);
                 p.fmspc = bytes6(uint48(der.number(start, 6)));
                 found = _once(found, 4);
@@ -178,16 +177,17 @@ library X509 {
         Der.finish(next, end);
         uint256 found = 0;
         while (at < end) {
-            uint256 id;
+            uint256 field;
             uint256 value;
-            (id, value, at) = _entry(der, at, end);
-            if (id == SGX_PCESVN) {
-                (uint256 pceSvn,) = Der.integer(der, value, at);
+            (field, value, at) = _field(der, at, end, SGX_TCB_FIELD, 12);
+            if (field == SGX_PCESVN) {
+                (uint256 pceSvn, uint256 rest) = Der.integer(der, value, at);
+                Der.finish(rest, at);
                 if (pceSvn > type(uint16).max) revert IAttestationVerifier.Malformed();
                 // forge-lint: disable-next-line(unsafe-typecast)
                 p.pceSvn = uint16(pceSvn);
                 found = _once(found, 1);
-            } else if (id == SGX_CPUSVN) {
+            } else if (field == SGX_CPUSVN) {
                 (uint256 start,) = _octets(der, value, at, 16);
                 p.cpuSvn = bytes16(uint128(der.number(start, 16)));
                 found = _once(found, 2);
@@ -196,16 +196,19 @@ library X509 {
         if (found != 3) revert IAttestationVerifier.Malformed();
     }
 
-    /// @dev SEQUENCE { identifier, value }: the identifier, where the value starts, and where both end.
-    function _entry(bytes memory der, uint256 at, uint256 end)
+    /// @dev SEQUENCE { identifier, value }, where all but the last byte of the identifier is given: that byte, where the
+    /// value starts, and where it ends.
+    function _field(bytes memory der, uint256 at, uint256 end, uint256 prefix, uint256 prefixLength)
         private
         pure
-        returns (uint256 id, uint256 value, uint256 next)
+        returns (uint256 field, uint256 value, uint256 next)
     {
         (at, next) = Der.enter(der, at, end, Der.SEQUENCE);
-        (id, value) = Der.identifier(der, at, next);
-        (,, end) = Der.read(der, value, next);
-        Der.finish(end, next);
+        value = at + prefixLength + 1;
+        if (value > next) revert IAttestationVerifier.Malformed();
+        field = der.number(at, prefixLength + 1);
+        if (field >> 8 != prefix) revert IAttestationVerifier.Malformed();
+        field &= 0xff;
     }
 
     function _octets(bytes memory der, uint256 at, uint256 end, uint256 length)
@@ -214,6 +217,7 @@ library X509 {
         returns (uint256 start, uint256 next)
     {
         (start, next) = Der.enter(der, at, end, Der.OCTET_STRING);
+        Der.finish(next, end);
         if (next - start != length) revert IAttestationVerifier.Malformed();
     }
 
@@ -333,11 +337,9 @@ library X509 {
 
     /// @dev A SEQUENCE of extensions that takes the whole room.
     function _refuseCritical(bytes memory der, uint256 at, uint256 end) private pure {
-        Der.finish(_refuseCriticalIn(der, at, end), end);
-    }
-
-    function _refuseCriticalIn(bytes memory der, uint256 at, uint256 end) private pure returns (uint256 next) {
+        uint256 next;
         (at, next) = Der.enter(der, at, end, Der.SEQUENCE);
+        Der.finish(next, end);
         while (at < next) {
             bool critical;
             (, critical,, at) = _extension(der, at, next);
