@@ -387,7 +387,7 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
         uint256 count = _authorities.length;
         for (; index < count; index++) {
             Authority storage a = _authorities[index];
-            if (a.tcbSigner == tcbSigner && (tcbSigner || a.name == name) && a.key.isValid(digest, signature)) {
+            if ((tcbSigner || a.name == name) && a.tcbSigner == tcbSigner && a.key.isValid(digest, signature)) {
                 return index;
             }
         }

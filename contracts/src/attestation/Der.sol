@@ -4,13 +4,10 @@
 pragma solidity 0.8.37;
 
 import {IAttestationVerifier} from "../interfaces/IAttestationVerifier.sol";
-import {Slice} from "./Slice.sol";
 
 /// @dev Every `end` is at most the length of the bytes, and every `at` that is returned at most the `end` that was given.
 /// All lengths are below 2^24, so no sum of a few of them overflows: nothing is checked but what can go wrong.
 library Der {
-    using Slice for bytes;
-
     uint256 internal constant BOOLEAN = 0x01;
     uint256 internal constant INTEGER = 0x02;
     uint256 internal constant BIT_STRING = 0x03;
@@ -20,8 +17,6 @@ library Der {
     uint256 internal constant GENERALIZED_TIME = 0x18;
     uint256 internal constant SEQUENCE = 0x30;
 
-    /// @dev Tags of more than one byte begin with these five bits.
-    uint256 private constant LONG_TAG = 0x1f;
     /// @dev Most bytes of a length: elements of less than 16 MiB.
     uint256 private constant LENGTH_BYTES_MAX = 3;
     /// @dev A longer object identifier is none that is known here.
@@ -29,23 +24,21 @@ library Der {
     /// @dev The letter Z.
     uint256 private constant UTC = 0x5a;
 
-    /// @notice The element at `at`, which must end by `end`: its tag, where its content starts, and where it ends.
-    function read(bytes memory der, uint256 at, uint256 end)
+    /// @notice The element at `at`, which must end by `end` and have this tag: where its content starts, and where it ends.
+    function enter(bytes memory der, uint256 at, uint256 end, uint256 tag)
         internal
         pure
-        returns (uint256 tag, uint256 start, uint256 next)
+        returns (uint256 start, uint256 next)
     {
         unchecked {
-            if (end < at + 2) revert IAttestationVerifier.Malformed();
-            uint256 word = _word(der, at);
-            tag = word >> 248;
-            uint256 length = word >> 240 & 0xff;
+            uint256 head = _word(der, at);
+            if (end < at + 2 || head >> 248 != tag) revert IAttestationVerifier.Malformed();
+            uint256 length = head >> 240 & 0xff;
             start = at + 2;
-            if (tag & LONG_TAG == LONG_TAG) revert IAttestationVerifier.Malformed();
             if (length >= 0x80) {
                 uint256 count = length & 0x7f;
                 if (count == 0 || count > LENGTH_BYTES_MAX) revert IAttestationVerifier.Malformed();
-                length = (word << 16) >> (256 - 8 * count);
+                length = (head << 16) >> (256 - 8 * count);
                 start += count;
                 // The shortest form is the only one.
                 if (length < 0x80 || length >> (8 * (count - 1)) == 0) revert IAttestationVerifier.Malformed();
@@ -55,15 +48,12 @@ library Der {
         }
     }
 
-    /// @notice The same, of an element that must have this tag.
-    function enter(bytes memory der, uint256 at, uint256 end, uint256 expected)
-        internal
-        pure
-        returns (uint256 start, uint256 next)
-    {
-        uint256 tag;
-        (tag, start, next) = read(der, at, end);
-        if (tag != expected) revert IAttestationVerifier.Malformed();
+    /// @notice `length` (1 to 32) bytes at `at`, which must end by `end`, as a number.
+    function peek(bytes memory der, uint256 at, uint256 end, uint256 length) internal pure returns (uint256) {
+        unchecked {
+            if (at + length > end) revert IAttestationVerifier.Malformed();
+            return _word(der, at) >> (256 - 8 * length);
+        }
     }
 
     /// @notice Whether there is another element at `at`, and it has this tag.
@@ -98,7 +88,7 @@ library Der {
     function isTrue(bytes memory der, uint256 at, uint256 end) internal pure returns (uint256 next) {
         uint256 start;
         (start, next) = enter(der, at, end, BOOLEAN);
-        if (next - start != 1 || der.number(start, 1) != 0xff) revert IAttestationVerifier.Malformed();
+        if (next - start != 1 || _word(der, start) >> 248 != 0xff) revert IAttestationVerifier.Malformed();
     }
 
     /// @notice An OBJECT IDENTIFIER, as its length in the highest byte and its content in the lowest ones; 0 if too long.
@@ -114,16 +104,15 @@ library Der {
 
     /// @notice A UTCTime or GeneralizedTime to the second and in UTC, as unix time.
     function time(bytes memory der, uint256 at, uint256 end) internal pure returns (uint256 seconds_, uint256 next) {
-        uint256 tag;
-        (tag, at, next) = read(der, at, end);
-        uint256 length = next - at;
+        bool short = follows(der, at, end, UTC_TIME);
+        (at, next) = enter(der, at, end, short ? UTC_TIME : GENERALIZED_TIME);
+        finish(at + (short ? 13 : 15), next);
         uint256 text = _word(der, at);
-        uint256 year;
-        if (tag == UTC_TIME && length == 13) {
-            year = _digits(text, 0);
+        uint256 year = _digits(text, 0);
+        if (short) {
             year += year < 50 ? 2000 : 1900;
-        } else if (tag == GENERALIZED_TIME && length == 15) {
-            year = 100 * _digits(text, 0) + _digits(text, 2);
+        } else {
+            year = 100 * year + _digits(text, 2);
             text <<= 16;
         }
         if (year < 1970 || text >> 152 & 0xff != UTC) revert IAttestationVerifier.Malformed();

@@ -111,8 +111,7 @@ library X509 {
         (c.notBefore, c.notAfter, at) = _validity(der, at, end);
         (c.subject, at) = _name(der, at, end);
         at = _expect(der, at, end, P256_KEY, P256_KEY_LENGTH);
-        if (end - at < 64) revert IAttestationVerifier.Malformed();
-        c.key = Ecdsa.Key(der.word(at), der.word(at + 32));
+        c.key = Ecdsa.Key(bytes32(Der.peek(der, at, end, 32)), bytes32(Der.peek(der, at + 32, end, 32)));
         _extensions(der, at + 64, end, c);
     }
 
@@ -204,9 +203,8 @@ library X509 {
         returns (uint256 field, uint256 value, uint256 next)
     {
         (at, next) = Der.enter(der, at, end, Der.SEQUENCE);
+        field = Der.peek(der, at, next, prefixLength + 1);
         value = at + prefixLength + 1;
-        if (value > next) revert IAttestationVerifier.Malformed();
-        field = der.number(at, prefixLength + 1);
         if (field >> 8 != prefix) revert IAttestationVerifier.Malformed();
         field &= 0xff;
     }
@@ -253,8 +251,7 @@ library X509 {
         pure
         returns (uint256)
     {
-        if (end - at < length) revert IAttestationVerifier.Malformed();
-        if (der.number(at, length) != value) revert IAttestationVerifier.Unsupported();
+        if (Der.peek(der, at, end, length) != value) revert IAttestationVerifier.Unsupported();
         return at + length;
     }
 
@@ -331,8 +328,7 @@ library X509 {
         (at, next) = Der.enter(der, at, end, Der.BIT_STRING);
         Der.finish(next, end);
         // The first byte counts unused bits; the usages known here are in the second.
-        if (end - at < 2) revert IAttestationVerifier.Malformed();
-        c.usage = der.number(at + 1, 1);
+        c.usage = Der.peek(der, at, end, 2) & 0xff;
     }
 
     /// @dev A SEQUENCE of extensions that takes the whole room.

@@ -186,7 +186,7 @@ contract IntelSamplesTest is Quotes {
         attestation = new AttestationVerifier(s.root, false, governor, new bytes32[](0), policy());
         attestation.registerAuthority(s.ca);
         attestation.publishCrl(hexOf(s, ".pck_crl"));
-        vm.snapshotGasLastCall("publishCrl of 43, all new");
+        vm.snapshotGasLastCall("publishCrl of the platform CA, all new");
     }
 
     function hexOf(Sample memory s, string memory key) private pure returns (bytes memory) {
