@@ -121,7 +121,6 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
             r.enclave, msg.sender, r.quote, r.encryptionKey, r.hostAddress, r.stake, r.l1Block, l1BlockHash
         );
         if (genesis) {
-            fees[msg.sender] += registrationFee;
             _openEpoch(1, r.enclave, r.networkKey);
             _give(n, r.enclave, r.enclave, 1, r.encryptedSeed);
         }
@@ -162,7 +161,6 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         _checkSeedLength(encryptedSeed);
         _checkSignature(responder, _hashShare(enclave, epoch, encryptedSeed), signature);
 
-        if (_owesFee(n)) fees[_nodes[responder].owner] += registrationFee;
         _give(n, enclave, responder, current, encryptedSeed);
     }
 
@@ -225,7 +223,7 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
             keccak256(abi.encode(SEED_EPOCH_TYPEHASH, epoch, keccak256(networkKey), _hashShares(epoch, shares)));
         _checkSignature(responder, content, signature);
 
-        (n.responder, n.seedEpoch) = (responder, epoch);
+        _hold(n, responder, epoch);
         _openEpoch(epoch, responder, networkKey);
         for (uint256 i = 0; i < shares.length; i++) {
             _giveEpoch(shares[i], responder, epoch);
@@ -340,8 +338,14 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
     function _give(Node storage n, address enclave, address responder, uint32 epoch, bytes calldata encryptedSeed)
         private
     {
-        (n.responder, n.seedEpoch) = (responder, epoch);
+        _hold(n, responder, epoch);
         emit SeedShared(enclave, responder, epoch, encryptedSeed);
+    }
+
+    /// @dev The first share that a node holds earns the fee of its registration.
+    function _hold(Node storage n, address responder, uint32 epoch) private {
+        if (_owesFee(n)) fees[_nodes[responder].owner] += registrationFee;
+        (n.responder, n.seedEpoch) = (responder, epoch);
     }
 
     function _giveEpoch(EpochShare calldata share, address responder, uint32 epoch) private {

@@ -167,8 +167,82 @@ contract RollupManagementTest is Network {
     function test_publish_revertsForOtherCaller() public {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
         bytes memory signed = sign(h);
-        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.NotOwner.selector, address(this), operator));
+        address stranger = makeAddress("stranger");
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.NotOwner.selector, stranger, operator));
+        vm.prank(stranger, stranger);
         rollups.publish(h, signed, PAYLOAD, noAnswers());
+    }
+
+    /// @dev Hosts look for a payload in the input of the transaction.
+    function test_publish_revertsForPayloadThroughAContract() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signed = sign(h);
+        address sender = makeAddress("sender");
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.PayloadNotInTransaction.selector, operator));
+        vm.prank(operator, sender);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        // An account that delegates to a contract (EIP-7702), called by itself.
+        vm.etch(operator, bytes.concat(hex"ef0100", bytes20(address(network))));
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.PayloadNotInTransaction.selector, operator));
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        // Blobs belong to the transaction, whoever calls.
+        vm.blobhashes(blobs(1));
+        vm.prank(operator, sender);
+        rollups.publish(h, signed, "", noAnswers());
+    }
+
+    function test_publish_revertsAfterTheAttestationLapsed() public {
+        vm.roll(START + LIFETIME_BLOCKS);
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.NotAggregator.selector, founder));
+        reattest(founder);
+        publish(h);
+    }
+
+    function test_publish_revertsForTooManyAnswers() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signed = sign(h);
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.TooManyAnswers.selector, 17));
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, new INetworkManagement.SeedAnswer[](17));
+    }
+
+    /// @dev S3's revision: one transaction by the newcomer, and its seed comes with the next rollup.
+    function test_publish_carriesAnswers() public {
+        address newcomer = vm.addr(0xe1);
+        register(newcomer, 0);
+        bytes memory seed = filled(1200, 0x44);
+        bytes memory signed = signShare(newcomer, GENESIS_KEY, seed);
+        INetworkManagement.SeedAnswer[] memory answers = new INetworkManagement.SeedAnswer[](3);
+        answers[0] = INetworkManagement.SeedAnswer(newcomer, founder, 1, "bad", filled(65, 0x01));
+        answers[1] = INetworkManagement.SeedAnswer(newcomer, founder, 1, seed, signed);
+        answers[2] = answers[1];
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signedHeader = sign(h);
+        vm.expectEmit(address(network));
+        emit INetworkManagement.SeedShared(newcomer, founder, 1, seed);
+        vm.prank(operator, operator);
+        rollups.publish(h, signedHeader, PAYLOAD, answers);
+        vm.assertTrue(network.isResponder(newcomer));
+        vm.assertEq(rollups.headOf(0), rollups.hashRollup(h));
+    }
+
+    /// @dev Somebody else's answer came first.
+    function test_publish_doesNotFailForAnswers() public {
+        address newcomer = vm.addr(0xe1);
+        register(newcomer, 0);
+        admit(newcomer);
+        INetworkManagement.SeedAnswer[] memory answers = new INetworkManagement.SeedAnswer[](16);
+        bytes memory signed = signShare(newcomer, GENESIS_KEY, "late");
+        for (uint256 i = 0; i < answers.length; i++) {
+            answers[i] = INetworkManagement.SeedAnswer(newcomer, founder, 1, "late", signed);
+        }
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signedHeader = sign(h);
+        vm.prank(operator, operator);
+        rollups.publish(h, signedHeader, PAYLOAD, answers);
+        vm.assertEq(rollups.headOf(0), rollups.hashRollup(h));
     }
 
     function test_publish_storesAndAnnounces() public {
@@ -387,8 +461,24 @@ contract RollupManagementTest is Network {
         publishRealistic(parent, false);
         vm.snapshotGasLastCall("publish a sibling");
         vm.roll(vm.getBlockNumber() + 1);
-        publishRealistic(sibling, false);
+        parent = publishRealistic(sibling, false);
         vm.snapshotGasLastCall("publish after a sibling");
+        vm.roll(vm.getBlockNumber() + 1);
+        publishWithAnswer(parent);
+        vm.snapshotGasLastCall("publish with an answer");
+    }
+
+    function publishWithAnswer(bytes32 parent) private {
+        address newcomer = vm.addr(0xe1);
+        register(newcomer, 0);
+        bytes memory seed = filled(1200, 0x44);
+        INetworkManagement.SeedAnswer[] memory answers = new INetworkManagement.SeedAnswer[](1);
+        bytes memory signed = signShare(newcomer, GENESIS_KEY, seed);
+        answers[0] = INetworkManagement.SeedAnswer(newcomer, founder, 1, seed, signed);
+        IRollupManagement.RollupHeader memory h = header(parent);
+        bytes memory signedHeader = sign(h);
+        vm.prank(operator, operator);
+        rollups.publish(h, signedHeader, PAYLOAD, answers);
     }
 
     /// @dev Publishes with every field filled, so that calldata costs what it will.

@@ -214,8 +214,8 @@ interface INetworkManagement {
     /// - the enclave has not rejected a share of this responder in this epoch;
     /// - `encryptedSeed` is not empty and at most 4,096 bytes;
     /// - `signature` is the responder's enclave key's over SeedShare.
-    /// The first answer to a registration earns its fee for the responder's owner. An answer after a rejection, or in a
-    /// later epoch, earns nothing.
+    /// The first share for a registration earns its fee for the responder's owner. One after a rejection, or in a later
+    /// epoch, earns nothing.
     function shareSeed(
         address enclave,
         address responder,
@@ -252,7 +252,7 @@ interface INetworkManagement {
     /// - `networkKey` is 1,216 bytes; at most 64 shares; each of 1 to 4,096 bytes and for a member. If somebody was removed
     ///   since the shares were made, they must be made again: an epoch must not include who is not a member;
     /// - `signature` is the responder's enclave key's over SeedEpoch.
-    /// The responder holds the new seed; so does everybody with a share.
+    /// The responder holds the new seed; so does everybody with a share. The first share for a registration earns its fee.
     function openSeedEpoch(
         uint32 epoch,
         address responder,

@@ -59,4 +59,42 @@ contract NetworkGasTest is Network {
         join(r);
         vm.snapshotGasLastCall("register verifier, TDX");
     }
+
+    /// forge-config: default.isolate = true
+    function test_gas_seeds() public {
+        registerGenesis();
+        address[3] memory enclaves = [vm.addr(0xe1), vm.addr(0xe2), vm.addr(0xe3)];
+        for (uint256 i = 0; i < enclaves.length; i++) {
+            register(enclaves[i], MINIMUM_STAKE);
+        }
+        bytes memory seed = random(1200, "seed");
+        share(enclaves[0], GENESIS_KEY, seed);
+        vm.snapshotGasLastCall("shareSeed");
+        INetworkManagement.SeedAnswer[] memory answers = new INetworkManagement.SeedAnswer[](2);
+        for (uint256 i = 0; i < answers.length; i++) {
+            bytes memory signed = signShare(enclaves[i + 1], GENESIS_KEY, seed);
+            answers[i] = INetworkManagement.SeedAnswer(enclaves[i + 1], founder, 1, seed, signed);
+        }
+        network.shareSeeds(answers);
+        vm.snapshotGasLastCall("shareSeeds of two");
+        vm.roll(START + 100);
+        reattest(founder);
+        vm.snapshotGasLastCall("reattest, SGX");
+        network.rejectSeed(enclaves[0], founder, 1, signRejection(0xe1, founder, 1));
+        vm.snapshotGasLastCall("rejectSeed");
+        rotate(enclaves, seed);
+        vm.snapshotGasLastCall("openSeedEpoch with three shares");
+    }
+
+    function rotate(address[3] memory enclaves, bytes memory seed) private {
+        vm.prank(governor);
+        network.beginSeedEpoch(address(0));
+        INetworkManagement.EpochShare[] memory shares = new INetworkManagement.EpochShare[](3);
+        for (uint256 i = 0; i < shares.length; i++) {
+            shares[i] = INetworkManagement.EpochShare(enclaves[i], seed);
+        }
+        bytes memory networkKey = random(1216, "network key");
+        bytes memory signed = signEpoch(GENESIS_KEY, 2, networkKey, shares);
+        network.openSeedEpoch(2, founder, networkKey, shares, signed);
+    }
 }
