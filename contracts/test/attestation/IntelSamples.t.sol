@@ -30,7 +30,11 @@ contract IntelSamplesTest is Quotes {
     }
 
     function requireFiles() private {
-        bool present = vm.exists(string.concat(DIRECTORY, "sgx_quote"));
+        bool present = false;
+        // Where the folder is missing altogether, even asking is not permitted.
+        try vm.exists(string.concat(DIRECTORY, "sgx_quote")) returns (bool exists) {
+            present = exists;
+        } catch {}
         vm.skip(!present, "no Intel samples: ../../shared/vectors/dcap is missing");
     }
 
