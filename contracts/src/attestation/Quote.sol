@@ -79,7 +79,7 @@ library Quote {
     uint256 private constant RTMRS_LENGTH = 192;
 
     // Of the TD's attributes, as a number: debugging and profiling; what is reserved; service TDs (17), migration (29).
-    uint256 private constant TD_WATCHED = 0x71 | 1 << 29;
+    uint256 private constant TD_WATCHED = 0x71;
     uint256 private constant TD_FORBIDDEN = 0xffff | 1 << 17 | 0xf << 23 | 1 << 29 | 0x3fffffff << 32;
     uint256 private constant TD_SEPT_VE_DISABLE = 1 << 28;
     // Extended features that a TD must, and may, have.

@@ -164,7 +164,7 @@ interface IAttestationVerifier {
     error TcbMinimumExpired(bytes6 fmspc, uint256 validUntil);
     /// @notice The machine's security versions are below the minimum.
     error TcbTooLow(bytes6 fmspc);
-    /// @notice The enclave, the TD or the quoting enclave can be looked into: debugging, profiling, or migration.
+    /// @notice The enclave, the TD or the quoting enclave can be looked into: debugging or profiling.
     error DebugEnabled();
     /// @notice The TD's attributes or extended features, or the TDX module's signer or attributes, are not acceptable.
     error TdNotAdmitted();

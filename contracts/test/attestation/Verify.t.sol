@@ -254,19 +254,19 @@ contract VerifyTest is Quotes {
         refuse(false, REPORT, 48, hex"07", debug);
         refuse(false, QE, 48, hex"17", debug);
         refuse(true, QE, 48, hex"17", debug);
-        // The TD: debug, three kinds of profiling, migration.
+        // The TD: debug, three kinds of profiling.
         refuse(true, REPORT, 120, hex"01", debug);
         refuse(true, REPORT, 120, hex"10", debug);
         refuse(true, REPORT, 120, hex"20", debug);
         refuse(true, REPORT, 120, hex"40", debug);
-        refuse(true, REPORT, 123, hex"30", debug);
         checkRefusals();
     }
 
     function test_verify_revertsForTd() public {
         bytes4 td = IAttestationVerifier.TdNotAdmitted.selector;
-        // Attributes: no SEPT_VE_DISABLE; a service TD extension; reserved bits 1, 15, 23, 32 and 61.
+        // Attributes: no SEPT_VE_DISABLE; migration; a service TD extension; reserved bits 1, 15, 23, 32 and 61.
         refuse(true, REPORT, 123, hex"00", td);
+        refuse(true, REPORT, 123, hex"30", td);
         refuse(true, REPORT, 122, hex"02", td);
         refuse(true, REPORT, 120, hex"02", td);
         refuse(true, REPORT, 121, hex"80", td);
