@@ -18,11 +18,6 @@ library Slice {
         }
     }
 
-    /// @notice The 32 bytes at `at`.
-    function word(bytes memory data, uint256 at) internal pure returns (bytes32) {
-        return bytes32(number(data, at, 32));
-    }
-
     /// @notice keccak256 of the bytes from `at` up to `end`.
     function keccak(bytes memory data, uint256 at, uint256 end) internal pure returns (bytes32 hash) {
         _check(data, at, end);
