@@ -1,23 +1,107 @@
-//! Quotes: what an enclave proves about itself before it is admitted (protocol 3.2).
-//! A development network's quote is a signature of the development root named in the config.
-//! Not here: the device that makes quotes.
+//! Quotes: what an enclave proves about itself before it is admitted (protocol 3.2), and what a
+//! registration binds into its report. Not here: the device that makes quotes.
+//!
+//! A development network still takes a signature of the development root named in its config in
+//! place of a quote (`verify_development`).
+
+mod collateral;
+mod dcap;
+mod quote;
+mod verify;
+
+pub use collateral::Collateral;
+pub use quote::{
+    Quote, STRIPPED_VERSION, Stripped, Tee, platform_id, restore, strip, td_measurement,
+};
+pub use verify::{Admitted, Attested, Policy, TcbStatus, verify};
 
 use crate::rollup::recover;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_sol_types::SolValue;
 
-/// A quote that is not acceptable.
+/// Intel's "SGX Root CA", the only root that a production network trusts. Compiled in, so that it
+/// is part of the measurement.
+pub const INTEL_ROOT: &[u8] = include_bytes!("attestation/intel-root.der");
+
+/// A quote that is not acceptable. All are final for this quote and this collateral; a machine whose
+/// collateral is only old can come back with newer.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum AttestationError {
     /// Not a quote.
     #[error("malformed quote")]
     Malformed,
-    /// Signed by somebody else than the config's root.
+    /// Longer than anything honest.
+    #[error("{what} is longer than {limit} bytes")]
+    TooLong {
+        /// What is too long.
+        what: &'static str,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// A quote, but of a version, TEE, key type or vendor that is not admitted.
+    #[error("a quote of this version, TEE, key type or vendor is not supported")]
+    Unsupported,
+    /// Signed by somebody else than the trusted root.
     #[error("quote is not signed by the attestation root")]
     Root,
     /// About other keys, another owner, network or time.
     #[error("quote is about other report data")]
     ReportData,
+    /// A stripped quote of another machine than the certificate's.
+    #[error("quote is of another platform than the certificate")]
+    Platform,
+    /// The host can look inside.
+    #[error("the enclave runs in debug mode")]
+    Debug,
+    /// A trust domain that the host may influence.
+    #[error("the trust domain is not closed: {0}")]
+    TrustDomain(&'static str),
+    /// Another program.
+    #[error("measurement {0} is not admitted")]
+    Measurement(B256),
+    /// The right program, but built before a security fix.
+    #[error("security version {found} is below {minimum}")]
+    SecurityVersion {
+        /// The quote's.
+        found: u16,
+        /// The policy's.
+        minimum: u16,
+    },
+    /// A platform whose firmware or configuration is not good enough.
+    #[error("TCB status {0} is not admitted")]
+    TcbStatus(TcbStatus),
+    /// A platform below every level that Intel knows.
+    #[error("the platform is below every known TCB level")]
+    UnknownTcbLevel,
+    /// Collateral from before an advisory that the policy takes into account.
+    #[error("TCB evaluation number {found} is below {minimum}")]
+    EvaluationNumber {
+        /// The collateral's.
+        found: u32,
+        /// The policy's.
+        minimum: u32,
+    },
+    /// A certificate or a TCB level is revoked.
+    #[error("the platform or one of its certificates is revoked")]
+    Revoked,
+    /// A certificate, revocation list or statement is not valid at this time.
+    #[error("a certificate or the collateral is not valid at this time")]
+    Expired,
+    /// Collateral of another TEE or another kind of platform.
+    #[error("the collateral is for another TEE or another kind of platform")]
+    OtherCollateral,
+    /// The report is not signed by the attestation key.
+    #[error("the quote's signature is wrong")]
+    Signature,
+    /// The attestation key is not that of a genuine quoting enclave on this machine.
+    #[error("the quoting enclave is not genuine")]
+    QuotingEnclave,
+    /// A certificate, revocation list or statement is not signed by its issuer.
+    #[error("the collateral is not signed by its issuer")]
+    Chain,
+    /// Collateral that cannot be used.
+    #[error("collateral: {0}")]
+    Collateral(String),
 }
 
 /// Everything that a registration binds together.
