@@ -10,7 +10,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("enclaved", &["enclave", "protocol"]),
     ("host", &["protocol"]),
     ("gateway", &["protocol"]),
-    ("devnet", &["enclave", "enclaved", "host", "gateway", "protocol"]),
+    // The production shell must not contain what forges quotes.
+    ("software-tee", &["enclaved", "enclave", "protocol"]),
+    ("devnet", &["software-tee", "enclave", "host", "gateway", "protocol"]),
     ("cli", &["devnet", "host", "gateway", "protocol"]),
     ("benches", &["devnet", "enclave", "enclaved", "host", "gateway", "protocol"]),
 ];
@@ -20,6 +22,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("revm", &["enclave", "benches"]),
     ("alloy-trie", &["enclave", "devnet"]),
     ("libp2p", &["host"]),
+    ("dcap-qvl", &["protocol"]),
 ];
 
 fn metadata() -> Value {

@@ -12,13 +12,13 @@ use alloy_provider::{Provider, ProviderBuilder};
 use alloy_signer_local::PrivateKeySigner;
 use eyre::{Context, OptionExt, Result, ensure};
 use futures::future::try_join_all;
-use obscuro_enclaved::SoftwareDevice;
 use obscuro_gateway::{GatewayHandle, GatewayOptions};
 use obscuro_host::{
     node::{Node, NodeHandle, NodeOptions, Role},
     publisher::CarrierPolicy,
 };
 use obscuro_protocol::config::NetworkConfig;
+use obscuro_software_tee::SoftwareDevice;
 use serde::Serialize;
 use std::{
     fs,

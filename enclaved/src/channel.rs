@@ -13,8 +13,10 @@ use obscuro_protocol::{
     limits::DOOR_BYTES_MAX,
 };
 use std::{
+    fs,
     io::{self, Read, Write},
     os::unix::net::{UnixListener, UnixStream},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -25,6 +27,15 @@ use std::{
 const CONNECTIONS_MAX: usize = 64;
 /// Largest batch of records in one frame, bytes; larger batches are split.
 const BATCH_BYTES_MAX: usize = DOOR_BYTES_MAX / 4;
+
+/// Listens on a socket, replacing that of a former run, and serves an enclave with this device.
+/// Returns when the socket fails.
+pub fn run<D: Device>(device: D, socket: &Path) -> io::Result<()> {
+    if socket.exists() {
+        fs::remove_file(socket)?;
+    }
+    serve(Arc::new(Enclave::new(device)), &UnixListener::bind(socket)?)
+}
 
 /// Serves connections until the listener fails.
 pub fn serve<D: Device>(enclave: Arc<Enclave<D>>, listener: &UnixListener) -> io::Result<()> {

@@ -1,8 +1,7 @@
 //! The shell inside the TEE: it carries door frames between a Unix socket and the enclave, and
-//! gives the enclave its device. Not here: anything that decides or knows; that is the enclave's.
+//! gives the enclave its device. Not here: anything that decides or knows; that is the enclave's;
+//! the device of development networks (`software-tee`).
 
 pub mod channel;
-pub mod software;
 
-pub use channel::serve;
-pub use software::SoftwareDevice;
+pub use channel::{run, serve};

@@ -58,6 +58,10 @@ impl Device for TestDevice {
         Ok(sign_development_quote(&root(), self.measurement(), report_data))
     }
 
+    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError> {
+        Ok(Vec::new())
+    }
+
     fn measurement(&self) -> B256 {
         keccak256("test measurement")
     }

@@ -67,7 +67,13 @@ fn named(reason: &str) -> AttestationError {
         AttestationError::TrustDomain("it is open to service domains or future features")
     } else if says(&["No matching TCB level", "below minimum"]) {
         AttestationError::UnknownTcbLevel
-    } else if says(&["for tcb_info", "for qe_identity", "UnknownIssuer", "InvalidSignature"]) {
+    } else if says(&[
+        "for tcb_info",
+        "for qe_identity",
+        "UnknownIssuer",
+        "InvalidSignature",
+        "InvalidCrlSignature",
+    ]) {
         AttestationError::Chain
     } else {
         AttestationError::Collateral(reason.into())

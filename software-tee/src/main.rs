@@ -1,0 +1,44 @@
+//! `enclaved-software`: the shell of `enclaved` with the software TEE, which `obscuro node` starts
+//! on development networks and talks to over a Unix socket.
+
+use alloy_primitives::B256;
+use clap::Parser;
+use eyre::{Context, Result};
+use obscuro_software_tee::SoftwareDevice;
+use std::path::PathBuf;
+
+/// Run an Obscuro enclave without a TEE behind a Unix socket.
+///
+/// It protects nothing from the operator of this machine: it is for development networks only, and
+/// a production network refuses its attestation.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where to listen. An existing socket of a former run is replaced.
+    #[arg(long)]
+    socket: PathBuf,
+    /// File with the 32-byte seed of the machine that is played: its identity and its sealing keys;
+    /// created if it does not exist.
+    #[arg(long)]
+    sealing_key: PathBuf,
+    /// Measurement of the program that is played [default: of this version]
+    #[arg(long)]
+    measurement: Option<B256>,
+    /// Make DCAP quotes, for networks that verify them, instead of development signatures.
+    #[arg(long)]
+    dcap_quotes: bool,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mut device = SoftwareDevice::open(&arguments.sealing_key)
+        .with_context(|| format!("sealing key {}", arguments.sealing_key.display()))?;
+    if let Some(measurement) = arguments.measurement {
+        device = device.with_measurement(measurement);
+    }
+    if arguments.dcap_quotes {
+        device = device.with_dcap_quotes();
+    }
+    obscuro_enclaved::run(device, &arguments.socket)
+        .with_context(|| format!("the socket {} failed", arguments.socket.display()))
+}
