@@ -2,12 +2,13 @@
 //! the repository and never copied into it. Where they are not, the tests are reported as ignored.
 //! Not here: development quotes (`software-tee/tests`).
 
-use alloy_primitives::{B256, hex};
+use alloy_primitives::{B256, Bytes, hex};
 use libtest_mimic::{Arguments, Failed, Trial};
 use obscuro_protocol::attestation::{
     Admitted, AttestationError, Attested, Collateral, INTEL_ROOT, Policy, TcbStatus, Tee, restore,
     strip, verify,
 };
+use serde_json::Value;
 use std::{fs, path::PathBuf, process::ExitCode};
 
 /// 20 June 2025, within the validity of the samples' collateral.
@@ -44,6 +45,12 @@ fn sample(name: &str) -> Result<(Vec<u8>, Collateral), Failed> {
     let json = fs::read_to_string(folder().join(format!("{name}_collateral.json")))?;
     let collateral = Collateral::from_json(&json, &quote)?;
     Ok((quote, collateral))
+}
+
+fn development_root() -> Result<Bytes, Failed> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../vectors/attestation");
+    let authority: Value = serde_json::from_slice(&fs::read(path.join("authority.json"))?)?;
+    Ok(serde_json::from_value(authority["root"]["certificate"].clone())?)
 }
 
 /// Admits every program and status.
@@ -117,9 +124,12 @@ fn another_time_root_or_collateral_is_refused() -> Result<(), Failed> {
         let refusal = verify(&sgx, &sgx_collateral, INTEL_ROOT, &lenient(), time);
         equal(refusal, Err(AttestationError::Expired))?;
     }
-    let root = &sgx_collateral.pck_ca_certificate;
-    let refusal = verify(&sgx, &sgx_collateral, root, &lenient(), JUNE_2025);
+    let root = development_root()?;
+    let refusal = verify(&sgx, &sgx_collateral, &root, &lenient(), JUNE_2025);
     equal(refusal, Err(AttestationError::Root))?;
+    let swapped = Collateral { root_certificate: root.clone(), ..sgx_collateral.clone() };
+    let refusal = verify(&sgx, &swapped, &root, &lenient(), JUNE_2025);
+    equal(refusal, Err(AttestationError::Chain))?;
     equal(judge(&tdx, &sgx_collateral), Err(AttestationError::OtherCollateral))?;
     equal(judge(&sgx, &tdx_collateral), Err(AttestationError::OtherCollateral))?;
     let stripped = strip(&tdx)?.quote;

@@ -14,7 +14,12 @@ use obscuro_enclave::{
     device::{Device, DeviceError},
     identity::sign_development_quote,
 };
-use obscuro_protocol::{attestation::Tee, keys::derive, secret::Secret};
+use obscuro_enclaved::entropy;
+use obscuro_protocol::{
+    attestation::Tee,
+    keys::{LABEL_SEALING, derive},
+    secret::Secret,
+};
 use std::{
     fs,
     io::{self, Write},
@@ -47,7 +52,7 @@ impl SoftwareDevice {
     pub fn open(path: &Path) -> io::Result<Self> {
         if !path.exists() {
             let mut seed = [0; 32];
-            getrandom::fill(&mut seed).map_err(io::Error::other)?;
+            entropy(&mut seed);
             // Written aside first: a crash leaves no half seed behind.
             let aside = path.with_extension("new");
             let mut options = fs::OpenOptions::new();
@@ -99,9 +104,8 @@ impl SoftwareDevice {
 }
 
 impl Device for SoftwareDevice {
-    #[expect(clippy::expect_used, reason = "without entropy no secret is safe: stop at once")]
     fn entropy(&self, out: &mut [u8]) {
-        getrandom::fill(out).expect("the operating system has no entropy");
+        entropy(out);
     }
 
     fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
@@ -121,6 +125,6 @@ impl Device for SoftwareDevice {
 
     /// By program, as the CPU's: another measurement cannot unseal.
     fn sealing_key(&self) -> Secret {
-        derive(&self.seed, b"software sealing key", self.measurement.as_slice())
+        derive(&self.seed, LABEL_SEALING, self.measurement.as_slice())
     }
 }

@@ -123,7 +123,8 @@ impl<'a> Quote<'a> {
         if quote.version > STRIPPED_QUOTE_VERSION_MAX {
             return Err(AttestationError::Unsupported);
         }
-        if quote.certification != quote.bytes.len() {
+        // One form only: the lengths, which nobody signs, are those of what is there.
+        if quote.certification != quote.bytes.len() || quote.without_chain() != quote.bytes {
             return Err(AttestationError::Malformed);
         }
         Ok((platform, quote))
