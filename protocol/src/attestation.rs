@@ -7,12 +7,14 @@
 mod collateral;
 mod dcap;
 mod quote;
+mod statement;
 mod verify;
 
 pub use collateral::Collateral;
 pub use quote::{
     Quote, STRIPPED_VERSION, Stripped, Tee, platform_id, restore, strip, td_measurement,
 };
+pub use statement::{Statement, Subject};
 pub use verify::{Admitted, Attested, Policy, TcbStatus, verify};
 
 use crate::rollup::recover;

@@ -3,8 +3,8 @@
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use obscuro_protocol::attestation::{
-    Admitted, AttestationError, Attested, Collateral, Policy, Quote, TcbStatus, Tee, platform_id,
-    restore, strip, verify,
+    Admitted, AttestationError, Attested, Collateral, Policy, Quote, Statement, TcbStatus, Tee,
+    platform_id, restore, strip, verify,
 };
 use obscuro_software_tee::{Authority, CollateralOptions, Enclave, Machine, Profile, TrustDomain};
 use proptest::{prelude::*, sample::Index};
@@ -148,6 +148,7 @@ proptest! {
     fn altered_collateral(tee in 0usize..2, piece in 0usize..9, mischief in mischief()) {
         let collateral = spoil(&HONEST.collateral[tee], piece, &mischief);
         let _ = platform_id(&collateral.pck_certificate);
+        let _ = (Statement::read(&collateral.tcb_info), Statement::read(&collateral.qe_identity));
         if let Ok(attested) = judge(&HONEST.quotes[tee], &collateral) {
             prop_assert_eq!(&attested, &HONEST.attested[tee]);
         }
@@ -161,6 +162,7 @@ proptest! {
         let _ = Quote::parse(&bytes).map(|quote| (quote.measurement(), quote.report_data()));
         let _ = Quote::parse_stripped(&bytes);
         let _ = platform_id(&bytes);
+        let _ = Statement::read(&String::from_utf8_lossy(&bytes));
         let _ = Collateral::decode(&bytes);
         let _ = Collateral::from_json(&String::from_utf8_lossy(&bytes), &bytes);
     }

@@ -3,12 +3,14 @@
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use obscuro_protocol::attestation::{
-    AttestationError, Attested, Collateral, INTEL_ROOT, Policy, Quote, TcbStatus, Tee, strip,
-    td_measurement, verify,
+    AttestationError, Attested, Collateral, INTEL_ROOT, Policy, Quote, Statement, Subject,
+    TcbStatus, Tee, strip, td_measurement, verify,
 };
 use obscuro_software_tee::{
     Authority, CollateralOptions, Enclave, Machine, Profile, SoftwareDevice, TrustDomain,
+    pki::FMSPC,
 };
+use std::cmp::Ordering;
 
 /// 20 June 2025.
 const TIME: u64 = 1_750_377_600;
@@ -345,6 +347,42 @@ fn other_formats() {
     let collateral = Collateral { root_crl: vec![0; 200_000].into(), ..Attempt::sgx().collateral };
     let attempt = Attempt { collateral, ..Attempt::sgx() };
     assert!(matches!(attempt.refusal(), AttestationError::TooLong { what: "root CRL", .. }));
+}
+
+#[test]
+fn statements_say_what_they_are_about() {
+    let options = CollateralOptions {
+        issued: TIME,
+        expires: TIME + 5,
+        evaluation_number: 3,
+        ..CollateralOptions::default()
+    };
+    for tee in [Tee::Sgx, Tee::Tdx] {
+        let collateral = authority().collateral(&machine(), tee, &options);
+        let statement = Statement {
+            subject: Subject::TcbInfo(tee, FMSPC),
+            evaluation_number: 3,
+            issued: TIME,
+            expires: TIME + 5,
+        };
+        assert_eq!(Statement::read(&collateral.tcb_info), Ok(statement.clone()));
+        let subject = Subject::QeIdentity(tee);
+        let identity = Statement { subject, ..statement.clone() };
+        assert_eq!(Statement::read(&collateral.qe_identity), Ok(identity));
+        let newer = Statement { evaluation_number: 4, issued: 0, ..statement.clone() };
+        assert_eq!(newer.precedence(&statement), Ordering::Greater);
+        let younger = Statement { issued: TIME + 1, ..statement.clone() };
+        assert_eq!(younger.precedence(&statement), Ordering::Greater);
+    }
+    for text in ["", "{}", "[]", &"[".repeat(10_000), &" ".repeat(100_000)] {
+        assert!(Statement::read(text).is_err());
+    }
+}
+
+#[test]
+fn statuses_of_a_mask() {
+    assert_eq!(TcbStatus::of_mask(0b1_0001), [TcbStatus::UpToDate, TcbStatus::OutOfDate]);
+    assert_eq!(TcbStatus::of_mask(u16::MAX), TcbStatus::ALL[..8]);
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn authority_of_development_networks() {
 #[test]
 fn another_authority() {
     let other = Authority::from_seed(keccak256("nobody's root"));
-    let machine = other.machine(&B256::repeat_byte(1), Profile::CURRENT);
+    let machine = other.machine(&B256::repeat_byte(4), Profile::CURRENT);
     let quote = machine.sgx_quote(&program(), &report_data());
     let mut value = authority_json(&other);
     value["machine"] = machine_json(&machine);

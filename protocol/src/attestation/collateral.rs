@@ -19,7 +19,7 @@ const CERTIFICATE_BYTES_MAX: usize = 4 * 1024;
 /// Largest revocation list, bytes.
 const CRL_BYTES_MAX: usize = 128 * 1024;
 /// Largest TCB info or QE identity, bytes. Intel's are below 16 KB.
-const STATEMENT_BYTES_MAX: usize = 64 * 1024;
+pub(super) const STATEMENT_BYTES_MAX: usize = 64 * 1024;
 /// A raw P-256 signature, r ‖ s.
 const SIGNATURE_BYTES: usize = 64;
 

@@ -2,8 +2,10 @@
 //! expiry, and finds the TCB level; it accepts every level that is not revoked. Not here: the
 //! policy (`verify`).
 
-use super::{AttestationError, Collateral, TcbStatus};
-use dcap_qvl::{QuotePolicy, verify::QuoteVerifier};
+use super::{AttestationError, Collateral, Statement, Subject, TcbStatus, Tee};
+use alloy_primitives::hex;
+use chrono::DateTime;
+use dcap_qvl::{QeIdentity, QuotePolicy, TcbInfo, verify::QuoteVerifier};
 use x509_cert::{Certificate, der::Decode};
 
 /// What the chain of signatures proves beside the report.
@@ -47,6 +49,45 @@ pub(super) fn public_key(certificate: &[u8]) -> Result<[u8; 64], AttestationErro
         _ => None,
     }
     .ok_or_else(|| AttestationError::Collateral("not a P-256 certificate".into()))
+}
+
+/// The subject and the age of a statement. Nothing is verified.
+pub(super) fn statement(json: &str) -> Result<Statement, AttestationError> {
+    let malformed = |reason: &str| AttestationError::Collateral(reason.into());
+    if let Ok(info) = serde_json::from_str::<TcbInfo>(json) {
+        let tee = match info.id.as_str() {
+            "SGX" => Tee::Sgx,
+            "TDX" => Tee::Tdx,
+            _ => return Err(malformed("TCB info of an unknown TEE")),
+        };
+        let mut fmspc = [0; 6];
+        hex::decode_to_slice(&info.fmspc, &mut fmspc).map_err(|_| malformed("FMSPC"))?;
+        return Ok(Statement {
+            subject: Subject::TcbInfo(tee, fmspc),
+            evaluation_number: info.tcb_evaluation_data_number,
+            issued: seconds(&info.issue_date)?,
+            expires: seconds(&info.next_update)?,
+        });
+    }
+    let identity: QeIdentity =
+        serde_json::from_str(json).map_err(|_| malformed("neither TCB info nor a QE identity"))?;
+    let tee = match identity.id.as_str() {
+        "QE" => Tee::Sgx,
+        "TD_QE" => Tee::Tdx,
+        _ => return Err(malformed("identity of an unknown quoting enclave")),
+    };
+    Ok(Statement {
+        subject: Subject::QeIdentity(tee),
+        evaluation_number: identity.tcb_evaluation_data_number,
+        issued: seconds(&identity.issue_date)?,
+        expires: seconds(&identity.next_update)?,
+    })
+}
+
+fn seconds(date: &str) -> Result<u64, AttestationError> {
+    let date = DateTime::parse_from_rfc3339(date).ok().map(|date| date.timestamp());
+    date.and_then(|seconds| seconds.try_into().ok())
+        .ok_or_else(|| AttestationError::Collateral("a date is malformed".into()))
 }
 
 /// Gives a refusal its name. `dcap-qvl` has no error type, so its words decide; they are pinned

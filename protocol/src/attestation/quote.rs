@@ -45,7 +45,7 @@ const CERTIFICATION_PCK_CHAIN: u16 = 5;
 const CERTIFICATION_QE_REPORT: u16 = 6;
 
 /// The kind of trusted execution environment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tee {
     /// An SGX enclave.

@@ -130,6 +130,13 @@ impl TcbStatus {
         Self::TDRelaunchAdvisedConfigurationNeeded,
         Self::Revoked,
     ];
+
+    /// The statuses of a bit mask, as `AttestationVerifier` keeps it: bit n stands for number n of
+    /// [`Self::ALL`]. `Revoked` has no bit.
+    pub fn of_mask(mask: u16) -> Vec<Self> {
+        let bits = (0..8).filter(|bit| mask >> bit & 1 == 1);
+        bits.map(|bit| Self::ALL[bit]).collect()
+    }
 }
 
 impl fmt::Display for TcbStatus {
