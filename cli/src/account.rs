@@ -101,7 +101,7 @@ impl Key {
 #[derive(Args)]
 pub struct Gateway {
     /// The gateway
-    #[arg(long = "gateway", value_name = "URL", default_value = "http://127.0.0.1:8546")]
+    #[arg(id = "gateway", long, value_name = "URL", default_value = "http://127.0.0.1:8546")]
     pub url: String,
 }
 
@@ -189,6 +189,8 @@ async fn authorise(gateway: &impl Provider, signer: &PrivateKeySigner, days: u64
 async fn list(gateway: &Gateway, as_json: bool) -> Result<()> {
     let accounts = readable(&gateway.connect().await?).await?;
     if as_json {
+        // With the checksum of EIP-55, as people are shown them.
+        let accounts: Vec<String> = accounts.iter().map(Address::to_string).collect();
         println!("{}", serde_json::to_string(&accounts)?);
     } else if accounts.is_empty() {
         println!("none: add one with `obscuro account authorise`");
@@ -211,7 +213,7 @@ async fn show(address: Address, gateway: &Gateway, as_json: bool) -> Result<()> 
     if as_json {
         println!(
             "{}",
-            json!({ "address": address, "balance": balance.to_string(), "nonce": nonce })
+            json!({ "address": address.to_string(), "balance": balance.to_string(), "nonce": nonce })
         );
     } else {
         println!("{address}  {} OBX  nonce {nonce}", format_ether(balance));

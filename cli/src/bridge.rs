@@ -75,6 +75,9 @@ pub enum Command {
         network: Network,
         #[command(flatten)]
         node: NodeUrl,
+        /// An ERC-20 besides ETH and OBX, by its L1 address; repeatable
+        #[arg(long, value_name = "ADDRESS")]
+        asset: Vec<String>,
         /// A rollup whose withdrawals to list
         #[arg(long, value_name = "HASH")]
         rollup: Option<B256>,
@@ -99,7 +102,7 @@ pub struct Network {
 #[derive(Args)]
 pub struct NodeUrl {
     /// An Obscuro node
-    #[arg(long = "node", value_name = "URL", default_value = "http://127.0.0.1:8547")]
+    #[arg(id = "node", long, value_name = "URL", default_value = "http://127.0.0.1:8547")]
     url: String,
 }
 
@@ -121,8 +124,8 @@ pub async fn run(command: Command) -> Result<()> {
         Command::Withdraw { network, gateway, node, key, asset, amount, to } => {
             withdraw(&network, &gateway, &node, &key, &asset, &amount, to).await
         }
-        Command::Status { network, node, rollup, json } => {
-            status(&network, &node, rollup, json).await
+        Command::Status { network, node, asset, rollup, json } => {
+            status(&network, &node, &asset, rollup, json).await
         }
     }
 }
@@ -135,7 +138,8 @@ impl Network {
     /// For sending on L1.
     async fn l1_as(&self, config: &NetworkConfig, key: &Key) -> Result<impl Provider + use<>> {
         setup::l1(&self.l1, config).await?;
-        Ok(ProviderBuilder::new().wallet(key.signer()?).connect_http(self.l1.parse()?))
+        let client = obscuro_host::l1::connect(&self.l1).await?;
+        Ok(ProviderBuilder::new().wallet(key.signer()?).connect_client(client))
     }
 }
 
@@ -319,19 +323,22 @@ async fn await_confirmed(l1: &impl Provider, config: &NetworkConfig, rollup: B25
 async fn status(
     network: &Network,
     node: &NodeUrl,
+    assets: &[String],
     rollup: Option<B256>,
     as_json: bool,
 ) -> Result<()> {
     let config = network.config()?;
     let l1 = setup::l1(&network.l1, &config).await?;
     let mut locked = Vec::new();
-    for (name, asset) in [("ETH", Address::ZERO), ("OBX", config.contracts.obscuroToken)] {
+    for name in ["ETH", "OBX"].into_iter().chain(assets.iter().map(String::as_str)) {
+        let asset = asset_address(name, &config)?;
+        let decimals = decimals(&l1, asset).await?;
         let call = IBridgeManagement::lockedCall { asset };
         let request = TransactionRequest::default()
             .with_to(config.contracts.bridgeManagement)
             .with_input(Bytes::from(call.abi_encode()));
         let amount = IBridgeManagement::lockedCall::abi_decode_returns(&l1.call(request).await?)?;
-        locked.push((name, amount));
+        locked.push((name, amount, decimals));
     }
     let mut listed = Vec::new();
     if let Some(rollup) = rollup {
@@ -343,17 +350,17 @@ async fn status(
     if as_json {
         let locked: serde_json::Map<_, _> = locked
             .iter()
-            .map(|(name, amount)| ((*name).into(), json!(amount.to_string())))
+            .map(|(name, amount, _)| ((*name).into(), json!(amount.to_string())))
             .collect();
         let listed: Vec<_> = listed
             .iter()
-            .map(|(w, confirmed)| json!({ "index": w.index, "asset": w.asset, "to": w.to, "amount": w.amount.to_string(), "executable": confirmed }))
+            .map(|(w, confirmed)| json!({ "index": w.index, "asset": w.asset.to_string(), "to": w.to.to_string(), "amount": w.amount.to_string(), "executable": confirmed }))
             .collect();
         println!("{}", json!({ "locked": locked, "withdrawals": listed }));
         return Ok(());
     }
-    for (name, amount) in locked {
-        println!("{name}  {} locked on L1", format_units(amount, 18)?);
+    for (name, amount, decimals) in locked {
+        println!("{name}  {} locked on L1", format_units(amount, decimals)?);
     }
     for (withdrawal, confirmed) in listed {
         let state = if confirmed { "executable, or executed" } else { "waiting for L1 blocks" };

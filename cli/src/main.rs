@@ -56,12 +56,34 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line, the cause last: it says what to do.
-            eprintln!(
-                "error: {}",
-                error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
-            );
+            eprintln!("error: {}", line(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// An error in one line, the cause last: it says what to do. Many errors name their cause already.
+fn line(error: &eyre::Report) -> String {
+    let causes = error.chain().skip(1).map(ToString::to_string);
+    causes.fold(error.to_string(), |text, cause| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn a_cause_is_named_once() {
+        let cause = std::io::Error::other("refused");
+        let error = eyre::Report::new(cause).wrap_err("cannot ask: refused").wrap_err("no L1");
+        assert_eq!(line(&error), "no L1: cannot ask: refused");
+    }
+
+    #[test]
+    fn arguments_of_every_command_are_sound() {
+        Arguments::command().debug_assert();
     }
 }

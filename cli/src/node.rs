@@ -16,7 +16,7 @@ pub struct Arguments {
     /// The network's configuration, as `obscuro devnet` writes it
     #[arg(long, value_name = "FILE")]
     network: PathBuf,
-    /// An L1 node: http:// or ws://
+    /// An L1 node: http://, https://, ws:// or wss://
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545")]
     l1: String,
     /// A beacon node for blobs [default: the L1 node's own address]

@@ -47,12 +47,11 @@ pub fn private_key(path: &Path) -> Result<PrivateKeySigner> {
 
 /// A provider for an L1 that has this network's chain id.
 pub async fn l1(url: &str, config: &NetworkConfig) -> Result<impl Provider + use<>> {
-    let parsed =
-        url.parse().wrap_err_with(|| format!("{url} is not a URL: expected http://HOST:PORT"))?;
-    let provider = ProviderBuilder::new().connect_http(parsed);
-    let chain_id = provider.get_chain_id().await.wrap_err_with(|| {
-        format!("cannot reach the L1 at {url}: start it, or pass --l1 with its address")
-    })?;
+    let unreachable =
+        || format!("cannot reach the L1 at {url}: start it, or pass --l1 with its address");
+    let client = obscuro_host::l1::connect(url).await.wrap_err_with(unreachable)?;
+    let provider = ProviderBuilder::new().connect_client(client);
+    let chain_id = provider.get_chain_id().await.wrap_err_with(unreachable)?;
     ensure!(
         chain_id == config.l1ChainId,
         "the L1 at {url} is chain {chain_id}, but this network lives on chain {}",

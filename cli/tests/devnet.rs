@@ -1,63 +1,33 @@
 //! The devnet as its users meet it: real binary, real sockets, real clients. Not here: single
 //! packages, which test themselves.
 
+#[path = "devnet/marker.rs"]
+mod marker;
 mod support;
 
 use serde_json::{Value, json};
 use std::time::Duration;
-use support::*;
+use support::{eavesdropper::Eavesdropper, *};
 
 /// All clients against one network: starting it costs more than using it.
 #[test]
 fn clients_and_privacy() {
-    let mut devnet = Devnet::start(&[]);
-    let second = Gateway::start(&devnet, 1);
+    let mut devnet = Devnet::start_logging(marker::EVERYTHING);
+    let eavesdropper = Eavesdropper::join(&devnet);
     std::thread::scope(|scope| {
         for script in ["viem.mjs", "ethers.mjs", "cast.mjs", "bridge.mjs", "accounts.mjs"] {
             let summary = &devnet.summary;
             scope.spawn(move || print!("{}", run_client(script, summary, &[])));
         }
     });
-    let output = run_client("privacy.mjs", &devnet.summary, &[("GATEWAY2", &second.url)]);
-    let marker = output
-        .lines()
-        .rev()
-        .find_map(|line| serde_json::from_str::<Value>(line).ok())
-        .and_then(|line| line["marker"].as_str().map(String::from))
-        .expect("privacy.mjs names its marker");
-    nowhere(&mut devnet, &marker);
+    marker::is_nowhere_else(&mut devnet, &eavesdropper);
     all_nodes_agree(&devnet);
     assert!(devnet.process.interrupt(), "Ctrl-C stops it cleanly");
 }
 
-/// The marker is in no byte that is stored or logged, as bytes or as text.
-fn nowhere(devnet: &mut Devnet, marker: &str) {
-    let text = marker.trim_start_matches("0x").to_lowercase();
-    let bytes: Vec<u8> = (0..text.len() / 2)
-        .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
-        .collect();
-    let stored = files(&devnet.data_dir());
-    assert!(stored.len() > 5, "the data directory was found");
-    for file in stored {
-        let content = std::fs::read(&file).unwrap();
-        assert!(
-            !contains(&content, &bytes) && !contains(&content, text.as_bytes()),
-            "marker in {}",
-            file.display()
-        );
-    }
-    let logs = devnet.process.output().to_lowercase();
-    assert!(!logs.contains(&text), "marker in the logs");
-}
-
 /// Every node reports the same rollup at the same number, the verifier too.
 fn all_nodes_agree(devnet: &Devnet) {
-    let nodes: Vec<String> = devnet.summary["nodes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|node| node["rpc"].as_str().unwrap().to_string())
-        .collect();
+    let nodes = devnet.nodes();
     let latest = rpc(&nodes[0], "obscuro_rollup", json!(["latest"])).unwrap();
     let number = latest["number"].clone();
     for node in &nodes {

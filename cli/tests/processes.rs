@@ -4,7 +4,12 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::{path::Path, time::Duration};
+use std::{
+    io::Read,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use support::*;
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -12,6 +17,17 @@ const LIMIT: Duration = Duration::from_secs(90);
 struct NodeProcess {
     process: Process,
     rpc: String,
+    data_dir: PathBuf,
+}
+
+impl NodeProcess {
+    /// SIGKILL for the host; its enclave, a process of its own, must not outlive it.
+    fn kill(&mut self) {
+        let mut enclave = UnixStream::connect(self.data_dir.join("enclave.sock")).unwrap();
+        enclave.set_read_timeout(Some(LIMIT)).unwrap();
+        self.process.kill();
+        assert_eq!(enclave.read(&mut [0]).unwrap(), 0, "the enclave ends with its host");
+    }
 }
 
 /// Starts a node whose operator is the devnet account of this number.
@@ -19,12 +35,14 @@ fn start_node(devnet: &Devnet, directory: &Path, operator: usize, extra: &[&str]
     let key_file = directory.join(format!("operator-{operator}.key"));
     let key = devnet.text(&format!("/accounts/{operator}/privateKey"));
     std::fs::write(&key_file, key.trim_start_matches("0x")).unwrap();
+    build_enclaved();
+    let data_dir = directory.join(format!("node-{operator}"));
     let mut command = obscuro(&["node", "--rpc", "127.0.0.1:0", "--l1", devnet.l1()]);
     command
         .arg("--network")
         .arg(devnet.network_file())
         .arg("--data-dir")
-        .arg(directory.join(format!("node-{operator}")))
+        .arg(&data_dir)
         .arg("--operator-key")
         .arg(&key_file)
         .args(extra);
@@ -32,7 +50,7 @@ fn start_node(devnet: &Devnet, directory: &Path, operator: usize, extra: &[&str]
     let rpc = process.await_line(|line| {
         line.split_whitespace().find(|word| word.starts_with("http://")).map(String::from)
     });
-    NodeProcess { process, rpc }
+    NodeProcess { process, rpc, data_dir }
 }
 
 fn latest(node: &str) -> Value {
@@ -87,16 +105,39 @@ fn a_late_verifier_survives_sigkill_and_the_loss_of_its_disk() {
     let mut verifier = start_node(&devnet, directory.path(), 5, &[]);
     let joined = agree(&first, &verifier.rpc, 0);
 
-    verifier.process.kill();
+    verifier.kill();
     transact(&devnet);
     let mut verifier = start_node(&devnet, directory.path(), 5, &[]);
     let caught_up = agree(&first, &verifier.rpc, joined);
 
-    verifier.process.kill();
+    verifier.kill();
     std::fs::remove_dir_all(directory.path().join("node-5")).unwrap();
     transact(&devnet);
     let verifier = start_node(&devnet, directory.path(), 5, &[]);
     agree(&first, &verifier.rpc, caught_up);
+}
+
+#[test]
+fn an_acknowledged_transaction_survives_sigkill() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let arguments = ["--aggregators", "1", "--verifiers", "0", "--data-dir", path];
+    let mut devnet = Devnet::start(&arguments);
+    let from = ["--private-key", devnet.text("/accounts/0/privateKey")];
+    let to = ["--to", devnet.text("/accounts/1/address"), "--amount", "1"];
+    let mut command = obscuro(&["account", "send", "--gateway", devnet.gateway()]);
+    let mut sending = Process::spawn("account send", command.args(from).args(to));
+    let hash = sending.await_line(|line| {
+        line.strip_prefix("sent ")?.split_once(',').map(|(hash, _)| hash.to_string())
+    });
+    devnet.process.kill();
+
+    let devnet = Devnet::start(&arguments);
+    let receipt = eventually("its rollup", LIMIT, || {
+        let found = rpc(devnet.gateway(), "eth_getTransactionReceipt", json!([hash])).unwrap();
+        (!found.is_null()).then_some(found)
+    });
+    assert_eq!(receipt["status"], "0x1");
 }
 
 #[test]

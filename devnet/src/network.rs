@@ -19,7 +19,7 @@ use obscuro_host::{
 };
 use obscuro_protocol::config::NetworkConfig;
 use obscuro_software_tee::SoftwareDevice;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
@@ -140,16 +140,26 @@ pub struct NodeSummary {
 #[serde(rename_all = "PascalCase")]
 #[expect(missing_docs, reason = "the names are the contracts'")]
 pub struct ContractsSummary {
+    #[serde(serialize_with = "checksummed")]
     pub obscuro_token: Address,
+    #[serde(serialize_with = "checksummed")]
     pub network_management: Address,
+    #[serde(serialize_with = "checksummed")]
     pub rollup_management: Address,
+    #[serde(serialize_with = "checksummed")]
     pub bridge_management: Address,
+}
+
+/// Summaries are for people too: they get the checksum of EIP-55.
+fn checksummed<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(address)
 }
 
 /// A funded account.
 #[derive(Clone, Debug, Serialize)]
 pub struct AccountSummary {
     /// Its address.
+    #[serde(serialize_with = "checksummed")]
     pub address: Address,
     /// Its key, known to everybody.
     #[serde(rename = "privateKey")]
@@ -180,16 +190,18 @@ impl Devnet {
             .wrap_err_with(|| format!("cannot create {}", directory.display()))?;
         progress("starting L1");
         let l1 = start_l1(&options, &directory).await?;
-        let l1_url = match (&l1, &options.l1_url) {
-            (Some(handle), _) => handle.http_url(),
-            (None, Some(url)) => url.clone(),
+        // Nodes hear of blocks at once over a WebSocket.
+        let (l1_url, node_l1_url) = match (&l1, &options.l1_url) {
+            (Some(handle), _) => (handle.http_url(), handle.ws_url()),
+            (None, Some(url)) => (url.clone(), url.clone()),
             (None, None) => unreachable!("an embedded L1 was started"),
         };
         progress("deploying the contracts");
         let prepared = prepare(&options, &directory, &l1_url).await?;
         let config = prepared.config;
         progress("starting nodes");
-        let nodes = start_nodes(&options, &directory, &l1_url, &config, prepared.is_new).await?;
+        let nodes =
+            start_nodes(&options, &directory, &node_l1_url, &config, prepared.is_new).await?;
         progress("waiting for the first rollup");
         let network_key = await_ready(&nodes).await?;
         if let Some(l1) = &l1 {
@@ -223,7 +235,7 @@ impl Devnet {
     pub async fn add_verifier(&mut self) -> Result<()> {
         let number = self.nodes.len() as u32;
         let operator = accounts::operator(number);
-        let l1 = funder_provider(&self.l1_url)?;
+        let l1 = funder_provider(&self.l1_url).await?;
         deploy::fund(&l1, &self.config, &[operator.address()], &[]).await?;
         let node = start_node(
             number,
@@ -284,9 +296,11 @@ async fn start_l1(options: &DevnetOptions, directory: &Path) -> Result<Option<l1
     Ok(Some(l1::serve(chain, l1::ServeOptions { listen, mining }).await?))
 }
 
-fn funder_provider(l1_url: &str) -> Result<impl Provider + use<>> {
-    let url = l1_url.parse().wrap_err_with(|| format!("{l1_url} is not a URL"))?;
-    let provider = ProviderBuilder::new().wallet(accounts::funder()).connect_http(url);
+async fn funder_provider(l1_url: &str) -> Result<impl Provider + use<>> {
+    let client = obscuro_host::l1::connect(l1_url)
+        .await
+        .wrap_err_with(|| format!("cannot reach the L1 at {l1_url}: is it running?"))?;
+    let provider = ProviderBuilder::new().wallet(accounts::funder()).connect_client(client);
     provider.client().set_poll_interval(Duration::from_millis(100));
     Ok(provider)
 }
@@ -294,7 +308,7 @@ fn funder_provider(l1_url: &str) -> Result<impl Provider + use<>> {
 /// The config in the data directory, or a new deployment.
 async fn prepare(options: &DevnetOptions, directory: &Path, l1_url: &str) -> Result<Prepared> {
     let path = directory.join(CONFIG_FILE);
-    let l1 = funder_provider(l1_url)?;
+    let l1 = funder_provider(l1_url).await?;
     let chain_id = l1
         .get_chain_id()
         .await

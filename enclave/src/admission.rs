@@ -6,16 +6,17 @@ use crate::{
     executor::{ExecutionError, Reject},
     ledger::{Ledger, LedgerError},
     node::{Node, Surroundings},
-    pool::{NONCE_GAP_MAX, Pooled},
+    pool::{NONCE_GAP_MAX, PoolError, Pooled},
     rollups::decode_transaction,
 };
 use alloy_consensus::Transaction;
-use alloy_primitives::{Address, B256, Bytes, U256};
-use obscuro_protocol::{
-    door::DoorError, envelope, keys::Label, limits::TRANSACTION_BYTES_MAX, padding,
-    rollup::RollupHeader, wire,
-};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use obscuro_protocol::{door::DoorError, limits::TRANSACTION_BYTES_MAX, rollup::RollupHeader};
 use std::sync::Arc;
+
+/// A verifier tells nobody of what it takes: its users must know.
+const NO_AGGREGATOR: &str = "this node is not an aggregator and cannot pass transactions on: \
+     use a gateway that asks an aggregator's node";
 
 /// Where a transaction comes from.
 #[derive(Clone, Copy)]
@@ -47,6 +48,11 @@ impl Node {
         ledger: &Ledger<'_>,
         source: Source<'_>,
     ) -> Result<B256, Failure> {
+        let view = self.chain.read().head();
+        let is_user = matches!(source, Source::User(_));
+        if is_user && !view.is_aggregator(self.identity.read().address()) {
+            return Err(refused(CODE_REFUSED, NO_AGGREGATOR));
+        }
         if raw.len() > TRANSACTION_BYTES_MAX {
             return Err(refused(CODE_REFUSED, "oversized data"));
         }
@@ -58,7 +64,7 @@ impl Node {
                 "only replay-protected (EIP-155) transactions allowed over RPC",
             ));
         }
-        let head = &self.chain.read().head().head.header.clone();
+        let head = &view.head.header;
         match ledger.check(head, &pooled.transaction, pooled.sender) {
             Ok(()) => {}
             Err(ExecutionError::Rejected(Reject::NonceTooHigh { state, .. })) => {
@@ -70,8 +76,7 @@ impl Node {
             Err(ExecutionError::Fatal(fatal)) => return Err(LedgerError::from(fatal).into()),
         }
         let hash = pooled.hash;
-        let is_fresh = matches!(source, Source::User(_));
-        let inserted = self.pool.lock().insert(Arc::new(pooled), is_fresh);
+        let inserted = self.pool.lock().insert(Arc::new(pooled), is_user);
         let replaced = inserted.map_err(|error| refused(CODE_REFUSED, error.to_string()))?;
         self.index.settle(replaced.into_iter().collect(), head.l1ProofNumber);
         Ok(hash)
@@ -106,12 +111,7 @@ impl Node {
         around: Surroundings<'_>,
     ) -> Result<(), DoorError> {
         let keys = self.keys()?;
-        let rejected = |_| DoorError::Rejected("peer transactions do not decrypt".into());
-        let key = keys.seed.derive(Label::Gossip);
-        let padded = envelope::open(&key, sealed, self.config_hash.as_slice()).map_err(rejected)?;
-        let malformed = || DoorError::Rejected("peer transactions are malformed".into());
-        let plain = padding::unpad(&padded).ok_or_else(malformed)?;
-        let raws: Vec<Bytes> = wire::decode(plain, plain.len()).map_err(|_| malformed())?;
+        let raws = self.open_transactions(sealed, &keys)?;
         let ledger = self.ledger(&keys, around.store);
         for raw in raws {
             match self.admit(&raw, &ledger, Source::Peer) {
@@ -119,6 +119,37 @@ impl Node {
                 Ok(_) | Err(Failure::Refused(_) | Failure::Untimely) => {}
                 Err(Failure::Door(error)) => return Err(error),
             }
+        }
+        Ok(())
+    }
+
+    /// Takes back what an enclave of this network accepted in a former life: the pool becomes what it
+    /// was. Nothing expires and nothing is judged again but the nonce, so that whatever was
+    /// acknowledged survives, and so that the host learns nothing that it is not told anyway.
+    pub fn readmit(&self, sealed: &[u8], around: Surroundings<'_>) -> Result<(), DoorError> {
+        let keys = self.keys()?;
+        let (raws, kept) = (self.open_transactions(sealed, &keys)?, keccak256(sealed));
+        let head = self.chain.read().head().head.clone();
+        let ledger = self.ledger(&keys, around.store);
+        let state = ledger.state(head.header.stateRoot);
+        for raw in raws {
+            let pooled = Arc::new(decode_transaction(raw).map_err(DoorError::Rejected)?);
+            let account = state.account(pooled.sender).map_err(LedgerError::from)?;
+            let is_past = account.is_some_and(|account| account.nonce > pooled.nonce);
+            let inserted = if is_past {
+                Ok(Some(pooled.clone()))
+            } else {
+                self.pool.lock().insert(pooled.clone(), true)
+            };
+            let settled = match inserted {
+                Ok(settled) => settled,
+                Err(PoolError::Known) => None,
+                Err(PoolError::Underpriced) => Some(pooled.clone()),
+                // The host brings it again in the next life.
+                Err(PoolError::Full | PoolError::SenderFull) => continue,
+            };
+            self.index.accept(pooled.hash, kept);
+            self.index.settle(settled.into_iter().collect(), head.header.l1ProofNumber);
         }
         Ok(())
     }

@@ -119,7 +119,7 @@ impl Node {
         let session = received.session();
         let session_keys = self.session_keys(&received, session, &keys)?;
         let plain = session_keys.open(&received).map_err(garbled)?;
-        let (reply, transaction) = match wire::decode::<Request>(&plain, ENVELOPE_BYTES_MAX) {
+        let (reply, accepted) = match wire::decode::<Request>(&plain, ENVELOPE_BYTES_MAX) {
             Ok(request) => self.request(request, session, &keys, around)?,
             Err(error) => (
                 Reply::Refused(Refusal {
@@ -130,9 +130,6 @@ impl Node {
                 None,
             ),
         };
-        if let Some(transaction) = transaction {
-            self.index.accept(transaction, keccak256(envelope));
-        }
         let reply = session_keys
             .seal_reply(
                 received.tag,
@@ -140,7 +137,7 @@ impl Node {
                 &mut crate::device::Entropy(around.device),
             )
             .map_err(garbled)?;
-        Ok(DoorReply::Envelope { reply: reply.into(), accepted: transaction.is_some() })
+        Ok(DoorReply::Envelope { reply: reply.into(), accepted })
     }
 
     fn session_keys(
@@ -159,14 +156,14 @@ impl Node {
         Ok(made)
     }
 
-    /// The reply, and the hash of a transaction that was accepted.
+    /// The reply, and for the host to keep a transaction that was accepted.
     fn request(
         &self,
         request: Request,
         session: B256,
         keys: &NetworkKeys,
         around: Surroundings<'_>,
-    ) -> Result<(Reply, Option<B256>), DoorError> {
+    ) -> Result<(Reply, Option<Bytes>), DoorError> {
         let view = self.chain.read().head();
         let ledger = self.ledger(keys, around.store);
         let answer = self.check_time(&request, view.timestamp).and_then(|()| {
@@ -175,12 +172,29 @@ impl Node {
             asked.answer(&request.query)
         });
         match answer {
-            Ok(Reply::Accepted(hash)) => Ok((Reply::Accepted(hash), Some(hash))),
+            Ok(Reply::Accepted(hash)) => {
+                let kept = self.keep(&request.query, hash, keys, around)?;
+                Ok((Reply::Accepted(hash), kept))
+            }
             Ok(reply) => Ok((reply, None)),
             Err(Failure::Refused(refusal)) => Ok((Reply::Refused(refusal), None)),
             Err(Failure::Untimely) => Ok((Reply::Untimely { now: view.timestamp }, None)),
             Err(Failure::Door(error)) => Err(error),
         }
+    }
+
+    /// A transaction that the pool took, for the host to keep.
+    fn keep(
+        &self,
+        query: &Query,
+        hash: B256,
+        keys: &NetworkKeys,
+        around: Surroundings<'_>,
+    ) -> Result<Option<Bytes>, DoorError> {
+        let Query::SendTransaction(raw) = query else { return Ok(None) };
+        let kept = self.seal_transactions(std::slice::from_ref(raw), keys, around)?;
+        self.index.accept(hash, keccak256(&kept));
+        Ok(Some(kept))
     }
 
     fn check_time(&self, request: &Request, now: u64) -> Result<(), Failure> {

@@ -27,12 +27,12 @@ pub struct Index {
     accepted: Mutex<Accepted>,
 }
 
-/// Envelopes whose transactions the host must keep until they are settled.
+/// Transactions that the host must keep until they are settled, by what it calls them.
 #[derive(Default)]
 struct Accepted {
-    /// Transaction hash to envelope hash.
+    /// Transaction hash to the hash of what the host keeps.
     waiting: B256HashMap<B256>,
-    /// Included: (L1 block number, envelope hash), in the order of inclusion.
+    /// Included: (L1 block number, hash of what the host keeps), in the order of inclusion.
     included: std::collections::VecDeque<(u64, B256)>,
 }
 
@@ -52,38 +52,38 @@ impl Index {
         let mut accepted = self.accepted.lock();
         for (position, transaction) in body.transactions.iter().enumerate() {
             entries.put(transaction.hash, (rollup, position as u32));
-            if let Some(envelope) = accepted.waiting.remove(&transaction.hash) {
-                accepted.included.push_back((body.header.l1ProofNumber, envelope));
+            if let Some(kept) = accepted.waiting.remove(&transaction.hash) {
+                accepted.included.push_back((body.header.l1ProofNumber, kept));
             }
         }
         self.bodies.lock().put(rollup, body);
     }
 
-    /// Remembers that an envelope brought a transaction.
-    pub fn accept(&self, transaction: B256, envelope: B256) {
-        self.accepted.lock().waiting.insert(transaction, envelope);
+    /// Remembers what the host keeps for a transaction.
+    pub fn accept(&self, transaction: B256, kept: B256) {
+        self.accepted.lock().waiting.insert(transaction, kept);
     }
 
     /// Counts transactions that left the pool, included or not, as settled from this L1 block on.
     pub fn settle(&self, dropped: Vec<Arc<Pooled>>, l1_number: u64) {
         let mut accepted = self.accepted.lock();
         for pooled in dropped {
-            if let Some(envelope) = accepted.waiting.remove(&pooled.hash) {
-                accepted.included.push_back((l1_number, envelope));
+            if let Some(kept) = accepted.waiting.remove(&pooled.hash) {
+                accepted.included.push_back((l1_number, kept));
             }
         }
     }
 
-    /// Envelopes whose transactions lie deep enough under this L1 block.
+    /// What the host need not keep: its transactions lie deep enough under this L1 block.
     pub fn take_settled(&self, l1_number: u64) -> Vec<B256> {
         let mut accepted = self.accepted.lock();
         let mut settled = Vec::new();
-        while let Some((number, envelope)) = accepted.included.front().copied() {
+        while let Some((number, kept)) = accepted.included.front().copied() {
             if number + SETTLED_BLOCKS > l1_number {
                 break;
             }
             accepted.included.pop_front();
-            settled.push(envelope);
+            settled.push(kept);
         }
         settled
     }

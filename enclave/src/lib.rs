@@ -83,6 +83,10 @@ impl<D: Device> Enclave<D> {
                 node.peer_transactions(&sealed, around)?;
                 Reply::Accepted
             }
+            Request::Readmit(sealed) => {
+                node.readmit(&sealed, around)?;
+                Reply::Accepted
+            }
             Request::TakeTransactions => Reply::Transactions(node.take_transactions(around)?),
             Request::Candidate(rollup) => {
                 node.candidate(&rollup, around)?;

@@ -22,6 +22,7 @@ use obscuro_protocol::{
     envelope,
     keys::{KemPrivateKey, Label, MasterSeed},
     limits::{GOSSIP_BYTES_MAX, PAYLOAD_BYTES_MAX},
+    padding,
     rollup::{RollupHeader, signing_domain},
     wire,
 };
@@ -389,15 +390,35 @@ impl Node {
         if fresh.is_empty() {
             return Ok(Bytes::new());
         }
-        let plain = obscuro_protocol::padding::pad(&wire::encode(&fresh));
-        envelope::seal(
-            &keys.seed.derive(Label::Gossip),
-            &plain,
-            self.config_hash.as_slice(),
-            &mut Entropy(around.device),
-        )
-        .map(Bytes::from)
-        .map_err(|error| DoorError::Fatal(error.to_string()))
+        self.seal_transactions(&fresh, &keys, around)
+    }
+
+    /// Encrypts transactions so that every enclave of the network can read them, and no host.
+    pub(crate) fn seal_transactions(
+        &self,
+        raws: &[Bytes],
+        keys: &NetworkKeys,
+        around: Surroundings<'_>,
+    ) -> Result<Bytes, DoorError> {
+        let plain = padding::pad(&wire::encode(&raws));
+        let key = keys.seed.derive(Label::Gossip);
+        envelope::seal(&key, &plain, self.config_hash.as_slice(), &mut Entropy(around.device))
+            .map(Bytes::from)
+            .map_err(|error| DoorError::Fatal(error.to_string()))
+    }
+
+    /// The transactions that an enclave of this network encrypted.
+    pub(crate) fn open_transactions(
+        &self,
+        sealed: &[u8],
+        keys: &NetworkKeys,
+    ) -> Result<Vec<Bytes>, DoorError> {
+        let key = keys.seed.derive(Label::Gossip);
+        let padded = envelope::open(&key, sealed, self.config_hash.as_slice())
+            .map_err(|_| DoorError::Rejected("transactions do not decrypt".into()))?;
+        let malformed = || DoorError::Rejected("transactions are malformed".into());
+        let plain = padding::unpad(&padded).ok_or_else(malformed)?;
+        wire::decode(plain, plain.len()).map_err(|_| malformed())
     }
 
     fn snapshot(&self, view: &View, keys: &NetworkKeys, around: Surroundings<'_>) -> Option<Bytes> {

@@ -4,6 +4,7 @@
 //! Here: the [`Store`] interface of the host, [`EncryptedStore`] over it, and [`MemoryStore`] for tests and
 //! the embedded L1. Not here: what the bytes mean (see `trie` and `state`), and caching (`trie::NodeCache`).
 
+mod cipher;
 mod encrypted;
 mod memory;
 #[cfg(test)]

@@ -11,33 +11,7 @@ use harness::*;
 use obscuro_protocol::{
     door::{CarriedPayload, Carrier, DoorError, Reply, Request, Retry},
     query::{At, CallRequest, Query, Reply as Answer},
-    rollup::SignedRollup,
 };
-
-const OBX: u128 = 1_000_000_000_000_000_000;
-
-/// One aggregator, and an account with 100 OBX.
-fn network() -> (Node, L1, User) {
-    let (node, mut l1, alice) = (Node::start(1, true), L1::new(), User::new("alice"));
-    node.follow(&l1.block(registered(&node.registration, 1_000), vec![]));
-    let obx = config().contracts.obscuroToken;
-    node.follow(&l1.block(vec![deposited(0, obx, alice.address(), 100 * OBX)], vec![]));
-    round(&node, &mut l1);
-    (node, l1, alice)
-}
-
-fn round(node: &Node, l1: &mut L1) -> SignedRollup {
-    let rollup = node.seal().expect("something waits");
-    assert_eq!(node.follow(&l1.publish(&rollup)).rollup, rollup.header.hash());
-    rollup
-}
-
-/// Another life of the node that replays L1 with an empty disk.
-fn replay(node: &Node, l1: &L1) -> Node {
-    let other = Node::restart(1, TestStore::default(), Some(node.registration.identity.clone()));
-    other.catch_up(l1);
-    other
-}
 
 fn refusal(answer: Answer) -> String {
     match answer {
@@ -74,7 +48,7 @@ fn blobs_without_the_payload_split_nobody() {
     assert!(matches!(node.feed(&lie), Err(DoorError::Retry(Retry::Payload(_)))));
     let head = node.follow(&block);
     assert_eq!(head.number, 1, "not on L1, not canonical, although executed");
-    assert_eq!(replay(&node, &l1).set_head(l1.tip.hash), head);
+    assert_eq!(follower_of(&node, &l1).set_head(l1.tip.hash), head);
     // On a branch that publishes it properly it is valid.
     let mut branch = L1::new();
     for block in &l1.blocks[..l1.blocks.len() - 1] {

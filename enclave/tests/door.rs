@@ -5,35 +5,14 @@
 #[allow(dead_code, reason = "made for several test files")]
 mod harness;
 
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use harness::*;
 use obscuro_protocol::{
     door::{CarriedPayload, Carrier, DoorError, L1Block, Reply, Request, Retry, RollupId},
     query::{At, CallRequest, LogFilter, Query, Reply as Answer},
     rollup::SignedRollup,
 };
-
-const OBX: u128 = 1_000_000_000_000_000_000;
-
-/// A network of one aggregator, its seed published, `alice` endowed by a deposit in rollup 1.
-fn network() -> (Node, L1, User) {
-    let (node, mut l1, alice) = (Node::start(1, true), L1::new(), User::new("alice"));
-    let head = node.follow(&l1.block(registered(&node.registration, 1_000), vec![]));
-    assert!(head.is_aggregator && head.has_seed && head.is_registered);
-    let obx = config().contracts.obscuroToken;
-    node.follow(&l1.block(vec![deposited(0, obx, alice.address(), 100 * OBX)], vec![]));
-    let rollup = node.seal().expect("a deposit waits");
-    let head = node.follow(&l1.publish(&rollup));
-    assert_eq!((head.number, head.rollup), (1, rollup.header.hash()));
-    (node, l1, alice)
-}
-
-/// Seals and publishes what waits.
-fn round(node: &Node, l1: &mut L1) -> SignedRollup {
-    let rollup = node.seal().expect("something waits");
-    assert_eq!(node.follow(&l1.publish(&rollup)).rollup, rollup.header.hash());
-    rollup
-}
+use std::collections::HashSet;
 
 fn send(reader: &Reader, node: &Node, raw: Bytes) -> B256 {
     match reader.ask(node, Query::SendTransaction(raw)) {
@@ -144,6 +123,12 @@ fn a_newcomer_gets_the_seed_from_l1_and_agrees() {
     // It answers as the first does.
     let balance = Query::Balance(alice.address(), At::Latest);
     assert_eq!(reader.ask(&second, balance.clone()), reader.ask(&node, balance));
+    // But nobody would hear of a transaction that it took.
+    let raw = alice.transaction(1, TxKind::Call(alice.address()), 0, Bytes::new());
+    match reader.ask(&second, Query::SendTransaction(raw)) {
+        Answer::Refused(refusal) => assert!(refusal.message.contains("an aggregator's node")),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -280,13 +265,6 @@ fn payloads_are_demanded_and_checked() {
     assert_eq!(follower.follow(&block).rollup, rollup.header.hash());
 }
 
-/// The next life of `node` after its disk was lost, at the same L1 block.
-fn follower_of(node: &Node, l1: &L1) -> Node {
-    let follower = Node::restart(1, TestStore::default(), Some(node.registration.identity.clone()));
-    follower.catch_up(l1);
-    follower
-}
-
 #[test]
 fn a_tampered_store_is_fatal_and_never_believed() {
     let (node, l1, alice) = network();
@@ -375,6 +353,77 @@ fn a_restart_continues_from_the_sealed_identity() {
     assert!(!elsewhere.catch_up(&l1).has_seed);
 }
 
+/// Passes the time that any request lives.
+fn let_requests_expire(node: &Node, l1: &mut L1) {
+    for _ in 0..300 {
+        node.follow(&l1.block(vec![], vec![]));
+    }
+}
+
+/// What the host is to keep of an envelope.
+fn kept(node: &Node, envelope: &[u8]) -> Option<Bytes> {
+    match node.ask(Request::Envelope(envelope.to_vec().into())).unwrap() {
+        Reply::Envelope { accepted, .. } => accepted,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_was_accepted_returns_to_the_pool_however_late() {
+    let (node, mut l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    let to = TxKind::Call(Address::repeat_byte(8));
+    let envelope = |nonce, value| {
+        reader.seal(Query::SendTransaction(alice.transaction(nonce, to, value, Bytes::new()))).1
+    };
+    let (affordable, too_dear) = (envelope(0, OBX), envelope(1, 1_000 * OBX));
+    let first = kept(&node, &affordable).expect("accepted");
+    let second = kept(&node, &envelope(1, OBX)).expect("accepted");
+    assert_eq!(kept(&node, &too_dear), None);
+    let_requests_expire(&node, &mut l1);
+
+    let next = follower_of(&node, &l1);
+    for late in [&affordable, &too_dear] {
+        assert_eq!(kept(&next, late), None, "the host cannot bring back what it likes");
+    }
+    // In any order; a second time changes nothing.
+    for sealed in [&second, &first, &second] {
+        assert!(matches!(next.ask(Request::Readmit(sealed.clone())), Ok(Reply::Accepted)));
+    }
+    assert_eq!(round(&next, &mut l1).header.gasUsed, 2 * 21_000);
+
+    // In yet another life both are settled: the host may forget them.
+    let third = follower_of(&node, &l1);
+    for sealed in [&first, &second] {
+        assert!(matches!(third.ask(Request::Readmit(sealed.clone())), Ok(Reply::Accepted)));
+    }
+    let mut forgotten: Vec<B256> = Vec::new();
+    for _ in 0..70 {
+        forgotten.extend(third.follow(&l1.block(vec![], vec![])).forget);
+    }
+    let hash = |sealed: &Bytes| keccak256(sealed);
+    assert_eq!(forgotten, [hash(&first), hash(&second)]);
+}
+
+#[test]
+fn only_enclaves_of_the_network_say_what_was_accepted() {
+    let (node, _, alice) = network();
+    let other = Node::start(3, true);
+    let sealed = {
+        let mut l1 = L1::new();
+        other.follow(&l1.block(registered(&other.registration, 1_000), vec![]));
+        let obx = config().contracts.obscuroToken;
+        other.follow(&l1.block(vec![deposited(0, obx, alice.address(), OBX)], vec![]));
+        round(&other, &mut l1);
+        let reader = Reader::new(&other, 7, &[&alice]);
+        let raw = alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new());
+        kept(&other, &reader.seal(Query::SendTransaction(raw)).1).expect("accepted")
+    };
+    for sealed in [sealed, Bytes::new(), Bytes::from_static(b"junk")] {
+        assert!(matches!(node.ask(Request::Readmit(sealed)), Err(DoorError::Rejected(_))));
+    }
+}
+
 #[test]
 fn refusals_are_geths() {
     let (node, _, alice) = network();
@@ -395,6 +444,151 @@ fn refusals_are_geths() {
                 assert!(refusal.message.contains(expected), "{}", refusal.message)
             }
             other => panic!("{expected}: {other:?}"),
+        }
+    }
+}
+
+/// Another aggregator, which was given the seed and stands where `node` stands.
+fn second_aggregator(node: &Node, l1: &mut L1) -> Node {
+    let second = Node::start(2, false);
+    node.follow(&l1.block(registered(&second.registration, 1_000), vec![]));
+    let Ok(Reply::SeedShares(shares)) = node.ask(Request::SeedShares) else { panic!() };
+    let share = shared(
+        second.registration.enclave,
+        node.registration.enclave,
+        shares[0].encrypted_seed.clone(),
+    );
+    node.follow(&l1.block(vec![share], vec![]));
+    let head = second.catch_up(l1);
+    assert!(head.has_seed && head.is_aggregator);
+    second
+}
+
+/// Init code that emits `block.prevrandao` as the data of an event.
+const TELL_PREVRANDAO: [u8; 9] = hex!("4460005260206000a0");
+
+/// The data of the only event of a transaction.
+fn event_data(reader: &Reader, node: &Node, transaction: B256) -> Bytes {
+    match reader.ask(node, Query::Receipt(transaction)) {
+        Answer::Receipt(Some(receipt)) => receipt.logs[0].data.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn prevrandao_is_another_with_another_nonce() {
+    let (first, mut l1, alice) = network();
+    let second = second_aggregator(&first, &mut l1);
+    let reader = Reader::new(&first, 7, &[&alice]);
+    let raw = alice.transaction(0, TxKind::Create, 0, TELL_PREVRANDAO);
+    let hash = send(&reader, &first, raw.clone());
+    assert_eq!(send(&reader, &second, raw), hash);
+    // The same round, transactions and time; only who seals differs.
+    let sealed = [&first, &second].map(|node| node.seal().expect("a transaction waits"));
+    assert_eq!(sealed[0].header.round(), sealed[1].header.round());
+    assert_ne!(sealed[0].header.nonce, sealed[1].header.nonce);
+    let mut seen: Vec<Bytes> = Vec::new();
+    for rollup in &sealed {
+        let mut branch = l1.clone();
+        let block = branch.publish(rollup);
+        for node in [&first, &second] {
+            // Who did not seal it executes it with the nonce of its header, or refuses it.
+            assert_eq!(node.follow(&block).rollup, rollup.header.hash());
+            seen.push(event_data(&reader, node, hash));
+        }
+    }
+    assert_eq!((&seen[0], &seen[2]), (&seen[1], &seen[3]), "all nodes agree");
+    assert_ne!(seen[0], seen[2], "who sees a candidate does not know the other's randomness");
+    // The round is replayed on another block: another nonce, and other randomness.
+    first.follow(&l1.block(vec![], vec![]));
+    let replayed = round(&first, &mut l1);
+    assert_ne!(replayed.header.nonce, sealed[0].header.nonce);
+    let later = event_data(&reader, &first, hash);
+    assert!(later.iter().any(|byte| *byte != 0) && !seen.contains(&later));
+}
+
+#[test]
+fn a_rollup_ends_before_its_events_outgrow_a_record() {
+    let (node, mut l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    // Three events of half a megabyte: six such transactions exceed eight megabytes, half of what a
+    // record holds, while there is gas for a seventh.
+    let event = hex!("620800006000a0");
+    let (gas, sent) = (15_000_000, 7);
+    for nonce in 0..sent {
+        let raw = alice.transaction_with_gas(nonce, TxKind::Create, gas, event.repeat(3));
+        send(&reader, &node, raw);
+    }
+    let rollup = round(&node, &mut l1);
+    assert!(config().gasLimit - rollup.header.gasUsed > gas, "it was not the gas");
+    let transactions = |node: &Node| match reader.ask(node, Query::RollupTransactions(At::Latest)) {
+        Answer::Hashes(hashes) => hashes.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(transactions(&node), 6);
+    let follower = follower_of(&node, &l1);
+    assert_eq!(follower.set_head(l1.tip.hash).rollup, rollup.header.hash());
+    assert_eq!(transactions(&follower), 6);
+    round(&node, &mut l1);
+    assert_eq!(transactions(&node), 1, "the rest goes into the next");
+}
+
+/// Whether eight bytes of a secret stand anywhere, as they are, backwards or in hexadecimal.
+fn shows(bytes: &[u8], secret: &[u8]) -> bool {
+    let backwards: Vec<u8> = secret.iter().rev().copied().collect();
+    let parts = secret.windows(8).chain(backwards.windows(8));
+    let parts: HashSet<Vec<u8>> =
+        parts.flat_map(|part| [part.to_vec(), hex::encode(part).into_bytes()]).collect();
+    bytes.windows(8).chain(bytes.windows(16)).any(|window| parts.contains(window))
+}
+
+#[test]
+fn what_the_host_is_given_shows_nothing_of_a_user() {
+    let (node, mut l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    let marker = keccak256("a marker");
+    // Init code that keeps the marker, tells it in an event, and reverts with it or deploys it.
+    let push = [&[0x7f], marker.as_slice()].concat();
+    let keep = [&push[..], &hex!("600055")].concat();
+    let tell = [&push[..], &hex!("60005260206000a0")].concat();
+    let fail = [&push[..], &hex!("60005260206000fd")].concat();
+    let deploy = [&push[..], &hex!("60005260206000f3")].concat();
+    let sent = [
+        alice.transaction(0, TxKind::Create, 0, [keep, tell, deploy].concat()),
+        alice.transaction(1, TxKind::Create, 0, fail.clone()),
+        alice.transaction(2, TxKind::Call(Address::repeat_byte(8)), 7, marker.to_vec()),
+    ]
+    .map(|raw| send(&reader, &node, raw));
+    assert!(matches!(node.ask(Request::TakeTransactions), Ok(Reply::Transactions(_))));
+    let rollup = round(&node, &mut l1);
+    let follower = follower_of(&node, &l1);
+    let contract = alice.address().create(0);
+    let data = fail.into();
+    let failing = CallRequest { from: Some(alice.address()), data, ..Default::default() };
+    let queries = [
+        Query::SendTransaction(marker.to_vec().into()),
+        Query::Code(contract, At::Latest),
+        Query::Call(failing, At::Latest),
+        Query::Transaction(sent[2]),
+        Query::Receipt(sent[0]),
+        Query::Logs(LogFilter { from: 0, to: 9, ..Default::default() }),
+    ];
+    let mut told = 0;
+    for node in [&node, &follower] {
+        for query in &queries {
+            let answer = reader.ask(node, query.clone());
+            told += usize::from(shows(&obscuro_protocol::wire::encode(&answer), &marker[..]));
+        }
+    }
+    assert_eq!(told, 2 * 5, "the user is told it, by all but the garbled transaction");
+    assert!(node.replies.lock().unwrap().iter().any(|reply| shows(reply, &rollup.payload)));
+    for node in [&node, &follower] {
+        let (replies, store) = (node.replies.lock().unwrap(), node.store.0.lock().unwrap());
+        let given = replies.iter().map(Vec::as_slice);
+        let stored = store.iter().flat_map(|(key, value)| [key.as_slice(), value]);
+        for bytes in given.chain(stored) {
+            assert!(!shows(bytes, marker.as_slice()));
+            assert!(sent.iter().all(|hash| !shows(bytes, hash.as_slice())), "nor which they are");
         }
     }
 }

@@ -22,17 +22,15 @@ struct Fixture {
 
 /// A node with a rollup, and one honest example of every kind of request.
 fn fixture() -> Fixture {
-    let (node, mut l1, alice) = (Node::start(1, true), L1::new(), User::new("alice"));
-    node.follow(&l1.block(registered(&node.registration, 1_000), vec![]));
-    let obx = config().contracts.obscuroToken;
-    let deposit = deposited(0, obx, alice.address(), 1_000_000_000_000_000_000);
-    node.follow(&l1.block(vec![deposit], vec![]));
-    let rollup = node.seal().unwrap();
-    node.follow(&l1.publish(&rollup));
+    let (node, l1, alice) = network();
     let reader = Reader::new(&node, 7, &[&alice]);
     let raw = alice.transaction(0, TxKind::Call(alice.address()), 1, Bytes::new());
     let envelope = reader.seal(Query::SendTransaction(raw)).1;
-    let _ = node.ask(Request::Envelope(envelope.clone().into()));
+    let Ok(Reply::Envelope { accepted: Some(kept), .. }) =
+        node.ask(Request::Envelope(envelope.clone().into()))
+    else {
+        panic!()
+    };
     let Ok(Reply::Transactions(gossiped)) = node.ask(Request::TakeTransactions) else { panic!() };
     let candidate = node.seal().unwrap();
     let next = l1.clone().publish(&candidate);
@@ -44,7 +42,8 @@ fn fixture() -> Fixture {
         Request::Envelope(envelope.into()),
         Request::PeerTransactions(gossiped),
         Request::Candidate(Box::new(candidate)),
-        Request::Withdrawals(rollup.header.hash()),
+        Request::Withdrawals(node.set_head(l1.tip.hash).rollup),
+        Request::Readmit(kept),
     ];
     Fixture { node, l1, requests: requests.iter().map(door::encode).collect() }
 }

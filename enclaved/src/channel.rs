@@ -22,6 +22,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
 };
 
 /// Connections served at once; a host needs a handful.
@@ -66,6 +67,17 @@ pub fn run<D: Device>(device: D, socket: &Path) -> io::Result<()> {
     serve(Arc::new(Enclave::new(device)), &UnixListener::bind(socket)?)
 }
 
+/// Ends this process when its standard input ends: whoever holds the other end of the pipe takes
+/// this process along, however it dies.
+pub fn end_with_stdin() {
+    thread::spawn(|| {
+        // What comes is ignored; an error ends the pipe as well.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        // Nothing is lost: whatever must survive is with the host already.
+        std::process::exit(0);
+    });
+}
+
 /// Serves connections until the listener fails.
 pub fn serve<D: Device>(enclave: Arc<Enclave<D>>, listener: &impl Listener) -> io::Result<()> {
     let open = Arc::new(AtomicUsize::new(0));
@@ -76,7 +88,7 @@ pub fn serve<D: Device>(enclave: Arc<Enclave<D>>, listener: &impl Listener) -> i
             continue;
         }
         let (enclave, open) = (enclave.clone(), open.clone());
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             // A broken connection is the host's business: it opens another.
             let _ = serve_connection(&enclave, stream);
             open.fetch_sub(1, Ordering::SeqCst);

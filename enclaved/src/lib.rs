@@ -6,7 +6,7 @@ pub mod channel;
 pub mod gramine;
 pub mod tdx;
 
-pub use channel::{run, serve};
+pub use channel::{end_with_stdin, run, serve};
 pub use gramine::Gramine;
 pub use tdx::Tdx;
 

@@ -1,7 +1,7 @@
 //! The L1 node behind its JSON-RPC, over HTTP or WebSocket: one connection that is made again when it
-//! breaks, requests with a deadline, headers checked against their hashes. In its folders: blobs from
-//! the beacon API (`beacon`), blocks as the enclave wants them (`block`), news of heads (`heads`), and
-//! the follower (`follower`, `feed`). Not here: sending transactions (`publisher`).
+//! breaks, requests with a deadline, headers checked against their hashes. In its folders: connections
+//! with and without TLS (`http`), blobs from the beacon API (`beacon`), blocks as the enclave wants them
+//! (`block`), news of heads (`heads`), and the follower (`follower`, `feed`). Not here: sending transactions (`publisher`).
 
 mod beacon;
 mod block;
@@ -12,15 +12,17 @@ pub mod fake;
 pub mod feed;
 pub mod follower;
 mod heads;
+mod http;
 #[cfg(test)]
 mod tests;
 
 pub use heads::watch_heads;
+pub use http::connect;
 
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U64};
 use alloy_provider::{
-    Provider, ProviderBuilder, RootProvider, WsConnect,
+    Provider, RootProvider,
     transport::{RpcError, TransportError},
 };
 use alloy_rpc_types_eth::{Filter, TransactionReceipt};
@@ -29,6 +31,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::{sync::Mutex, time::timeout};
+use url::Url;
 
 /// Longest wait for an answer. A block's receipts or a transaction with six blobs take a while.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -65,11 +68,10 @@ pub enum L1Error {
         reason: String,
     },
     /// The address does not lead to an L1 node.
-    #[error("{0} is not an L1 address: give one that begins with http://, ws:// or wss://")]
+    #[error(
+        "{0} is not an L1 address: give one that begins with http://, https://, ws:// or wss://"
+    )]
     Url(String),
-    /// The address needs what this program leaves out.
-    #[error("https:// is not supported: use the node's wss:// address, or http:// on this machine")]
-    Https,
 }
 
 /// A header with its hash.
@@ -106,7 +108,7 @@ impl L1Header {
 
 /// A client of one L1 node.
 pub struct L1Client {
-    url: reqwest::Url,
+    url: Url,
     beacon: Beacon,
     /// Made when first needed, and again after it broke.
     connection: Mutex<Option<RootProvider>>,
@@ -116,11 +118,9 @@ impl L1Client {
     /// A client of the node at `url`; `beacon` is where its beacon API is, if elsewhere.
     pub fn new(url: &str, beacon: Option<&str>) -> Result<Self, L1Error> {
         let bad = || L1Error::Url(url.to_owned());
-        let url = reqwest::Url::parse(url).map_err(|_| bad())?;
-        match url.scheme() {
-            "http" | "ws" | "wss" => {}
-            "https" => return Err(L1Error::Https),
-            _ => return Err(bad()),
+        let url = Url::parse(url).map_err(|_| bad())?;
+        if !matches!(url.scheme(), "http" | "https" | "ws" | "wss") {
+            return Err(bad());
         }
         Ok(Self { beacon: Beacon::new(&url, beacon)?, connection: Mutex::default(), url })
     }
@@ -135,16 +135,7 @@ impl L1Client {
         if let Some(provider) = &*connection {
             return Ok(provider.clone());
         }
-        let builder = ProviderBuilder::default();
-        let provider = if self.is_websocket() {
-            // Reconnecting is this client's: a lost connection ends the provider at once.
-            let connect = WsConnect::new(self.url.as_str()).with_max_retries(1);
-            let connecting = timeout(CONNECT_WAIT_MAX, builder.connect_ws(connect)).await;
-            let connected = connecting.map_err(|_| self.unavailable("no connection in time"))?;
-            connected.map_err(|error| self.unavailable(error))?
-        } else {
-            builder.connect_http(self.url.clone())
-        };
+        let provider = RootProvider::new(connect(self.url.as_str()).await?);
         Ok(connection.insert(provider).clone())
     }
 
@@ -307,7 +298,7 @@ fn revert_data(data: Option<&serde_json::value::RawValue>) -> Bytes {
 
 /// The error of a node that does not answer, without what only the operator may know: names and
 /// passwords, and the API keys that providers put into paths and queries.
-fn unavailable(url: &reqwest::Url, reason: &str) -> L1Error {
+fn unavailable(url: &Url, reason: &str) -> L1Error {
     let mut bare = url.clone();
     // These fail for addresses that cannot have credentials.
     let _ = bare.set_username("");

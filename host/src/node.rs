@@ -67,7 +67,7 @@ pub enum Role {
 pub struct NodeOptions {
     /// The network.
     pub config: NetworkConfig,
-    /// The L1 node: `http://` or `ws://`.
+    /// The L1 node: `http://`, `https://`, `ws://` or `wss://`.
     pub l1_url: String,
     /// The beacon API, if it is not at the origin of `l1_url`.
     pub beacon_url: Option<String>,

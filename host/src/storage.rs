@@ -1,8 +1,8 @@
 //! The node's database (protocol 6.3, 7.4): the enclave's encrypted records, its sealed identity and
-//! snapshot, the envelopes that were acknowledged, and the archive of payloads. One journal orders
+//! snapshot, the transactions that were acknowledged, and the archive of payloads. One journal orders
 //! every write, so a crash loses a suffix of them and never a part of the middle: records need no
 //! flush of their own, because whatever refers to them is stored after them. Everything here can be
-//! rebuilt from L1. Not here: grouping of envelopes into commits (`commit`).
+//! rebuilt from L1. Not here: grouping of transactions into commits (`commit`).
 
 mod commit;
 #[cfg(test)]
@@ -20,7 +20,6 @@ use std::{
     io,
     ops::Bound,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Memory for blocks read from disk, bytes.
@@ -72,7 +71,7 @@ struct Tables {
     database: Database,
     records: Keyspace,
     meta: Keyspace,
-    envelopes: Keyspace,
+    transactions: Keyspace,
     archive: Keyspace,
 }
 
@@ -118,38 +117,39 @@ impl Storage {
         self.tables.commit(batch)
     }
 
-    /// Keeps an accepted envelope until it is forgotten; durable when it returns. Concurrent calls
-    /// share their flush to disk.
-    pub async fn keep_envelope(&self, envelope: Bytes) -> Result<(), StoreError> {
-        let kept_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        self.commits.keep(KeptEnvelope { hash: keccak256(&envelope), kept_at, envelope }).await
+    /// Keeps an accepted transaction, as the enclave sealed it, until it is forgotten; durable when
+    /// it returns. Concurrent calls share their flush to disk.
+    pub async fn keep_transaction(&self, sealed: Bytes) -> Result<(), StoreError> {
+        self.commits.keep(keccak256(&sealed), sealed).await
     }
 
-    /// The envelopes that are kept, in pieces: those after `after`, at most `limit`.
-    pub fn envelopes(
+    /// The transactions that are kept with their keccak256, in pieces: those after `after`, at most
+    /// `limit`.
+    pub fn transactions(
         &self,
         after: Option<B256>,
         limit: usize,
-    ) -> Result<Vec<KeptEnvelope>, StorageError> {
+    ) -> Result<Vec<(B256, Bytes)>, StorageError> {
         let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.to_vec()));
-        let range = self.tables.envelopes.range::<Vec<u8>, _>((from, Bound::Unbounded));
+        let range = self.tables.transactions.range::<Vec<u8>, _>((from, Bound::Unbounded));
         let entry = |guard: fjall::Guard| {
-            let (key, value) = guard.into_inner().map_err(|error| self.tables.error(error))?;
-            KeptEnvelope::decode(&key, &value).ok_or_else(|| {
-                StorageError::Damaged(self.tables.path.clone(), "an envelope is cut off".to_owned())
-            })
+            let (key, sealed) = guard.into_inner().map_err(|error| self.tables.error(error))?;
+            let hash = B256::try_from(&key[..]).map_err(|error| {
+                StorageError::Damaged(self.tables.path.clone(), error.to_string())
+            })?;
+            Ok((hash, bytes(&sealed)))
         };
         range.take(limit).map(entry).collect()
     }
 
-    /// Forgets envelopes.
-    pub fn forget_envelopes(&self, hashes: &[B256]) -> Result<(), StorageError> {
+    /// Forgets transactions, by the keccak256 of what is kept.
+    pub fn forget_transactions(&self, hashes: &[B256]) -> Result<(), StorageError> {
         if hashes.is_empty() {
             return Ok(());
         }
         let mut batch = self.tables.database.batch();
         for hash in hashes {
-            batch.remove(&self.tables.envelopes, hash.as_slice());
+            batch.remove(&self.tables.transactions, hash.as_slice());
         }
         self.tables.commit(batch)
     }
@@ -185,32 +185,6 @@ impl Storage {
             blob.resize(BYTES_PER_BLOB, 0);
             blob.into()
         }))
-    }
-}
-
-/// An envelope whose transaction was accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptEnvelope {
-    /// Its keccak256.
-    pub hash: B256,
-    /// When it was accepted, seconds since 1970 by this machine's clock.
-    pub kept_at: u64,
-    /// As it came.
-    pub envelope: Bytes,
-}
-
-impl KeptEnvelope {
-    fn encode(&self) -> Vec<u8> {
-        [&self.kept_at.to_be_bytes(), &self.envelope[..]].concat()
-    }
-
-    fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
-        let (kept_at, envelope) = value.split_first_chunk()?;
-        Some(Self {
-            hash: B256::try_from(key).ok()?,
-            kept_at: u64::from_be_bytes(*kept_at),
-            envelope: bytes(envelope),
-        })
     }
 }
 
@@ -250,7 +224,7 @@ impl Tables {
         Ok(Self {
             records: open("records")?,
             meta: open("meta")?,
-            envelopes: open("envelopes")?,
+            transactions: open("transactions")?,
             archive: open("archive")?,
             database: database.clone(),
             path: path.clone(),

@@ -57,6 +57,8 @@ pub enum Request {
     Rollup(RollupId),
     /// The withdrawals of a canonical rollup. Public.
     Withdrawals(B256),
+    /// A transaction that was accepted in a former life, as [`Reply::Envelope`] gave it.
+    Readmit(Bytes),
 }
 
 /// Names a canonical rollup.
@@ -115,11 +117,11 @@ pub enum Reply {
     Envelope {
         /// Sealed to the user.
         reply: Bytes,
-        /// Whether a transaction was accepted: the host keeps the envelope until it is told that
-        /// it may forget it.
-        accepted: bool,
+        /// A transaction that was accepted, encrypted as to a peer: the host keeps it until it is
+        /// told that it may forget it, and brings it back in the enclave's next life.
+        accepted: Option<Bytes>,
     },
-    /// To [`Request::PeerTransactions`] and [`Request::Candidate`].
+    /// To [`Request::PeerTransactions`], [`Request::Candidate`] and [`Request::Readmit`].
     Accepted,
     /// To [`Request::TakeTransactions`]; empty if there are none.
     Transactions(Bytes),
@@ -200,8 +202,8 @@ pub struct Head {
     pub network_key: Bytes,
     /// Host addresses of the other aggregators.
     pub peers: Vec<Peer>,
-    /// Hashes of envelopes whose transactions are settled or can never be: the host may forget
-    /// them.
+    /// keccak256 of accepted transactions, as encrypted for the host to keep, that are settled or can
+    /// never be: the host may forget them.
     pub forget: Vec<B256>,
 }
 

@@ -209,11 +209,24 @@ pub fn open_group(
     let compressed = padding::unpad(&padded).ok_or(PayloadError::Malformed("group padding"))?;
     let plain = zstd::bulk::decompress(compressed, GROUP_BYTES_MAX)
         .map_err(|_| PayloadError::Malformed("compression"))?;
-    let mut rest = plain.as_slice();
-    match Vec::<Bytes>::decode(&mut rest) {
-        Ok(transactions) if rest.is_empty() => Ok(transactions),
-        _ => Err(PayloadError::Malformed("transaction list")),
+    decode_transactions(&plain)
+}
+
+/// Reads no more than a rollup may hold: empty transactions would take many times their bytes.
+fn decode_transactions(mut plain: &[u8]) -> Result<Vec<Bytes>, PayloadError> {
+    let malformed = |_| PayloadError::Malformed("transaction list");
+    let mut list = alloy_rlp::Header::decode_bytes(&mut plain, true).map_err(malformed)?;
+    if !plain.is_empty() {
+        return Err(PayloadError::Malformed("transaction list"));
     }
+    let mut transactions = Vec::new();
+    while !list.is_empty() {
+        if transactions.len() == ROLLUP_TRANSACTIONS_MAX {
+            return Err(PayloadError::Malformed("too many transactions"));
+        }
+        transactions.push(Bytes::decode(&mut list).map_err(malformed)?);
+    }
+    Ok(transactions)
 }
 
 fn interleave(

@@ -1,7 +1,9 @@
 //! Every decoder of this crate against arbitrary, truncated and altered bytes: an error or the
 //! original, never a panic.
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+mod support;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
 use obscuro_protocol::{
     attestation,
     config::RevealOption,
@@ -9,7 +11,8 @@ use obscuro_protocol::{
     envelope::{self, EnvelopeError, Received, Session, SessionKeys},
     gossip::Gossip,
     keys::{MasterSeed, kem_key_pair},
-    limits::{ENVELOPE_BYTES_MAX, PAYLOAD_BYTES_MAX},
+    limits::{ENVELOPE_BYTES_MAX, PAYLOAD_BYTES_MAX, ROLLUP_TRANSACTIONS_MAX},
+    padding,
     payload::{self, Item, Payload, PayloadError},
     query,
     rollup::{Withdrawal, recover},
@@ -17,33 +20,8 @@ use obscuro_protocol::{
     wire,
 };
 use proptest::prelude::*;
-use rand_core::{Infallible, TryCryptoRng, TryRng};
-
-/// Repeatable entropy.
-struct Counter(u64);
-
-impl TryRng for Counter {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        self.try_next_u64().map(|word| word as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        self.0 += 1;
-        Ok(u64::from_be_bytes(keccak256(self.0.to_be_bytes())[..8].try_into().unwrap()))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        for chunk in out.chunks_mut(8) {
-            let word = self.try_next_u64()?.to_be_bytes();
-            chunk.copy_from_slice(&word[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Counter {}
+use rand_core::TryRng;
+use support::Counter;
 
 fn seed() -> MasterSeed {
     MasterSeed::new(Secret::new([7; 32]))
@@ -145,6 +123,26 @@ fn too_much_is_refused() {
     assert!(Received::parse(&vec![1; ENVELOPE_BYTES_MAX + 1]).is_err());
     let bomb = Gossip::Transactions(Bytes::from(vec![0; 3 << 20])).encode();
     assert!(matches!(Gossip::decode(&bomb), Err(wire::WireError::TooLong { .. })));
+}
+
+/// Empty transactions cost nothing to send and much to hold.
+#[test]
+fn a_group_holds_no_more_than_a_rollup() {
+    let group = |count| {
+        let transactions = vec![Bytes::new(); count];
+        let mut plain = Vec::new();
+        alloy_rlp::encode_list::<_, Bytes>(&transactions, &mut plain);
+        let compressed = zstd::bulk::compress(&plain, 1).unwrap();
+        let key = seed().reveal_key(RevealOption::XS, 0);
+        let aad = [&[1, 0][..], &[0; 8]].concat();
+        let padded = padding::pad(&compressed);
+        let sealed = envelope::seal(&key, &padded, &aad, &mut Counter(1)).unwrap();
+        payload::open_group(&sealed, &key, RevealOption::XS, 0)
+            .map(|transactions| transactions.len())
+    };
+    assert_eq!(group(ROLLUP_TRANSACTIONS_MAX), Ok(ROLLUP_TRANSACTIONS_MAX));
+    let too_many = Err(PayloadError::Malformed("too many transactions"));
+    assert_eq!(group(ROLLUP_TRANSACTIONS_MAX + 1), too_many);
 }
 
 fn incompressible(length: usize) -> Vec<u8> {

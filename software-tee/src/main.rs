@@ -4,6 +4,7 @@
 use alloy_primitives::B256;
 use clap::Parser;
 use eyre::{Context, Result};
+use obscuro_enclaved::{end_with_stdin, run};
 use obscuro_software_tee::SoftwareDevice;
 use std::path::PathBuf;
 
@@ -14,23 +15,30 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where to listen. An existing socket of a former run is replaced.
+    /// Where to listen; an existing socket of a former run is replaced
     #[arg(long)]
     socket: PathBuf,
     /// File with the 32-byte seed of the machine that is played: its identity and its sealing keys;
     /// created if it does not exist.
     #[arg(long)]
     sealing_key: PathBuf,
+    /// End when standard input does: a supervisor that holds the other end of the pipe takes this
+    /// process with it, however it dies
+    #[arg(long)]
+    until_stdin_ends: bool,
     /// Measurement of the program that is played [default: of this version]
     #[arg(long)]
     measurement: Option<B256>,
-    /// Make DCAP quotes, for networks that verify them, instead of development signatures.
+    /// Make DCAP quotes, for networks that verify them, instead of development signatures
     #[arg(long)]
     dcap_quotes: bool,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if arguments.until_stdin_ends {
+        end_with_stdin();
+    }
     let mut device = SoftwareDevice::open(&arguments.sealing_key)
         .with_context(|| format!("sealing key {}", arguments.sealing_key.display()))?;
     if let Some(measurement) = arguments.measurement {
@@ -39,6 +47,6 @@ fn main() -> Result<()> {
     if arguments.dcap_quotes {
         device = device.with_dcap_quotes();
     }
-    obscuro_enclaved::run(device, &arguments.socket)
+    run(device, &arguments.socket)
         .with_context(|| format!("the socket {} failed", arguments.socket.display()))
 }

@@ -1,20 +1,16 @@
 // Who may read an account: nobody until its owner signs, then the gateway that was authorised, until the authorisation
 // ends (protocol 8.1, 8.6). What does not live here: everything else that another gateway must not see (privacy.mjs).
 import assert from "node:assert/strict";
-import { createPublicClient, createWalletClient, defineChain, http, parseEther } from "viem";
+import { createPublicClient, createWalletClient, http, parseEther } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { chainAt } from "./chain.mjs";
 import { PATIENCE_SECONDS, check, failure, first, script } from "./checks.mjs";
 import { rpc } from "./jsonrpc.mjs";
 import { accountsOf, devnet } from "./network.mjs";
 import { authorise, letRead, viewingKey } from "./viewing.mjs";
 
 const { rpc: gateway, chainId } = devnet.gateway;
-const chain = defineChain({
-  id: chainId,
-  name: "Obscuro",
-  nativeCurrency: { name: "Obscuro", symbol: "OBX", decimals: 18 },
-  rpcUrls: { default: { http: [gateway] } },
-});
+const chain = chainAt(devnet.gateway);
 const client = createPublicClient({ chain, transport: http(), pollingInterval: 500 });
 const walletOf = (account) => createWalletClient({ account, chain, transport: http() });
 const funder = walletOf(privateKeyToAccount(accountsOf("accounts")[0].privateKey));

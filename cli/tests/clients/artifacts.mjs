@@ -15,6 +15,18 @@ export const Pair = published("@uniswap/v2-core/build/UniswapV2Pair.json");
 export const Router = published("@uniswap/v2-periphery/build/UniswapV2Router02.json");
 export const Weth = published("@uniswap/v2-periphery/build/WETH9.json");
 
+/** A market: two tokens, WETH, Uniswap, and a probe, each with its arguments; `at(n)` is where the n-th will be. */
+export function deployments(from, at, supply) {
+  return [
+    [Token, ["Alpha", "ALPHA", supply]],
+    [Token, ["Beta", "BETA", supply]],
+    [Weth, []],
+    [Factory, [from]],
+    [Router, [at(3), at(2)]],
+    [Probe, []],
+  ];
+}
+
 /** A contract of this repository, by name. */
 export function obscuro(name) {
   const url = new URL(`../../../contracts/artifacts/${name}.json`, import.meta.url);

@@ -6,7 +6,6 @@ import {
   ContractFunctionRevertedError,
   createPublicClient,
   createWalletClient,
-  defineChain,
   http,
   maxUint256,
   nonceManager,
@@ -17,6 +16,7 @@ import {
 } from "viem";
 import { generatePrivateKey, privateKeyToAccount, privateKeyToAddress } from "viem/accounts";
 import { Token, obscuro } from "./artifacts.mjs";
+import { chainAt } from "./chain.mjs";
 import { PATIENCE_SECONDS, check, failure, first, script, within } from "./checks.mjs";
 import { rpc } from "./jsonrpc.mjs";
 import { accountsOf, devnet } from "./network.mjs";
@@ -310,11 +310,10 @@ async function reverted(promise) {
 }
 
 /** The clients of one layer. */
-function layer(name, { rpc: url, ws, chainId }) {
-  const nativeCurrency = { name, symbol: name, decimals: 18 };
-  const chain = defineChain({ id: chainId, name, nativeCurrency, rpcUrls: { default: { http: [url] } } });
+function layer(name, endpoint) {
+  const chain = chainAt(endpoint, name, name);
   const client = createPublicClient({ chain, transport: http(), pollingInterval: 500 });
-  const socket = createPublicClient({ chain, transport: webSocket(ws) });
+  const socket = createPublicClient({ chain, transport: webSocket(endpoint.ws) });
   const account = privateKeyToAccount(userKey, { nonceManager });
   const wallet = createWalletClient({ account, chain, transport: http() });
   const mined = async (hash) => {

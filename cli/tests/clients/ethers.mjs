@@ -16,7 +16,7 @@ import {
   isError,
   parseEther,
 } from "ethers";
-import { Factory, Pair, Probe, Router, Token, Weth } from "./artifacts.mjs";
+import { Factory, Pair, Token, deployments } from "./artifacts.mjs";
 import { PATIENCE_SECONDS, check, failure, first, script, within } from "./checks.mjs";
 import { accountsOf, devnet } from "./network.mjs";
 
@@ -53,16 +53,8 @@ async function deploy() {
   const from = await owner.getAddress();
   const nonce = await owner.getNonce("pending");
   const at = (offset) => getCreateAddress({ from, nonce: nonce + offset });
-  const deployments = [
-    [Token, ["Alpha", "ALPHA", SUPPLY]],
-    [Token, ["Beta", "BETA", SUPPLY]],
-    [Weth, []],
-    [Factory, [from]],
-    [Router, [at(3), at(2)]],
-    [Probe, []],
-  ];
   const contracts = [];
-  for (const [{ abi, bytecode }, args] of deployments) {
+  for (const [{ abi, bytecode }, args] of deployments(from, at, SUPPLY)) {
     contracts.push(await new ContractFactory(abi, bytecode, owner).deploy(...args));
   }
   await within(Promise.all(contracts.map((contract) => contract.waitForDeployment())), "the deployments");

@@ -2,18 +2,10 @@
 // development accounts, until the last receipt. Usage: node load.mjs URL [TRANSACTIONS]; prints one line of JSON. What
 // does not live here: comparisons, and any expectation of speed.
 import assert from "node:assert/strict";
-import {
-  createPublicClient,
-  createWalletClient,
-  defineChain,
-  encodeFunctionData,
-  http,
-  keccak256,
-  pad,
-  toHex,
-} from "viem";
+import { createPublicClient, createWalletClient, encodeFunctionData, http, keccak256, pad, toHex } from "viem";
 import { mnemonicToAccount } from "viem/accounts";
 import { Token } from "./artifacts.mjs";
+import { chainAt } from "./chain.mjs";
 import { post } from "./jsonrpc.mjs";
 
 const MNEMONIC = "test test test test test test test test test test test junk";
@@ -31,12 +23,7 @@ if (!url || !(transactions >= SENDERS)) {
 }
 
 const client = createPublicClient({ transport: http(url), pollingInterval: 200 });
-const chain = defineChain({
-  id: await client.getChainId(),
-  name: "load",
-  nativeCurrency: { name: "coin", symbol: "COIN", decimals: 18 },
-  rpcUrls: { default: { http: [url] } },
-});
+const chain = chainAt({ rpc: url, chainId: await client.getChainId() });
 const senders = Array.from({ length: SENDERS }, (_, addressIndex) => mnemonicToAccount(MNEMONIC, { addressIndex }));
 const fees = { maxFeePerGas: (await client.getGasPrice()) * 4n, maxPriorityFeePerGas: 0n };
 

@@ -9,7 +9,6 @@ import {
   NonceTooLowError,
   createPublicClient,
   createWalletClient,
-  defineChain,
   encodeDeployData,
   getContractAddress,
   http,
@@ -21,18 +20,14 @@ import {
   zeroAddress,
 } from "viem";
 import { generatePrivateKey, privateKeyToAccount, privateKeyToAddress } from "viem/accounts";
-import { Factory, Pair, Probe, Router, Token, Weth } from "./artifacts.mjs";
+import { Factory, Pair, Probe, Router, Token, Weth, deployments } from "./artifacts.mjs";
+import { chainAt } from "./chain.mjs";
 import { PATIENCE_SECONDS, check, failure, first, script } from "./checks.mjs";
 import { post } from "./jsonrpc.mjs";
 import { accountsOf, devnet } from "./network.mjs";
 
 const { rpc, ws, chainId } = devnet.gateway;
-const chain = defineChain({
-  id: chainId,
-  name: "Obscuro",
-  nativeCurrency: { name: "Obscuro", symbol: "OBX", decimals: 18 },
-  rpcUrls: { default: { http: [rpc], webSocket: [ws] } },
-});
+const chain = chainAt(devnet.gateway);
 const pollingInterval = 500;
 const client = createPublicClient({ chain, transport: http(), pollingInterval });
 const socket = createPublicClient({ chain, transport: webSocket(), pollingInterval });
@@ -79,16 +74,8 @@ async function deploy() {
   const nonce = await client.getTransactionCount({ address: from, blockTag: "pending" });
   const at = (offset) => getContractAddress({ from, nonce: BigInt(nonce + offset) });
   // All at once: viem counts the nonces in the order of these lines, so the router's arguments are known before.
-  const deployments = [
-    [Token, ["Alpha", "ALPHA", SUPPLY]],
-    [Token, ["Beta", "BETA", SUPPLY]],
-    [Weth, []],
-    [Factory, [from]],
-    [Router, [at(3), at(2)]],
-    [Probe, []],
-  ];
   const receipts = [];
-  for (const [{ abi, bytecode }, args] of deployments) {
+  for (const [{ abi, bytecode }, args] of deployments(from, at, SUPPLY)) {
     receipts.push(mined(await owner.deployContract({ abi, bytecode, args, gas: 6_000_000n })));
   }
   const mineds = await Promise.all(receipts);

@@ -1,15 +1,20 @@
-//! Processes under test: the devnet, single parts of it, anvil, and the clients that use them. Not
-//! here: any expectation.
+//! Processes under test: the devnet, single parts of it, anvil, and the clients that use them; and
+//! who watches them. Not here: any expectation.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod eavesdropper;
+pub mod recorder;
+pub mod traces;
+
+use alloy_primitives::B256;
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read},
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{Once, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -107,6 +112,42 @@ pub fn obscuro(arguments: &[&str]) -> Command {
     command
 }
 
+/// Builds the enclave's program beside `obscuro`: cargo gives a test only the programs of its own
+/// package, and one of a former build would be tested otherwise.
+pub fn build_enclaved() {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let obscuro = Path::new(env!("CARGO_BIN_EXE_obscuro"));
+        let profile = obscuro.parent().unwrap();
+        let name = match profile.file_name().unwrap().to_str().unwrap() {
+            "debug" => "dev",
+            name => name,
+        };
+        let mut command = Command::new(env!("CARGO"));
+        command
+            // Together with `obscuro`, so that dependencies have the features that they have there.
+            .args(["build", "--quiet", "--locked", "--offline", "--bin", "enclaved-software"])
+            .args([
+                "-p",
+                "obscuro",
+                "-p",
+                "obscuro-software-tee",
+                "--profile",
+                name,
+                "--target-dir",
+            ])
+            .arg(profile.parent().unwrap())
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        // Build scripts that look at these would run again.
+        for (name, _) in std::env::vars() {
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                command.env_remove(name);
+            }
+        }
+        assert!(command.status().unwrap().success(), "enclaved-software does not build");
+    });
+}
+
 /// A running devnet with what it printed.
 pub struct Devnet {
     pub process: Process,
@@ -116,9 +157,22 @@ pub struct Devnet {
 impl Devnet {
     /// Starts one on free ports.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::spawn(&mut Self::command(arguments))
+    }
+
+    /// Starts one that logs what a filter lets through.
+    pub fn start_logging(filter: &str) -> Self {
+        Self::spawn(Self::command(&[]).env("RUST_LOG", filter))
+    }
+
+    fn command(arguments: &[&str]) -> Command {
         let base =
             ["devnet", "--json", "--l1-port", "0", "--gateway-port", "0", "--l1-block-time", "1"];
-        let mut process = Process::spawn("devnet", &mut obscuro(&[&base, arguments].concat()));
+        obscuro(&[&base, arguments].concat())
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut process = Process::spawn("devnet", command);
         let summary = process.await_line(|line| serde_json::from_str::<Value>(line).ok());
         Self { process, summary }
     }
@@ -138,6 +192,18 @@ impl Devnet {
         self.text("/l1/rpc")
     }
 
+    /// Where the nodes answer.
+    pub fn nodes(&self) -> Vec<String> {
+        let nodes = self.summary["nodes"].as_array().expect("nodes").iter();
+        nodes.map(|node| node["rpc"].as_str().expect("a node's URL").to_string()).collect()
+    }
+
+    /// The hash of the network's configuration, which names it.
+    pub fn network(&self) -> B256 {
+        let info = rpc(self.text("/nodes/0/rpc"), "obscuro_network", json!([])).unwrap();
+        serde_json::from_value(info["configHash"].clone()).unwrap()
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.text("/dataDir").into()
     }
@@ -154,12 +220,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    pub fn start(devnet: &Devnet, node: usize) -> Self {
-        let node = devnet.text(&format!("/nodes/{node}/rpc")).to_string();
+    /// Starts one that asks the node at this URL.
+    pub fn start(devnet: &Devnet, node: &str) -> Self {
         let network = devnet.network_file();
         let mut process = Process::spawn(
             "gateway",
-            obscuro(&["gateway", "--listen", "127.0.0.1:0", "--l1", devnet.l1(), "--node", &node])
+            obscuro(&["gateway", "--listen", "127.0.0.1:0", "--l1", devnet.l1(), "--node", node])
                 .arg("--network")
                 .arg(network),
         );
@@ -200,7 +266,7 @@ pub fn run_client(script: &str, summary: &Value, environment: &[(&str, &str)]) -
 /// A minimal JSON-RPC call over HTTP, for tests that need no client.
 pub fn rpc(url: &str, method: &str, params: Value) -> Result<Value, Value> {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
-    let response = reqwest_blocking(url, &body);
+    let response = post(url, &body);
     match serde_json::from_str::<Value>(&response) {
         Ok(value) if value.get("error").is_some() => Err(value["error"].clone()),
         Ok(value) => Ok(value["result"].clone()),
@@ -208,19 +274,22 @@ pub fn rpc(url: &str, method: &str, params: Value) -> Result<Value, Value> {
     }
 }
 
-fn reqwest_blocking(url: &str, body: &str) -> String {
-    let (url, body) = (url.to_string(), body.to_string());
+/// Posts JSON; what comes back, whatever it is.
+pub fn post(url: &str, body: &str) -> String {
+    let request = reqwest::Client::new().post(url).header("content-type", "application/json");
+    answer(request.body(body.to_string()))
+}
+
+/// Gets what is at a URL, whatever it is.
+pub fn get(url: &str) -> String {
+    answer(reqwest::Client::new().get(url))
+}
+
+fn answer(request: reqwest::RequestBuilder) -> String {
     // A runtime of its own: tests are ordinary threads.
     thread::spawn(move || {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(
-            async {
-                let request = reqwest::Client::new()
-                    .post(url)
-                    .header("content-type", "application/json")
-                    .body(body);
-                request.send().await.unwrap().text().await.unwrap()
-            },
-        )
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { request.send().await.unwrap().text().await.unwrap() })
     })
     .join()
     .unwrap()
@@ -287,9 +356,4 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
-}
-
-/// Whether bytes contain others.
-pub fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
 }

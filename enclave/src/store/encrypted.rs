@@ -1,6 +1,6 @@
 //! Encryption and integrity of everything the enclave keeps at the host.
 //!
-//! **Nodes** are content-addressed: the host sees `keccak256(lookup_key ‖ hash)` as the key, so it cannot tell
+//! **Nodes** are content-addressed: the host sees `HMAC(lookup_key, hash)` as the key, so it cannot tell
 //! which public trie node or contract an entry is, and an XChaCha20-Poly1305 box bound to that key as the value.
 //! **Records** are immutable data under an identity that determines the content (a rollup hash): same box, bound
 //! to domain and identity. One identity has one content, so a swapped, altered or older value never opens.
@@ -8,14 +8,14 @@
 //! Any number of enclaves with the same state key can share one store. What the host still learns: when an
 //! entry is read or written, which entries belong together by timing, and the size class (see [`padded_len`]).
 
-use super::{Store, StoreError};
-use crate::trie::NodeStore;
-use alloy_primitives::{B256, Bytes, Keccak256, keccak256};
-use chacha20poly1305::{
-    Key, KeyInit, XChaCha20Poly1305, XNonce,
-    aead::{AeadInOut, Error as AeadError},
+use super::{
+    Store, StoreError,
+    cipher::{Cipher, CipherError, KEY_BYTES, NONCE_BYTES, TAG_BYTES},
 };
+use crate::trie::NodeStore;
+use alloy_primitives::{B256, Bytes, keccak256};
 use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
 use obscuro_protocol::keys::{LABEL_STORE_ENCRYPTION, LABEL_STORE_LOOKUP};
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -26,8 +26,6 @@ pub const STATE_KEY_BYTES: usize = 32;
 /// Largest plaintext stored under one key: a rollup payload fits several times.
 pub const MAX_RECORD_BYTES: usize = 16 << 20;
 
-const NONCE_BYTES: usize = 24;
-const TAG_BYTES: usize = 16;
 /// The plaintext's length, little-endian, precedes it in the box.
 const LENGTH_BYTES: usize = 4;
 
@@ -36,6 +34,11 @@ const SMALL_CLASSES: [usize; 3] = [128, 320, 544];
 /// From here on sizes are rounded up by at most an eighth.
 const REGULAR_FROM_BYTES: usize = 1024;
 
+/// What the lookup key authenticates: nodes' keys, records' keys and nonces never meet.
+const TAG_NODE: &[u8] = b"n";
+const TAG_RECORD: &[u8] = b"r";
+const TAG_NONCE: &[u8] = b"c";
+
 /// What kind of record an identity names; part of what the box is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Domain(pub &'static str);
@@ -43,8 +46,9 @@ pub struct Domain(pub &'static str);
 /// A [`Store`] of the host behind encryption and integrity.
 pub struct EncryptedStore<'a> {
     store: &'a dyn Store,
-    lookup_key: Zeroizing<[u8; 32]>,
-    cipher: XChaCha20Poly1305,
+    /// Under the lookup key. Keyed once: it is copied for every use.
+    lookup: Hmac<Sha256>,
+    cipher: Cipher,
 }
 
 impl std::fmt::Debug for EncryptedStore<'_> {
@@ -56,11 +60,14 @@ impl std::fmt::Debug for EncryptedStore<'_> {
 impl<'a> EncryptedStore<'a> {
     /// Wraps the host's store with the state key.
     pub fn new(store: &'a dyn Store, state_key: &[u8; STATE_KEY_BYTES]) -> Self {
-        let encryption_key = subkey(state_key, LABEL_STORE_ENCRYPTION);
+        // HMAC pads its key with zeros to a block of SHA-256.
+        let mut lookup_key = Zeroizing::new([0; 64]);
+        let (key, _padding) = lookup_key.split_at_mut(KEY_BYTES);
+        key.copy_from_slice(subkey(state_key, LABEL_STORE_LOOKUP).as_slice());
         Self {
             store,
-            lookup_key: subkey(state_key, LABEL_STORE_LOOKUP),
-            cipher: XChaCha20Poly1305::new(&Key::from(*encryption_key)),
+            lookup: Hmac::new((&*lookup_key).into()),
+            cipher: Cipher::new(subkey(state_key, LABEL_STORE_ENCRYPTION)),
         }
     }
 
@@ -69,7 +76,7 @@ impl<'a> EncryptedStore<'a> {
         let sealed = nodes.iter().map(|(hash, node)| {
             let key = self.node_key(*hash);
             // The key determines the content, so the nonce is never used for another one.
-            self.seal(key, first_bytes(key), node).map(|value| (key, value))
+            Ok((key, self.seal(key, first_bytes(key), node, false)?))
         });
         self.store.put(sealed.collect::<Result<_, _>>()?)
     }
@@ -80,8 +87,10 @@ impl<'a> EncryptedStore<'a> {
         let Some(mut value) = self.store.get(key)? else {
             return Ok(None);
         };
-        let nonce = value.split_off_first().ok_or(StoreError::Tampered { key })?;
-        self.open(key, nonce, value).map(Some)
+        let Some((nonce, sealed)) = value.split_first_chunk_mut() else {
+            return Err(StoreError::Tampered { key });
+        };
+        self.open(key, nonce, sealed).map(|content| Some(content.to_vec()))
     }
 
     /// Stores an immutable record. A second content under the same identity is the caller's mistake: it does not
@@ -99,106 +108,90 @@ impl<'a> EncryptedStore<'a> {
         let sealed = records.into_iter().map(|(id, content)| {
             let key = self.record_key(domain, id);
             let nonce = self.synthetic_nonce(key, content.as_ref());
-            let mut value = nonce.to_vec();
-            value.extend(self.seal(key, nonce, content.as_ref())?);
-            Ok((key, value))
+            Ok((key, self.seal(key, nonce, content.as_ref(), true)?))
         });
         self.store.put(sealed.collect::<Result<_, _>>()?)
     }
 
     fn node_key(&self, hash: B256) -> B256 {
-        let mut hasher = Keccak256::new();
-        hasher.update(self.lookup_key.as_slice());
-        hasher.update(hash);
-        hasher.finalize()
+        self.mac(&[TAG_NODE, hash.as_slice()])
     }
 
-    /// Longer input than for nodes, so the two kinds never meet.
     fn record_key(&self, domain: Domain, id: B256) -> B256 {
-        let mut hasher = Keccak256::new();
-        hasher.update(self.lookup_key.as_slice());
-        hasher.update(keccak256(domain.0));
-        hasher.update(id);
-        hasher.finalize()
+        self.mac(&[TAG_RECORD, domain.0.as_bytes(), id.as_slice()])
     }
 
     fn synthetic_nonce(&self, key: B256, content: &[u8]) -> [u8; NONCE_BYTES] {
-        let mut hasher = Keccak256::new();
-        hasher.update(self.lookup_key.as_slice());
-        hasher.update(key);
-        hasher.update(b"nonce");
-        hasher.update(content);
-        first_bytes(hasher.finalize())
+        first_bytes(self.mac(&[TAG_NONCE, key.as_slice(), content]))
     }
 
+    /// Of these parts, of which at most one has no fixed length.
+    fn mac(&self, parts: &[&[u8]]) -> B256 {
+        let mut mac = self.lookup.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        B256::new(mac.finalize().into_bytes().into())
+    }
+
+    /// The box, after its nonce if that is to be kept.
     fn seal(
         &self,
         key: B256,
         nonce: [u8; NONCE_BYTES],
         content: &[u8],
+        keep_nonce: bool,
     ) -> Result<Vec<u8>, StoreError> {
         let too_large = StoreError::TooLarge { bytes: content.len(), max: MAX_RECORD_BYTES };
         let length = match u32::try_from(content.len()) {
             Ok(length) if content.len() <= MAX_RECORD_BYTES => length,
             _ => return Err(too_large),
         };
-        let padded = padded_len(LENGTH_BYTES + content.len());
-        let mut buffer = Vec::with_capacity(padded + TAG_BYTES);
-        buffer.extend_from_slice(&length.to_le_bytes());
-        buffer.extend_from_slice(content);
-        buffer.resize(padded, 0);
+        let start = if keep_nonce { NONCE_BYTES } else { 0 };
+        let end = start + padded_len(LENGTH_BYTES + content.len());
+        let mut value = Vec::with_capacity(end + TAG_BYTES);
+        value.extend_from_slice(nonce.get(..start).unwrap_or_default());
+        value.extend_from_slice(&length.to_le_bytes());
+        value.extend_from_slice(content);
+        value.resize(end, 0);
         self.cipher
-            .encrypt_in_place(&XNonce::from(nonce), key.as_slice(), &mut buffer)
-            .map_err(|AeadError| too_large)?;
-        Ok(buffer)
+            .seal(&nonce, key.as_slice(), &mut value, start)
+            .map_err(|CipherError| too_large)?;
+        Ok(value)
     }
 
-    fn open(
+    /// What a box holds. It is decrypted where it lies.
+    fn open<'v>(
         &self,
         key: B256,
-        nonce: [u8; NONCE_BYTES],
-        mut value: Vec<u8>,
-    ) -> Result<Vec<u8>, StoreError> {
+        nonce: &[u8; NONCE_BYTES],
+        sealed: &'v mut [u8],
+    ) -> Result<&'v [u8], StoreError> {
         let tampered = StoreError::Tampered { key };
-        if value.len() > padded_len(LENGTH_BYTES + MAX_RECORD_BYTES) + TAG_BYTES {
+        if sealed.len() > padded_len(LENGTH_BYTES + MAX_RECORD_BYTES) + TAG_BYTES {
             return Err(tampered);
         }
-        self.cipher
-            .decrypt_in_place(&XNonce::from(nonce), key.as_slice(), &mut value)
-            .map_err(|AeadError| tampered.clone())?;
-        let length = value.split_off_first().map(u32::from_le_bytes);
-        match length.and_then(|length| usize::try_from(length).ok()) {
-            Some(length) if length <= value.len() => value.truncate(length),
-            _ => return Err(tampered),
-        }
-        Ok(value)
+        let padded = self
+            .cipher
+            .open(nonce, key.as_slice(), sealed)
+            .map_err(|CipherError| tampered.clone())?;
+        let (length, rest) = padded.split_first_chunk().ok_or(tampered.clone())?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        rest.get(..length).ok_or(tampered)
     }
 }
 
 impl NodeStore for EncryptedStore<'_> {
     fn get(&self, hash: B256) -> Result<Option<Bytes>, StoreError> {
         let key = self.node_key(hash);
-        let Some(value) = self.store.get(key)? else {
+        let Some(mut value) = self.store.get(key)? else {
             return Ok(None);
         };
-        let node = self.open(key, first_bytes(key), value)?;
-        if keccak256(&node) != hash {
+        let node = self.open(key, &first_bytes(key), &mut value)?;
+        if keccak256(node) != hash {
             return Err(StoreError::Tampered { key });
         }
-        Ok(Some(node.into()))
-    }
-}
-
-/// Takes a fixed number of bytes off the front.
-trait SplitOffFirst {
-    fn split_off_first<const N: usize>(&mut self) -> Option<[u8; N]>;
-}
-
-impl SplitOffFirst for Vec<u8> {
-    fn split_off_first<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let first = *self.first_chunk()?;
-        self.drain(..N);
-        Some(first)
+        Ok(Some(Bytes::copy_from_slice(node)))
     }
 }
 
@@ -208,8 +201,8 @@ fn first_bytes(hash: B256) -> [u8; NONCE_BYTES] {
     bytes
 }
 
-fn subkey(state_key: &[u8; STATE_KEY_BYTES], label: &[u8]) -> Zeroizing<[u8; 32]> {
-    let mut key = Zeroizing::new([0; 32]);
+fn subkey(state_key: &[u8; STATE_KEY_BYTES], label: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
     let expanded = Hkdf::<Sha256>::new(None, state_key).expand(label, key.as_mut_slice());
     debug_assert!(expanded.is_ok(), "32 bytes are within HKDF's limit of 255 blocks");
     key

@@ -38,6 +38,33 @@ use std::{
 };
 
 pub const OWNER: Address = Address::repeat_byte(0xaa);
+/// One OBX in its smallest unit.
+pub const OBX: u128 = 1_000_000_000_000_000_000;
+
+/// A network of one aggregator, its seed published, `alice` endowed by a deposit in rollup 1.
+pub fn network() -> (Node, L1, User) {
+    let (node, mut l1, alice) = (Node::start(1, true), L1::new(), User::new("alice"));
+    let head = node.follow(&l1.block(registered(&node.registration, 1_000), vec![]));
+    assert!(head.is_aggregator && head.has_seed && head.is_registered);
+    let obx = config().contracts.obscuroToken;
+    node.follow(&l1.block(vec![deposited(0, obx, alice.address(), 100 * OBX)], vec![]));
+    assert_eq!(round(&node, &mut l1).header.number, 1);
+    (node, l1, alice)
+}
+
+/// Seals and publishes what waits.
+pub fn round(node: &Node, l1: &mut L1) -> SignedRollup {
+    let rollup = node.seal().expect("something waits");
+    assert_eq!(node.follow(&l1.publish(&rollup)).rollup, rollup.header.hash());
+    rollup
+}
+
+/// The next life of `node` after its disk was lost, at the same L1 block.
+pub fn follower_of(node: &Node, l1: &L1) -> Node {
+    let follower = Node::restart(1, TestStore::default(), Some(node.registration.identity.clone()));
+    follower.catch_up(l1);
+    follower
+}
 
 /// Entropy from a counter: tests are repeatable.
 pub struct TestDevice {
@@ -104,7 +131,7 @@ pub fn config() -> NetworkConfig {
             bridgeManagement: Address::repeat_byte(5),
         },
         attestationRoot: Address::from_public_key(root().verifying_key()),
-        gasLimit: 100_000_000,
+        gasLimit: 300_000_000,
         baseFee: 1_000_000_000,
         revealDefault: RevealOption::XL as u8,
         revealPeriods: [1, 300, 7_200, 216_000, 2_628_000],
@@ -120,6 +147,8 @@ pub struct Node {
     pub enclave: Enclave<TestDevice>,
     pub store: TestStore,
     pub registration: Registration,
+    /// All that the host was told.
+    pub replies: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Node {
@@ -148,7 +177,8 @@ impl Node {
         // Another life has other entropy.
         let counter = AtomicU64::new(identity.is_some() as u64 * 1_000_000);
         let enclave = Enclave::new(TestDevice { seed, counter });
-        let node = Self { enclave, store, registration: empty_registration() };
+        let replies = Mutex::default();
+        let node = Self { enclave, store, registration: empty_registration(), replies };
         let start = Request::Start { config: Box::new(config()), identity, snapshot };
         assert!(matches!(node.ask(start), Ok(Reply::Started(_))));
         node
@@ -166,6 +196,7 @@ impl Node {
 
     pub fn ask(&self, request: Request) -> Result<Reply, DoorError> {
         let reply = self.enclave.handle(&door::encode(&request), &self.store);
+        self.replies.lock().unwrap().push(reply.clone());
         match door::decode(&reply).unwrap() {
             Reply::Refused(error) => Err(error),
             reply => Ok(reply),

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     sync::Notify,
     time::Instant,
 };
@@ -36,7 +36,7 @@ const SEALING_KEY_FILE: &str = "sealing-key";
 /// How to run the enclave.
 #[derive(Clone, Debug)]
 pub struct SupervisorOptions {
-    /// The program, which takes `--socket PATH`.
+    /// The program, which takes `--socket PATH` and `--until-stdin-ends`.
     pub program: PathBuf,
     /// Its further arguments.
     pub arguments: Vec<OsString>,
@@ -49,7 +49,8 @@ pub struct SupervisorOptions {
 #[error("cannot start the enclave {0}: {1}; install it next to this program, or name its path")]
 pub struct SupervisorError(PathBuf, io::Error);
 
-/// An enclave in a process of its own. Dropping it kills the process.
+/// An enclave in a process of its own. Dropping it kills the process, and so does the end of this
+/// one, however it comes.
 pub struct Supervisor {
     socket: SocketEnclave,
     kill: Arc<Notify>,
@@ -68,11 +69,11 @@ impl Supervisor {
 
     /// Runs the program. Must be called where tokio runs.
     pub fn run(options: SupervisorOptions) -> Result<Self, SupervisorError> {
-        let child = spawn(&options)?;
+        let life = spawn(&options)?;
         let kill = Arc::new(Notify::new());
         let (stopper, stop) = stop::signal();
         let socket = SocketEnclave::new(&options.socket);
-        tokio::spawn(supervise(options, kill.clone(), child, stop));
+        tokio::spawn(supervise(options, kill.clone(), life, stop));
         Ok(Self { socket, kill, _stopper: stopper })
     }
 }
@@ -98,46 +99,55 @@ fn socket_path(data_dir: &Path) -> PathBuf {
     std::env::temp_dir().join(format!("obscuro-{name:x}.sock"))
 }
 
-fn spawn(options: &SupervisorOptions) -> Result<Child, SupervisorError> {
+/// One life of the process.
+struct Life {
+    child: Child,
+    /// The system closes it when this process ends, even by SIGKILL, and the child ends then. Kept
+    /// apart, because waiting for a child closes the pipe that it holds.
+    _stdin: Option<ChildStdin>,
+}
+
+fn spawn(options: &SupervisorOptions) -> Result<Life, SupervisorError> {
     // A stale socket would look like a process that does not answer.
     let _ = std::fs::remove_file(&options.socket);
-    Command::new(&options.program)
+    let mut child = Command::new(&options.program)
         .arg("--socket")
         .arg(&options.socket)
+        .arg("--until-stdin-ends")
         .args(&options.arguments)
-        // It ends with this process: a program that reads sees the pipe close.
         .stdin(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| SupervisorError(options.program.clone(), error))
+        .map_err(|error| SupervisorError(options.program.clone(), error))?;
+    Ok(Life { _stdin: child.stdin.take(), child })
 }
 
 /// Restarts the process whenever it ends, until told to stop.
-async fn supervise(options: SupervisorOptions, kill: Arc<Notify>, mut child: Child, stop: Stop) {
+async fn supervise(options: SupervisorOptions, kill: Arc<Notify>, mut life: Life, stop: Stop) {
     let mut back_off = BACK_OFF_MIN;
     loop {
         let born = Instant::now();
         tokio::select! {
-            ended = child.wait() => warn!(status = %describe(ended), "the enclave ended"),
+            ended = life.child.wait() => warn!(status = %describe(ended), "the enclave ended"),
             () = kill.notified() => {
                 info!("restarting the enclave");
-                let _ = child.kill().await;
+                let _ = life.child.kill().await;
             }
             () = stop.requested() => {
-                let _ = child.kill().await;
+                let _ = life.child.kill().await;
                 return;
             }
         }
         if born.elapsed() > HEALTHY_LIFE {
             back_off = BACK_OFF_MIN;
         }
-        child = loop {
+        life = loop {
             if stop.sleep(back_off).await {
                 return;
             }
             back_off = (back_off * 2).min(BACK_OFF_MAX);
             match spawn(&options) {
-                Ok(child) => break child,
+                Ok(life) => break life,
                 Err(error) => warn!(%error, "the enclave does not start"),
             }
         };

@@ -1,21 +1,20 @@
 //! Blobs from the beacon API (`/eth/v1/beacon/blobs/{block}`). Not here: blobs that the beacon node
 //! has pruned (the archive in `storage`), and whether these are the right ones (the enclave's).
 
-use super::{L1Error, L1Header, unavailable};
+use super::{L1Error, L1Header, http::Http, unavailable};
 use alloy_eips::eip4844::{BYTES_PER_BLOB, kzg_to_versioned_hash};
 use alloy_primitives::{B256, Bytes};
 use serde::{Deserialize, de::DeserializeOwned};
-use std::time::Duration;
 use tokio::sync::OnceCell;
+use url::Url;
 
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Longest answer, bytes: more blobs in hex than a block may carry for years to come.
-const ANSWER_BYTES_MAX: u64 = 128 * 2 * BYTES_PER_BLOB as u64;
+const ANSWER_BYTES_MAX: usize = 128 * 2 * BYTES_PER_BLOB;
 
 /// The beacon API of one node.
 pub struct Beacon {
-    http: reqwest::Client,
-    origin: reqwest::Url,
+    http: Http,
+    origin: Url,
     slots: OnceCell<Slots>,
 }
 
@@ -46,27 +45,20 @@ struct Spec {
 
 impl Beacon {
     /// The API at `beacon`, or at the origin of the JSON-RPC.
-    pub fn new(rpc: &reqwest::Url, beacon: Option<&str>) -> Result<Self, L1Error> {
+    pub fn new(rpc: &Url, beacon: Option<&str>) -> Result<Self, L1Error> {
         let origin = match beacon {
             Some(beacon) => {
                 let bad = || L1Error::Url(beacon.to_owned());
-                let mut url = reqwest::Url::parse(beacon).map_err(|_| bad())?;
+                let mut url = Url::parse(beacon).map_err(|_| bad())?;
                 url.set_path(&format!("{}/", url.path().trim_end_matches('/')));
-                match url.scheme() {
-                    "http" => {}
-                    "https" => return Err(L1Error::Https),
-                    _ => return Err(bad()),
+                if !matches!(url.scheme(), "http" | "https") {
+                    return Err(bad());
                 }
                 url
             }
             None => same_origin(rpc),
         };
-        let http = reqwest::Client::builder().timeout(ANSWER_WAIT_MAX).build();
-        Ok(Self {
-            http: http.map_err(|error| L1Error::Url(error.to_string()))?,
-            origin,
-            slots: OnceCell::new(),
-        })
+        Ok(Self { http: Http::new(&origin)?, origin, slots: OnceCell::new() })
     }
 
     /// The blobs of these versioned hashes in a block, in order; `None` if the node does not have
@@ -118,19 +110,17 @@ impl Beacon {
 
     /// One request; `None` if the node does not have it.
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, L1Error> {
-        let failed =
-            |error: reqwest::Error| unavailable(&self.origin, &error.without_url().to_string());
+        let failed = |reason: &str| unavailable(&self.origin, reason);
         let wrong = |reason: String| L1Error::Wrong { method: "the beacon API", reason };
         let url = self.origin.join(path).map_err(|error| wrong(error.to_string()))?;
-        let response = self.http.get(url).send().await.map_err(failed)?;
-        if response.status().is_client_error() {
+        let asked = self.http.get(&url, ANSWER_BYTES_MAX).await;
+        let (status, body) = asked.map_err(|reason| failed(&reason))?;
+        if status.is_client_error() {
             return Ok(None);
         }
-        let response = response.error_for_status().map_err(failed)?;
-        if response.content_length().is_some_and(|length| length > ANSWER_BYTES_MAX) {
-            return Err(wrong("it is too long".to_owned()));
+        if !status.is_success() {
+            return Err(failed(status.as_str()));
         }
-        let body = response.bytes().await.map_err(failed)?;
         let answer: Answer<T> =
             serde_json::from_slice(&body).map_err(|error| wrong(error.to_string()))?;
         Ok(Some(answer.data))
@@ -145,11 +135,13 @@ impl Spec {
     }
 }
 
-fn same_origin(rpc: &reqwest::Url) -> reqwest::Url {
+fn same_origin(rpc: &Url) -> Url {
     let mut origin = rpc.clone();
-    // It fails only for schemes of another kind than these. Beside wss:// there is nothing that this
-    // program could read: then the address of a beacon API has to be given.
-    let _ = origin.set_scheme("http");
+    // It fails only for schemes of another kind than these.
+    let _ = origin.set_scheme(match rpc.scheme() {
+        "https" | "wss" => "https",
+        _ => "http",
+    });
     origin.set_path("/");
     origin.set_query(None);
     origin

@@ -40,6 +40,8 @@ pub struct Followed {
     pub head: Head,
     /// Whether that is L1's head.
     pub is_synced: bool,
+    /// How often the enclave was started: each life begins with an empty pool.
+    pub life: u64,
 }
 
 /// The node cannot follow L1.
@@ -110,6 +112,7 @@ impl Feed {
             fetches: FuturesUnordered::new(),
             asking: None,
             enclave: started.enclave,
+            life: 0,
             reported: Instant::now(),
             feed: self,
         };
@@ -136,6 +139,7 @@ struct Driver {
     /// The one question to the enclave that is under way.
     asking: Option<BoxFuture<'static, Result<Asked, FeedError>>>,
     enclave: Address,
+    life: u64,
     reported: Instant,
 }
 
@@ -221,6 +225,7 @@ impl Driver {
             Asked::Started(started) => {
                 info!(enclave = %started.enclave, l1 = started.position.number, has_seed = started.has_seed, "the enclave is started");
                 self.enclave = started.enclave;
+                self.life += 1;
                 Ok(Input::Started(started.position))
             }
             Asked::Folded(folded) if folded.identity.is_some() => {
@@ -239,6 +244,7 @@ impl Driver {
                     enclave: self.enclave,
                     head,
                     is_synced,
+                    life: self.life,
                 }));
                 Ok(Input::HeadSet(hash))
             }
@@ -420,7 +426,7 @@ impl Asker {
             match self.ask(Request::SetHead(hash)).await {
                 Ok(Reply::Head(head)) => {
                     let forget = head.forget.clone();
-                    self.store(move |storage| storage.forget_envelopes(&forget)).await?;
+                    self.store(move |storage| storage.forget_transactions(&forget)).await?;
                     return Ok(Asked::Head(hash, head));
                 }
                 Ok(_) => return Err(FeedError::Enclave(AskError::OutOfTurn)),

@@ -1,5 +1,5 @@
 //! What the RPC asks of the node: envelopes go to the enclave through a bounded number of threads, and
-//! an accepted one is on disk before its reply leaves. Not here: JSON-RPC (`rpc`).
+//! an accepted transaction is on disk before its reply leaves. Not here: JSON-RPC (`rpc`).
 
 use super::Arrivals;
 use crate::{
@@ -88,13 +88,13 @@ impl Backend {
     }
 
     async fn pass(&self, envelope: Bytes) -> Result<Bytes, RpcFailure> {
-        let request = Request::Envelope(envelope.clone());
-        let Reply::Envelope { reply, accepted } = self.ask(request).await? else {
+        let Reply::Envelope { reply, accepted } = self.ask(Request::Envelope(envelope)).await?
+        else {
             return Err(RpcFailure::Internal);
         };
-        if accepted {
-            if let Err(error) = self.storage.keep_envelope(envelope).await {
-                error!(%error, "an accepted envelope is not stored");
+        if let Some(sealed) = accepted {
+            if let Err(error) = self.storage.keep_transaction(sealed).await {
+                error!(%error, "an accepted transaction is not stored");
                 return Err(RpcFailure::Internal);
             }
             self.arrivals.accepted();

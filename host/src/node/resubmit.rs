@@ -1,32 +1,25 @@
-//! After a restart the enclave's pool is empty: the envelopes that were acknowledged before are
-//! submitted again, once. Not here: accepting envelopes (`backend`) and forgetting settled ones (the
-//! follower).
+//! Each life of the enclave begins with an empty pool: the transactions that were acknowledged before
+//! are brought back to it. Not here: accepting transactions (`backend`) and forgetting settled ones
+//! (the follower).
 
 use super::Arrivals;
 use crate::{
     enclave::{AskError, Enclave, Records, ask},
     l1::feed::Followed,
     stop::Stop,
-    storage::{KeptEnvelope, Storage, StorageError},
+    storage::{Storage, StorageError},
 };
-use obscuro_protocol::{
-    door::{DoorError, Reply, Request},
-    limits::REQUEST_LIFETIME_SECONDS_MAX,
-};
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use alloy_primitives::{B256, Bytes};
+use obscuro_protocol::door::{DoorError, Request};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 const PAGE: usize = 256;
 /// Wait before asking an enclave again that is not ready.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
-/// An envelope that is refused at this age will be refused for ever.
-const AGE_MAX_SECONDS: u64 = 2 * REQUEST_LIFETIME_SECONDS_MAX;
 
-/// Submits once the enclave is at L1's head.
+/// Brings everything back once in each life, when the enclave is at L1's head.
 pub async fn run(
     enclave: Arc<dyn Enclave>,
     storage: Arc<Storage>,
@@ -35,14 +28,12 @@ pub async fn run(
     stop: Stop,
 ) {
     let work = async {
-        let is_ready = |followed: &Option<Followed>| {
-            followed.as_ref().is_some_and(|followed| followed.is_synced && followed.head.has_seed)
-        };
-        if followed.wait_for(is_ready).await.is_err() {
-            return;
-        }
-        if let Err(error) = resubmit(&enclave, &storage, &arrivals).await {
-            warn!(%error, "acknowledged envelopes are not submitted again");
+        let mut done = 0;
+        while let Some(life) = new_life(&mut followed, done).await {
+            done = life;
+            if let Err(error) = resubmit(&enclave, &storage, &arrivals).await {
+                warn!(%error, "acknowledged transactions are not brought back");
+            }
         }
     };
     tokio::select! {
@@ -51,56 +42,55 @@ pub async fn run(
     }
 }
 
+/// Waits until a life after this one is ready; `None` if there will be none.
+async fn new_life(followed: &mut watch::Receiver<Option<Followed>>, done: u64) -> Option<u64> {
+    let is_ready =
+        |followed: &Followed| followed.is_synced && followed.head.has_seed && followed.life > done;
+    let ready = followed.wait_for(|followed| followed.as_ref().is_some_and(is_ready)).await.ok()?;
+    ready.as_ref().map(|followed| followed.life)
+}
+
 async fn resubmit(
     enclave: &Arc<dyn Enclave>,
     storage: &Arc<Storage>,
     arrivals: &Arrivals,
 ) -> Result<(), StorageError> {
     let records: Arc<dyn Records> = storage.clone();
-    let (mut after, mut accepted, mut refused) = (None, 0_usize, 0_usize);
+    let (mut after, mut count): (Option<B256>, usize) = (None, 0);
     loop {
-        let page = storage.envelopes(after, PAGE)?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.hash);
-        let mut old = Vec::new();
-        for kept in page {
-            if submit(enclave, &records, &kept).await {
-                accepted += 1;
-                arrivals.accepted();
-                continue;
-            }
-            refused += 1;
-            if is_old(&kept) {
-                old.push(kept.hash);
+        let page = storage.transactions(after, PAGE)?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(*last);
+        count += page.len();
+        let mut useless = Vec::new();
+        for (hash, sealed) in page {
+            if !is_taken(enclave, &records, sealed).await {
+                useless.push(hash);
             }
         }
-        storage.forget_envelopes(&old)?;
+        storage.forget_transactions(&useless)?;
+        arrivals.accepted();
     }
-    if accepted + refused > 0 {
-        info!(accepted, refused, "submitted acknowledged envelopes again");
+    if count > 0 {
+        info!(count, "brought acknowledged transactions back");
     }
     Ok(())
 }
 
-/// Whether the enclave took the transaction into its pool.
-async fn submit(
-    enclave: &Arc<dyn Enclave>,
-    records: &Arc<dyn Records>,
-    kept: &KeptEnvelope,
-) -> bool {
+/// Whether the enclave took it; it refuses only what no enclave of this network sealed.
+async fn is_taken(enclave: &Arc<dyn Enclave>, records: &Arc<dyn Records>, sealed: Bytes) -> bool {
     loop {
-        let request = Request::Envelope(kept.envelope.clone());
-        match ask(enclave, records, request).await {
-            Ok(Reply::Envelope { accepted, .. }) => return accepted,
-            Err(AskError::Refused(DoorError::Retry(_)) | AskError::Channel(_)) => {
+        match ask(enclave, records, Request::Readmit(sealed.clone())).await {
+            Ok(_) => return true,
+            Err(AskError::Refused(DoorError::Rejected(reason))) => {
+                warn!(reason, "a kept transaction is useless");
+                return false;
+            }
+            Err(error) if error.is_fatal() => return true,
+            Err(error) => {
+                debug!(%error, "waiting for the enclave");
                 tokio::time::sleep(RETRY_EVERY).await;
             }
-            Ok(_) | Err(_) => return false,
         }
     }
-}
-
-fn is_old(kept: &KeptEnvelope) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
-    now.saturating_sub(kept.kept_at) > AGE_MAX_SECONDS
 }

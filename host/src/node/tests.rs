@@ -19,7 +19,8 @@ use tokio::time::{sleep, timeout};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// An enclave that keeps a tree of L1 blocks and accepts envelopes that begin with a 1.
+/// An enclave that keeps a tree of L1 blocks and accepts envelopes that begin with a 1, which it seals
+/// as they are.
 #[derive(Default)]
 struct FakeEnclave(Mutex<Life>);
 
@@ -100,11 +101,13 @@ impl Life {
                 }))
             }
             Request::Envelope(envelope) => {
-                let accepted = envelope.first() == Some(&1);
-                if accepted {
-                    self.pool.push(envelope.clone());
-                }
+                let accepted = (envelope.first() == Some(&1)).then(|| envelope.clone());
+                self.pool.extend(accepted.clone());
                 Ok(Reply::Envelope { reply: envelope, accepted })
+            }
+            Request::Readmit(sealed) => {
+                self.pool.push(sealed);
+                Ok(Reply::Accepted)
             }
             Request::Rollup(_) => Ok(Reply::Rollup(None)),
             Request::TakeTransactions => Ok(Reply::Transactions(Bytes::new())),
@@ -198,7 +201,7 @@ async fn follows_l1_through_reorganisations_and_deaths() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_envelopes_survive_until_they_are_forgotten() {
+async fn acknowledged_transactions_survive_until_they_are_forgotten() {
     let l1 = FakeL1::start().await;
     let directory = tempfile::tempdir().unwrap();
     let options = options(&l1, l1.http(), directory.path());
@@ -221,6 +224,10 @@ async fn acknowledged_envelopes_survive_until_they_are_forgotten() {
     let node = start().await.unwrap();
     eventually("the pool is filled again", || enclave.0.lock().pool.len() == 10).await;
     assert!(enclave.0.lock().pool.contains(&envelope(3, 1)));
+    // The enclave alone dies, of whatever: the node goes on.
+    enclave.die();
+    l1.mine();
+    eventually("a new life gets them too", || enclave.0.lock().pool.len() == 10).await;
     enclave.0.lock().forget = (1..10).map(|byte| keccak256(envelope(byte, 1))).collect();
     l1.mine();
     agree(&l1, &enclave).await;

@@ -262,7 +262,7 @@ async fn a_late_sibling_is_not_paid_for() {
     let head = |rollup| {
         let l1 = L1BlockId { number: 9, ..Default::default() };
         let head = Head { rollup, l1, ..Default::default() };
-        Some(Followed { enclave: Address::ZERO, head, is_synced: true })
+        Some(Followed { enclave: Address::ZERO, head, is_synced: true, life: 1 })
     };
     desk.followed.send_replace(head(B256::repeat_byte(3)));
     assert_eq!(desk.publisher.publish(rollup(10)).await, Err(PublishError::Late));

@@ -51,12 +51,12 @@ fn blobs_come_back_at_full_length() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_envelopes_are_kept_and_paged() {
+async fn concurrent_transactions_are_kept_and_paged() {
     let directory = tempfile::tempdir().unwrap();
     let storage = Arc::new(open(directory.path()));
     let keep = |number: u16| {
         let storage = storage.clone();
-        tokio::spawn(async move { storage.keep_envelope(number.to_be_bytes().into()).await })
+        tokio::spawn(async move { storage.keep_transaction(number.to_be_bytes().into()).await })
     };
     for task in (0..500).map(keep).collect::<Vec<_>>() {
         task.await.unwrap().unwrap();
@@ -64,17 +64,17 @@ async fn concurrent_envelopes_are_kept_and_paged() {
 
     let (mut kept, mut after) = (Vec::new(), None);
     loop {
-        let page = storage.envelopes(after, 64).unwrap();
-        let Some(last) = page.last() else { break };
-        after = Some(last.hash);
+        let page = storage.transactions(after, 64).unwrap();
+        let Some((last, _)) = page.last() else { break };
+        after = Some(*last);
         kept.extend(page);
     }
     assert_eq!(kept.len(), 500);
-    assert!(kept.iter().all(|kept| kept.hash == keccak256(&kept.envelope) && kept.kept_at > 0));
+    assert!(kept.iter().all(|(hash, sealed)| *hash == keccak256(sealed)));
 
-    let hashes: Vec<B256> = kept.iter().map(|kept| kept.hash).collect();
-    storage.forget_envelopes(&hashes[1..]).unwrap();
-    let left = storage.envelopes(None, 10).unwrap();
+    let hashes: Vec<B256> = kept.iter().map(|(hash, _)| *hash).collect();
+    storage.forget_transactions(&hashes[1..]).unwrap();
+    let left = storage.transactions(None, 10).unwrap();
     assert_eq!(left, [kept[0].clone()]);
 }
 
@@ -119,7 +119,7 @@ async fn child_that_is_killed() {
     let storage = open(Path::new(&directory));
     storage.put(vec![(key(1), "record".into())]).unwrap();
     for number in 0..20_u8 {
-        storage.keep_envelope(vec![number; 100].into()).await.unwrap();
+        storage.keep_transaction(vec![number; 100].into()).await.unwrap();
     }
     storage.keep_snapshot(b"refers to the record").unwrap();
     println!("acknowledged");
@@ -144,7 +144,7 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
     child.wait().unwrap();
 
     let storage = open(directory.path());
-    assert_eq!(storage.envelopes(None, 100).unwrap().len(), 20);
+    assert_eq!(storage.transactions(None, 100).unwrap().len(), 20);
     assert_eq!(storage.snapshot().unwrap(), Some("refers to the record".into()));
     assert_eq!(storage.get(&[key(1)]).unwrap(), [Some("record".into())]);
 }

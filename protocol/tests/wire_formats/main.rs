@@ -1,5 +1,15 @@
 //! The formats that others depend on, compared with what is frozen in `vectors/`. A difference is
-//! a breaking change: run with `FREEZE=1` only on purpose, and write a migration.
+//! a breaking change: run with `FREEZE=1` only on purpose, and write a migration. Here: how freezing
+//! works, and what contracts read; beside it: what passes among nodes and users.
+
+mod door;
+mod envelope;
+mod keys;
+mod messages;
+mod payload;
+mod queries;
+#[path = "../support/mod.rs"]
+mod support;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use obscuro_protocol::{
@@ -11,13 +21,19 @@ use obscuro_protocol::{
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf};
 
-fn compare(name: &str, value: Value) {
+/// What is frozen; with `FREEZE=1`, what is given is frozen first.
+fn thaw(name: &str, value: &Value) -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../vectors").join(name);
     if std::env::var_os("FREEZE").is_some() {
-        fs::write(&path, serde_json::to_string_pretty(&value).unwrap() + "\n").unwrap();
+        fs::write(&path, serde_json::to_string_pretty(value).unwrap() + "\n").unwrap();
     }
+    serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap()
+}
+
+/// The same, for what is made anew to the byte.
+fn compare(name: &str, value: Value) {
+    let frozen = thaw(name, &value);
     // As values: the order of keys in text depends on features of other crates.
-    let frozen: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     assert_eq!(frozen, value, "{name} differs from what is frozen");
 }
 
@@ -41,6 +57,31 @@ fn header() -> RollupHeader {
         gasUsed: 21_000,
         gasLimit: 300_000_000,
         baseFee: 1_000_000_000,
+    }
+}
+
+fn config() -> NetworkConfig {
+    NetworkConfig {
+        version: 1,
+        l1ChainId: 1,
+        l2ChainId: 2_908,
+        checkpoint: L1BlockId { number: 100, hash: keccak256("checkpoint") },
+        contracts: Contracts {
+            obscuroToken: Address::repeat_byte(1),
+            attestationVerifier: Address::repeat_byte(2),
+            networkManagement: Address::repeat_byte(3),
+            rollupManagement: Address::repeat_byte(4),
+            bridgeManagement: Address::repeat_byte(5),
+        },
+        attestationRoot: Address::repeat_byte(6),
+        gasLimit: 300_000_000,
+        baseFee: 1_000_000_000,
+        revealDefault: 4,
+        revealPeriods: [1, 300, 7_200, 216_000, 2_628_000],
+        idleBlocksMax: 10,
+        startupHashes: 200_000_000,
+        withdrawalBlocks: 50,
+        forkTimeoutBlocks: 50,
     }
 }
 
@@ -82,28 +123,7 @@ fn withdrawals() {
 
 #[test]
 fn network_config() {
-    let config = NetworkConfig {
-        version: 1,
-        l1ChainId: 1,
-        l2ChainId: 2_908,
-        checkpoint: L1BlockId { number: 100, hash: keccak256("checkpoint") },
-        contracts: Contracts {
-            obscuroToken: Address::repeat_byte(1),
-            attestationVerifier: Address::repeat_byte(2),
-            networkManagement: Address::repeat_byte(3),
-            rollupManagement: Address::repeat_byte(4),
-            bridgeManagement: Address::repeat_byte(5),
-        },
-        attestationRoot: Address::repeat_byte(6),
-        gasLimit: 300_000_000,
-        baseFee: 1_000_000_000,
-        revealDefault: 4,
-        revealPeriods: [1, 300, 7_200, 216_000, 2_628_000],
-        idleBlocksMax: 10,
-        startupHashes: 200_000_000,
-        withdrawalBlocks: 50,
-        forkTimeoutBlocks: 50,
-    };
+    let config = config();
     compare("network_config.json", json!({ "config": config, "hash": config.hash() }));
 }
 

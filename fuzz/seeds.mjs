@@ -1,0 +1,39 @@
+// Gives each target something to begin with: the frozen vectors. What does not live here: any vector.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+
+const vectors = (name) => JSON.parse(readFileSync(new URL(`../vectors/${name}.json`, import.meta.url)));
+const bytes = (hex) => Buffer.from(hex.slice(2), "hex");
+const json = (value) => Buffer.from(JSON.stringify(value));
+
+/** All strings of bytes below a value. */
+function* below(value) {
+  if (typeof value === "string" && /^0x([0-9a-f]{2})+$/.test(value)) yield bytes(value);
+  else if (value && typeof value === "object") for (const part of Object.values(value)) yield* below(part);
+}
+
+/** The wire forms of messages, not the parts of which they consist. */
+function* messages(value) {
+  if (Array.isArray(value) || (value && typeof value === "object" && !value.bytes)) {
+    for (const part of Object.values(value)) yield* messages(part);
+  } else if (value?.bytes) yield bytes(value.bytes);
+}
+
+const header = vectors("rollup_header").header;
+const seeds = {
+  door: [...messages(vectors("door"))],
+  enclave: [...messages(vectors("door"))],
+  gossip: [...messages(vectors("gossip"))],
+  query: [...messages(vectors("queries"))],
+  envelope: [...below(vectors("envelope")), ...below(vectors("seed_share")), ...below(vectors("development_quote"))],
+  header: [json(header), ...vectors("withdrawals").map((list) => json(list.withdrawals))],
+  config: [json(vectors("network_config").config)],
+  payload: [...below(vectors("payload")), ...below(vectors("payload_empty"))],
+};
+for (const [target, inputs] of Object.entries(seeds)) {
+  const folder = new URL(`corpus/${target}/`, import.meta.url);
+  mkdirSync(folder, { recursive: true });
+  for (const input of inputs) {
+    writeFileSync(new URL(createHash("sha256").update(input).digest("hex").slice(0, 40), folder), input);
+  }
+}
