@@ -4,6 +4,7 @@
 
 mod build;
 mod rpc;
+mod workload;
 
 #[path = "../../enclave/tests/door/harness.rs"]
 #[allow(dead_code, clippy::unwrap_used, missing_docs, reason = "made for tests")]
@@ -12,7 +13,7 @@ mod harness;
 fn main() -> eyre::Result<()> {
     let part = std::env::args().nth(1).unwrap_or_default();
     if matches!(part.as_str(), "" | "build") {
-        build::run();
+        build::run()?;
     }
     if matches!(part.as_str(), "" | "rpc") {
         rpc::run()?;

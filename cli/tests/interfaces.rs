@@ -204,10 +204,11 @@ fn declarations() -> Vec<Declaration> {
     found
 }
 
-/// The Rust files of all packages, tests aside.
+/// The Rust files of all packages, without tests and benches, which call contracts of others too.
 fn sources() -> Vec<PathBuf> {
     let packages = fs::read_dir(root()).unwrap().flatten();
-    let mut folders: Vec<PathBuf> = packages.map(|package| package.path().join("src")).collect();
+    let packages = packages.map(|package| package.path()).filter(|path| !path.ends_with("benches"));
+    let mut folders: Vec<PathBuf> = packages.map(|package| package.join("src")).collect();
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

@@ -9,6 +9,9 @@ use rand_core::{Infallible, TryCryptoRng, TryRng};
 #[error("TEE device: {0}")]
 pub struct DeviceError(pub String);
 
+/// A piece of work that needs no other to be done before.
+pub type Task<'a> = Box<dyn FnOnce() + Send + 'a>;
+
 /// What the hardware gives the program that runs in it.
 pub trait Device: Send + Sync + 'static {
     /// Fills `out` with entropy that the host does not know.
@@ -22,6 +25,19 @@ pub trait Device: Send + Sync + 'static {
     fn measurement(&self) -> B256;
     /// A key that only this program on this machine can obtain again.
     fn sealing_key(&self) -> Secret;
+
+    /// How many tasks [`Self::run`] works on at once.
+    fn cores(&self) -> usize {
+        1
+    }
+
+    /// Does all tasks and returns when the last is done. The enclave starts no threads: whoever
+    /// runs it may do them side by side.
+    fn run(&self, tasks: Vec<Task<'_>>) {
+        for task in tasks {
+            task();
+        }
+    }
 }
 
 /// The device's entropy as a generator.

@@ -4,7 +4,7 @@
 use crate::{
     blobs,
     chain::Verdict,
-    device::Entropy,
+    device::{Device, Entropy, Task},
     ledger::{Body, Candidate, Ledger, OnReject},
     node::{NetworkKeys, Node, Surroundings},
     pool::Pooled,
@@ -22,6 +22,8 @@ use obscuro_protocol::{
 };
 use std::sync::{Arc, atomic::Ordering};
 
+/// Fewer transactions are not worth a core of their own.
+const SHARE_MIN: usize = 64;
 /// How often a rollup is built again because its payload came out too long.
 const BUILD_ATTEMPTS_MAX: usize = 4;
 /// Most raw transaction bytes that are tried, however well they compress.
@@ -126,7 +128,7 @@ impl Node {
         keys: &NetworkKeys,
         around: Surroundings<'_>,
     ) -> Result<Verdict, DoorError> {
-        let parsed = match self.parse_payload(bytes, keys) {
+        let parsed = match self.parse_payload(bytes, keys, around.device) {
             Ok(parsed) => parsed,
             Err(reason) => return Ok(Verdict::Invalid(reason)),
         };
@@ -151,26 +153,50 @@ impl Node {
         Ok(Verdict::Valid(Arc::new(rollup)))
     }
 
-    fn parse_payload(&self, bytes: &[u8], keys: &NetworkKeys) -> Result<Parsed, String> {
+    fn parse_payload(
+        &self,
+        bytes: &[u8],
+        keys: &NetworkKeys,
+        device: &dyn Device,
+    ) -> Result<Parsed, String> {
         let payload = payload::open(bytes, &keys.seed).map_err(|error| error.to_string())?;
         let expected = self.config.default_reveal();
         if payload.items.iter().any(|item| item.option != expected) {
             return Err("a transaction has the wrong reveal option".into());
         }
-        let transactions = payload
-            .items
-            .into_iter()
-            .map(|item| self.known_or_decoded(item.transaction))
-            .collect::<Result<_, _>>()?;
+        let raws: Vec<Bytes> = payload.items.into_iter().map(|item| item.transaction).collect();
+        let transactions = self.with_senders(&raws, device)?;
         Ok(Parsed { transactions, withdrawals: payload.withdrawals })
     }
 
+    /// The transactions with their senders. Recovering these costs more than all else that is done
+    /// about a rollup, so every core has its share.
+    fn with_senders(
+        &self,
+        raws: &[Bytes],
+        device: &dyn Device,
+    ) -> Result<Vec<Arc<Pooled>>, String> {
+        let share = raws.len().div_ceil(device.cores().max(1)).max(SHARE_MIN);
+        let mut shares = vec![Ok(Vec::new()); raws.len().div_ceil(share)];
+        let tasks = raws.chunks(share).zip(&mut shares).map(|(raws, done)| {
+            let task = || *done = raws.iter().map(|raw| self.known_or_decoded(raw)).collect();
+            Box::new(task) as Task<'_>
+        });
+        device.run(tasks.collect());
+        let transactions: Vec<Arc<Pooled>> =
+            shares.into_iter().collect::<Result<Vec<_>, String>>()?.concat();
+        match transactions.len() == raws.len() {
+            true => Ok(transactions),
+            false => Err("the senders were not recovered".into()),
+        }
+    }
+
     /// A transaction, whose sender need not be recovered again if it waits in the pool.
-    fn known_or_decoded(&self, raw: Bytes) -> Result<Arc<Pooled>, String> {
-        let known = self.pool.lock().get(keccak256(&raw));
+    fn known_or_decoded(&self, raw: &Bytes) -> Result<Arc<Pooled>, String> {
+        let known = self.pool.lock().get(keccak256(raw));
         match known {
-            Some(pooled) if pooled.raw == raw => Ok(pooled),
-            _ => decode_transaction(raw).map(Arc::new),
+            Some(pooled) if pooled.raw == *raw => Ok(pooled),
+            _ => decode_transaction(raw.clone()).map(Arc::new),
         }
     }
 

@@ -64,6 +64,21 @@ fn deposit_transfer_and_receipt() {
 }
 
 #[test]
+fn senders_recovered_side_by_side_keep_their_order() {
+    let (node, mut l1, alice) = network();
+    let follower = follower_of(&node, &l1);
+    let reader = Reader::new(&node, 7, &[]);
+    // More than one core's least share.
+    for nonce in 0..150 {
+        let to = TxKind::Call(Address::with_last_byte(1 + nonce as u8));
+        send(&reader, &node, alice.transaction_with_gas(nonce, to, 21_000, vec![]));
+    }
+    let rollup = node.seal().unwrap();
+    assert_eq!(rollup.header.gasUsed, 150 * 21_000);
+    assert_eq!(follower.follow(&l1.publish(&rollup)).rollup, rollup.header.hash());
+}
+
+#[test]
 fn another_user_sees_nothing() {
     let (node, mut l1, alice) = network();
     let own = Reader::new(&node, 7, &[&alice]);

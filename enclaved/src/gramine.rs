@@ -6,9 +6,9 @@
 //! and arguments stand in the manifest, and the manifest is part of MRENCLAVE. A host that runs this
 //! program without SGX on files of its own gets quotes that Intel did not sign.
 
-use crate::{Platform, entropy, failed, is_about, padded};
+use crate::{Platform, cores, entropy, failed, is_about, padded};
 use alloy_primitives::{B256, Bytes};
-use obscuro_enclave::device::{Device, DeviceError};
+use obscuro_enclave::device::{Device, DeviceError, Task};
 use obscuro_protocol::{
     attestation::strip,
     keys::{LABEL_SEALING, derive},
@@ -81,6 +81,14 @@ impl Device for Gramine {
 
     fn sealing_key(&self) -> Secret {
         self.sealing_key.duplicate()
+    }
+
+    fn cores(&self) -> usize {
+        cores::cores()
+    }
+
+    fn run(&self, tasks: Vec<Task<'_>>) {
+        cores::run(tasks);
     }
 }
 

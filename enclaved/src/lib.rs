@@ -3,6 +3,7 @@
 //! of development networks (`software-tee`).
 
 pub mod channel;
+pub mod cores;
 pub mod gramine;
 pub mod tdx;
 

@@ -9,9 +9,9 @@
 //! restart. The sealing key is therefore fresh each time. What was sealed before does not open, and
 //! the enclave makes a new identity and registers anew.
 
-use crate::{Platform, entropy, failed, is_about, padded};
+use crate::{Platform, cores, entropy, failed, is_about, padded};
 use alloy_primitives::{B256, Bytes};
-use obscuro_enclave::device::{Device, DeviceError};
+use obscuro_enclave::device::{Device, DeviceError, Task};
 use obscuro_protocol::{attestation::strip, limits::QUOTE_BYTES_MAX, secret::Secret};
 use std::{
     fs::{self, File, OpenOptions},
@@ -70,6 +70,14 @@ impl Device for Tdx {
 
     fn sealing_key(&self) -> Secret {
         self.sealing_key.duplicate()
+    }
+
+    fn cores(&self) -> usize {
+        cores::cores()
+    }
+
+    fn run(&self, tasks: Vec<Task<'_>>) {
+        cores::run(tasks);
     }
 }
 

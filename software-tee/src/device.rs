@@ -11,10 +11,10 @@ use crate::{
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use k256::ecdsa::SigningKey;
 use obscuro_enclave::{
-    device::{Device, DeviceError},
+    device::{Device, DeviceError, Task},
     identity::sign_development_quote,
 };
-use obscuro_enclaved::entropy;
+use obscuro_enclaved::{cores, entropy};
 use obscuro_protocol::{
     attestation::Tee,
     keys::{LABEL_SEALING, derive},
@@ -126,5 +126,13 @@ impl Device for SoftwareDevice {
     /// By program, as the CPU's: another measurement cannot unseal.
     fn sealing_key(&self) -> Secret {
         derive(&self.seed, LABEL_SEALING, self.measurement.as_slice())
+    }
+
+    fn cores(&self) -> usize {
+        cores::cores()
+    }
+
+    fn run(&self, tasks: Vec<Task<'_>>) {
+        cores::run(tasks);
     }
 }

@@ -9,7 +9,7 @@ use alloy_sol_types::SolEvent;
 use k256::ecdsa::SigningKey;
 use obscuro_enclave::{
     Enclave,
-    device::{Device, DeviceError},
+    device::{Device, DeviceError, Task},
     identity::sign_development_quote,
     store::{Store, StoreError},
     trie,
@@ -33,7 +33,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -66,6 +66,9 @@ pub fn follower_of(node: &Node, l1: &L1) -> Node {
     follower
 }
 
+/// What the enclaves of a process work with.
+pub static CORES: AtomicUsize = AtomicUsize::new(2);
+
 /// Entropy from a counter: tests are repeatable.
 pub struct TestDevice {
     seed: u64,
@@ -95,6 +98,18 @@ impl Device for TestDevice {
 
     fn sealing_key(&self) -> Secret {
         Secret::new(keccak256(self.seed.to_be_bytes()).into())
+    }
+
+    fn cores(&self) -> usize {
+        CORES.load(Ordering::Relaxed)
+    }
+
+    fn run(&self, mut tasks: Vec<Task<'_>>) {
+        let here = tasks.pop();
+        std::thread::scope(|scope| {
+            tasks.into_iter().for_each(|task| drop(scope.spawn(task)));
+            here.into_iter().for_each(|task| task());
+        });
     }
 }
 
