@@ -3,7 +3,7 @@
 
 use alloy_eips::BlockNumberOrTag;
 use alloy_network::TransactionBuilder;
-use alloy_primitives::{Address, B256, Bytes, U256, utils::parse_ether};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_provider::{PendingTransactionBuilder, Provider, network::Ethereum};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_sol_types::{SolCall, SolValue};
@@ -13,6 +13,7 @@ use obscuro_protocol::{
     contracts::Contract,
     l1::{IBridgeManagement, IERC20},
 };
+use obscuro_software_tee::{Authority, policy};
 use std::time::Duration;
 
 /// OBX that an aggregator stakes on a development network.
@@ -20,11 +21,13 @@ pub const STAKE_OBX: u64 = 1_000;
 /// OBX that each account receives on each layer.
 const ACCOUNT_OBX: u64 = 10_000;
 /// ETH that each operator receives for publishing.
-const OPERATOR_ETH: &str = "100";
+const OPERATOR_ETH: u64 = 100;
 const SUPPLY_OBX: u64 = 100_000_000;
 /// ETH that a newcomer pays to whoever answers it.
 const REGISTRATION_FEE_WEI: u64 = 1_000_000_000_000_000;
 const UNBONDING_BLOCKS: u64 = 100;
+/// Enough for every call that the funder makes.
+pub const GIFT_GAS: u64 = 1_000_000;
 /// How long to wait for one transaction; an L1 that mines at all is faster.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -33,10 +36,8 @@ const RECEIPT_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Parameters {
     /// EIP-155 id of the L2.
     pub l2_chain_id: u64,
-    /// Signer of development attestations.
-    pub attestation_root: Address,
-    /// The measurement that the contract admits.
-    pub measurement: B256,
+    /// The programs that the contract admits.
+    pub measurements: Vec<B256>,
     /// L1 blocks before a withdrawal is executed.
     pub withdrawal_blocks: u64,
     /// L1 blocks that may pass without a rollup when there is nothing to publish.
@@ -50,7 +51,49 @@ pub async fn deploy<P: Provider>(
     funder: Address,
     parameters: &Parameters,
 ) -> Result<NetworkConfig> {
-    let config = plan(l1, funder, parameters).await?;
+    let checkpoint = l1
+        .get_block_by_number(BlockNumberOrTag::Latest)
+        .await?
+        .ok_or_eyre("the L1 has no blocks")?;
+    let checkpoint = L1BlockId { number: checkpoint.header.number, hash: checkpoint.header.hash };
+    let nonce = l1.get_transaction_count(funder).await?;
+    let config = plan(checkpoint, l1.get_chain_id().await?, funder, nonce, parameters);
+    let mut pending = Vec::new();
+    for creation in creations(&config, funder, parameters) {
+        let transaction = TransactionRequest::default().with_deploy_code(creation.code.clone());
+        pending.push((creation, l1.send_transaction(transaction).await?));
+    }
+    for (Creation { contract, address, .. }, transaction) in pending {
+        let created = confirm(transaction).await?.ok_or_eyre("deployment created no contract")?;
+        ensure!(
+            created == address,
+            "{contract:?} was deployed at {created} instead of {address}: is the account in use elsewhere?"
+        );
+    }
+    let verifier = config.contracts.attestationVerifier;
+    let introductions = Authority::development().verifier_calls();
+    let introduce = |input| Gift { to: verifier, input, value: U256::ZERO };
+    send(l1, introductions.into_iter().map(introduce).collect()).await?;
+    Ok(config)
+}
+
+/// A contract to create.
+#[derive(Clone, Debug)]
+pub struct Creation {
+    /// Which one.
+    pub contract: Contract,
+    /// Its creation code with arguments.
+    pub code: Bytes,
+    /// Where it comes to lie.
+    pub address: Address,
+}
+
+/// The management contract of a config, in the order in which the funder creates it.
+pub fn creations(
+    config: &NetworkConfig,
+    funder: Address,
+    parameters: &Parameters,
+) -> Vec<Creation> {
     let contracts = &config.contracts;
     let obx = U256::from(10).pow(U256::from(18));
     let creations: [(Contract, Vec<u8>, Address); 5] = [
@@ -60,8 +103,12 @@ pub async fn deploy<P: Provider>(
             contracts.obscuroToken,
         ),
         (
-            Contract::DevelopmentAttestation,
-            (parameters.attestation_root, parameters.measurement).abi_encode_params(),
+            Contract::AttestationVerifier,
+            Authority::development().verifier_arguments(
+                funder,
+                parameters.measurements.clone(),
+                policy(),
+            ),
             contracts.attestationVerifier,
         ),
         (
@@ -73,6 +120,7 @@ pub async fn deploy<P: Provider>(
                 U256::from(STAKE_OBX) * obx,
                 U256::from(REGISTRATION_FEE_WEI),
                 U256::from(UNBONDING_BLOCKS),
+                funder,
             )
                 .abi_encode_params(),
             contracts.networkManagement,
@@ -94,39 +142,28 @@ pub async fn deploy<P: Provider>(
             contracts.bridgeManagement,
         ),
     ];
-    let mut pending = Vec::new();
-    for (contract, arguments, address) in creations {
-        let code = [contract.creation_code().as_ref(), &arguments].concat();
-        let transaction = TransactionRequest::default().with_deploy_code(code);
-        pending.push((contract, address, l1.send_transaction(transaction).await?));
-    }
-    for (contract, address, transaction) in pending {
-        let created = confirm(transaction).await?.ok_or_eyre("deployment created no contract")?;
-        ensure!(
-            created == address,
-            "{contract:?} was deployed at {created} instead of {address}: is the account in use elsewhere?"
-        );
-    }
-    Ok(config)
+    let whole = |(contract, arguments, address): (Contract, Vec<u8>, Address)| Creation {
+        code: [contract.creation_code().as_ref(), &arguments].concat().into(),
+        contract,
+        address,
+    };
+    creations.into_iter().map(whole).collect()
 }
 
-/// The config of a network whose contracts this account will deploy next.
-async fn plan<P: Provider>(
-    l1: &P,
+/// The config of a network whose contracts this account will deploy next, from this nonce on.
+pub fn plan(
+    checkpoint: L1BlockId,
+    l1_chain_id: u64,
     funder: Address,
+    nonce: u64,
     parameters: &Parameters,
-) -> Result<NetworkConfig> {
-    let checkpoint = l1
-        .get_block_by_number(BlockNumberOrTag::Latest)
-        .await?
-        .ok_or_eyre("the L1 has no blocks")?;
-    let nonce = l1.get_transaction_count(funder).await?;
+) -> NetworkConfig {
     let address = |offset| funder.create(nonce + offset);
-    Ok(NetworkConfig {
+    NetworkConfig {
         version: NetworkConfig::VERSION,
-        l1ChainId: l1.get_chain_id().await?,
+        l1ChainId: l1_chain_id,
         l2ChainId: parameters.l2_chain_id,
-        checkpoint: L1BlockId { number: checkpoint.header.number, hash: checkpoint.header.hash },
+        checkpoint,
         contracts: Contracts {
             obscuroToken: address(0),
             attestationVerifier: address(1),
@@ -134,7 +171,7 @@ async fn plan<P: Provider>(
             rollupManagement: address(3),
             bridgeManagement: address(4),
         },
-        attestationRoot: parameters.attestation_root,
+        attestationRoot: Authority::development().root_hash(),
         gasLimit: 300_000_000,
         baseFee: 1_000_000_000,
         revealDefault: RevealOption::XL as u8,
@@ -143,7 +180,7 @@ async fn plan<P: Provider>(
         startupHashes: 100_000,
         withdrawalBlocks: parameters.withdrawal_blocks,
         forkTimeoutBlocks: parameters.withdrawal_blocks,
-    })
+    }
 }
 
 /// Gives operators what they need to register and publish, and users OBX on both layers.
@@ -153,35 +190,57 @@ pub async fn fund<P: Provider>(
     operators: &[Address],
     users: &[Address],
 ) -> Result<()> {
-    let obx = U256::from(10).pow(U256::from(18));
-    let (token, bridge) = (config.contracts.obscuroToken, config.contracts.bridgeManagement);
-    let amount = U256::from(ACCOUNT_OBX) * obx;
-    let mut calls: Vec<(Address, Bytes, U256)> = Vec::new();
-    for operator in operators {
-        calls.push((*operator, Bytes::new(), parse_ether(OPERATOR_ETH)?));
-        calls.push((token, transfer(*operator, U256::from(STAKE_OBX) * obx), U256::ZERO));
-    }
-    let approval = IERC20::approveCall { spender: bridge, amount: U256::MAX };
-    calls.push((token, approval.abi_encode().into(), U256::ZERO));
-    for user in users {
-        calls.push((token, transfer(*user, amount), U256::ZERO));
-        let deposit = IBridgeManagement::depositCall { asset: token, amount, to: *user };
-        calls.push((bridge, deposit.abi_encode().into(), U256::ZERO));
-    }
+    send(l1, gifts(config, operators, users)).await
+}
+
+async fn send<P: Provider>(l1: &P, gifts: Vec<Gift>) -> Result<()> {
     let mut pending = Vec::new();
-    for (to, data, value) in calls {
+    for gift in gifts {
         // A fixed limit: estimates cannot see the transactions queued before.
         let transaction = TransactionRequest::default()
-            .to(to)
-            .value(value)
-            .input(data.into())
-            .with_gas_limit(500_000);
+            .to(gift.to)
+            .value(gift.value)
+            .input(gift.input.into())
+            .with_gas_limit(GIFT_GAS);
         pending.push(l1.send_transaction(transaction).await?);
     }
     for transaction in pending {
         confirm(transaction).await?;
     }
     Ok(())
+}
+
+/// A call that the funder makes.
+#[derive(Clone, Debug)]
+pub struct Gift {
+    /// Whom it calls.
+    pub to: Address,
+    /// With what.
+    pub input: Bytes,
+    /// And how many wei.
+    pub value: U256,
+}
+
+/// What [`fund`] sends, in order.
+pub fn gifts(config: &NetworkConfig, operators: &[Address], users: &[Address]) -> Vec<Gift> {
+    let obx = U256::from(10).pow(U256::from(18));
+    let (token, bridge) = (config.contracts.obscuroToken, config.contracts.bridgeManagement);
+    let amount = U256::from(ACCOUNT_OBX) * obx;
+    let call = |to, input| Gift { to, input, value: U256::ZERO };
+    let mut gifts = Vec::new();
+    for operator in operators {
+        let value = U256::from(OPERATOR_ETH) * obx;
+        gifts.push(Gift { to: *operator, input: Bytes::new(), value });
+        gifts.push(call(token, transfer(*operator, U256::from(STAKE_OBX) * obx)));
+    }
+    let approval = IERC20::approveCall { spender: bridge, amount: U256::MAX };
+    gifts.push(call(token, approval.abi_encode().into()));
+    for user in users {
+        gifts.push(call(token, transfer(*user, amount)));
+        let deposit = IBridgeManagement::depositCall { asset: token, amount, to: *user };
+        gifts.push(call(bridge, deposit.abi_encode().into()));
+    }
+    gifts
 }
 
 fn transfer(to: Address, amount: U256) -> Bytes {

@@ -4,7 +4,7 @@
 //! (`block`), news of heads (`heads`), and the follower (`follower`, `feed`). Not here: sending transactions (`publisher`).
 
 mod beacon;
-mod block;
+pub mod block;
 #[cfg(test)]
 mod client_tests;
 #[cfg(test)]

@@ -9,7 +9,7 @@
 pub mod enclave;
 pub mod gossip;
 pub mod l1;
-mod membership;
+pub mod membership;
 pub mod node;
 pub mod publisher;
 mod relay;

@@ -1,51 +1,37 @@
-//! The node's place in the network (protocol 3): registers its enclave, pledges the stake, and hands
-//! the seed to newcomers, each when L1 shows that it is wanting. Looks at every L1 block anew, so that
+//! The node's place in the network (protocol 3): registers its machine and its enclave, pledges the
+//! stake, attests again in time, hands the seed to others and opens seed epochs, each when L1 shows that
+//! it is wanting. Looks at every L1 block anew, so that
 //! nothing has to be remembered across restarts or reorganisations. Not here: what is in a
-//! registration (the enclave's) and fees (`publisher`).
+//! registration (the enclave's), fees (`publisher`), and what is wanting (`steps`).
+
+pub mod steps;
 
 use crate::{
     enclave::{AskError, Enclave, Records, ask},
     l1::{L1Client, L1Error, feed::Followed},
-    publisher::{Content, PublishError, Publisher, Purpose},
+    publisher::{Content, PublishError, Publisher, Purpose, revert},
     stop::Stop,
     storage::{Storage, StorageError},
 };
 use alloy_primitives::{Address, Bytes, U256};
-use alloy_sol_types::{SolCall, SolValue, sol};
+use alloy_sol_types::{SolCall, SolValue};
 use obscuro_protocol::{
     config::NetworkConfig,
-    door::{Head, Reply, Request, SeedShare},
+    door::{Duty, Head, Reply, Request, SeedRejected, SeedShare},
     l1::{
+        IAttestationVerifier::{registerAuthorityCall, registerPlatformCall},
         IERC20::{allowanceCall, approveCall},
         INetworkManagement::{
-            registerCall, registrationFeeCall, setHostAddressCall, shareSeedCall,
+            openSeedEpochCall, reattestCall, registerCall, registrationFeeCall, rejectSeedCall,
+            setHostAddressCall, shareSeedCall,
         },
         Registration,
     },
 };
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+use steps::{Join, Sent};
 use tokio::sync::watch;
 use tracing::{info, warn};
-
-/// L1 blocks after which something sent that L1 does not show is sent again.
-const PATIENCE_BLOCKS: u64 = 6;
-
-sol! {
-    /// What `NetworkManagement` stores of a node.
-    struct RegisteredNode {
-        address owner;
-        uint40 registeredAt;
-        uint40 leftAt;
-        bool holdsSeed;
-        uint256 stake;
-        bytes32 encryptionKeyHash;
-        bytes32 measurement;
-        string hostAddress;
-    }
-
-    /// Reads it.
-    function node(address enclave) external view returns (RegisteredNode memory);
-}
 
 /// Something could not be done at this L1 block. It is tried again at the next one.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +46,10 @@ enum MembershipError {
     Storage(#[from] StorageError),
     #[error("L1 answered a call with {0} bytes that do not decode")]
     Answer(usize),
+    #[error(
+        "the enclave's quote carries {0} certificates instead of the machine's, its issuer's and the root"
+    )]
+    Certificates(usize),
 }
 
 /// What membership works with.
@@ -88,23 +78,12 @@ pub struct Membership {
     pub stop: Stop,
 }
 
-/// What was sent, and at which L1 block.
-#[derive(Default)]
-struct Sent {
-    approval: Option<u64>,
-    registration: Option<u64>,
-    address: Option<u64>,
-    /// Whether L1 gives peers the right address.
-    is_found: bool,
-    shares: HashMap<Address, u64>,
-    /// Said once, not at every block.
-    complaint: String,
-}
-
 impl Membership {
     /// Looks after membership until told to stop.
     pub async fn run(mut self) {
         let mut sent = Sent::default();
+        // Said once, not at every block.
+        let mut said = String::new();
         let stop = self.stop.clone();
         let work = async {
             while self.followed.changed().await.is_ok() {
@@ -114,10 +93,10 @@ impl Membership {
                 };
                 let result = self.look(&followed, &mut sent).await;
                 let complaint = result.err().map_or_else(String::new, |error| error.to_string());
-                if !complaint.is_empty() && complaint != sent.complaint {
+                if !complaint.is_empty() && complaint != said {
                     warn!("membership: {complaint}");
                 }
-                sent.complaint = complaint;
+                said = complaint;
             }
         };
         tokio::select! {
@@ -131,58 +110,53 @@ impl Membership {
         if !head.is_registered {
             return self.join(head, sent).await;
         }
-        sent.registration = None;
         self.move_house(followed, sent).await?;
-        if head.seed_shares_due {
-            self.share_seed(followed, sent).await?;
+        for duty in sent.due(head) {
+            match duty {
+                Duty::Attest => self.attest().await?,
+                Duty::OpenEpoch => self.open_epoch(head.l1.number, sent).await?,
+                Duty::RejectSeed => self.reject_seed().await?,
+                Duty::ShareSeed => self.share_seed(head.l1.number, sent).await?,
+            }
+            sent.duty(duty, head.l1.number);
         }
         Ok(())
     }
 
-    /// Corrects the address that L1 gives to peers, once after each start.
+    /// Corrects the address that L1 gives to peers.
     async fn move_house(
         &self,
         followed: &Followed,
         sent: &mut Sent,
     ) -> Result<(), MembershipError> {
-        let now = followed.head.l1.number;
-        if sent.is_found || self.host_address.is_empty() || !is_due(sent.address, now) {
-            return Ok(());
-        }
-        let contract = self.config.contracts.networkManagement;
-        let call = nodeCall { enclave: followed.enclave }.abi_encode();
-        let answer = self.l1.call(contract, call.into()).await?;
-        let registered = nodeCall::abi_decode_returns(&answer)
-            .map_err(|_| MembershipError::Answer(answer.len()))?;
-        sent.is_found = registered.hostAddress == self.host_address;
-        if sent.is_found {
+        let head = &followed.head;
+        if !sent.address_is_due(&self.host_address, head) {
             return Ok(());
         }
         let call = setHostAddressCall {
             enclave: followed.enclave,
             hostAddress: self.host_address.clone(),
         };
-        self.send(Purpose::Move, contract, call.abi_encode(), U256::ZERO).await?;
-        sent.address = Some(now);
+        self.call_network(Purpose::Move, call.abi_encode(), U256::ZERO).await?;
+        sent.address(head.l1.number);
         info!(address = self.host_address, "telling L1 where peers reach this node");
         Ok(())
     }
 
     async fn join(&self, head: &Head, sent: &mut Sent) -> Result<(), MembershipError> {
-        let now = head.l1.number;
-        if !self.stake.is_zero() && self.allowance().await? < self.stake {
-            if is_due(sent.approval, now) {
+        let allowance = if self.stake.is_zero() { U256::ZERO } else { self.allowance().await? };
+        match sent.join(head, self.stake, allowance, self.genesis) {
+            Join::Wait => {}
+            Join::Approve => {
                 self.approve().await?;
-                sent.approval = Some(now);
+                sent.approval(head.l1.number);
             }
-            return Ok(());
+            Join::Register { genesis } => {
+                if self.register(head, genesis).await? {
+                    sent.registration(head.l1.number);
+                }
+            }
         }
-        let network_exists = !head.network_key.is_empty();
-        if !network_exists && !self.genesis || !is_due(sent.registration, now) {
-            return Ok(());
-        }
-        self.register(head, self.genesis && !network_exists).await?;
-        sent.registration = Some(now);
         Ok(())
     }
 
@@ -203,7 +177,9 @@ impl Membership {
         self.send(Purpose::Approve, self.config.contracts.obscuroToken, input, U256::ZERO).await
     }
 
-    async fn register(&self, head: &Head, genesis: bool) -> Result<(), MembershipError> {
+    /// Registers the enclave, if L1 knows its machine; otherwise the machine. Whether the enclave is on
+    /// its way.
+    async fn register(&self, head: &Head, genesis: bool) -> Result<bool, MembershipError> {
         let contract = self.config.contracts.networkManagement;
         let fee = self.number(contract, registrationFeeCall {}.abi_encode()).await?;
         let request = Request::Register { owner: self.owner, l1_block: head.l1.clone(), genesis };
@@ -212,6 +188,9 @@ impl Membership {
         };
         // Kept before L1 knows of it: a seed that only the enclave's memory holds is lost with it.
         self.storage.keep_identity(&made.identity)?;
+        if self.introduce(&made.certificates).await? {
+            return Ok(false);
+        }
         let registration = Registration {
             quote: made.quote,
             enclave: made.enclave,
@@ -223,53 +202,135 @@ impl Membership {
             encryptedSeed: made.encrypted_seed,
         };
         let input = registerCall { registration }.abi_encode();
-        self.send(Purpose::Register, contract, input, fee).await?;
+        self.call_network(Purpose::Register, input, fee).await?;
         info!(enclave = %made.enclave, genesis, "registering the enclave on L1");
+        Ok(true)
+    }
+
+    /// Registers the machine's certificates (the machine's, its issuer's, the root) as far as L1 does
+    /// not know them, or knows older ones. Whether anything had to be sent.
+    async fn introduce(&self, certificates: &[Bytes]) -> Result<bool, MembershipError> {
+        let [machine, issuer, _root] = certificates else {
+            return Err(MembershipError::Certificates(certificates.len()));
+        };
+        let platform = registerPlatformCall { der: machine.clone() }.abi_encode();
+        match self.would_succeed(platform.clone()).await? {
+            Some(true) => {
+                info!("registering this machine on L1");
+                self.call_verifier(Purpose::RegisterPlatform, platform).await?;
+                return Ok(true);
+            }
+            Some(false) => return Ok(false),
+            None => {}
+        }
+        let authority = registerAuthorityCall { der: issuer.clone() }.abi_encode();
+        if self.would_succeed(authority.clone()).await? == Some(true) {
+            info!("registering the CA of this machine on L1");
+            self.call_verifier(Purpose::RegisterAuthority, authority).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Whether `AttestationVerifier` would take this call, or has what it brings; `None` if it refuses
+    /// it for another reason, which the registration will meet too and name.
+    async fn would_succeed(&self, input: Vec<u8>) -> Result<Option<bool>, MembershipError> {
+        match self.l1.call(self.config.contracts.attestationVerifier, input.into()).await {
+            Ok(_) => Ok(Some(true)),
+            Err(L1Error::Refused { data, .. }) => {
+                Ok(revert::is_registered_already(&data).then_some(false))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn attest(&self) -> Result<(), MembershipError> {
+        let Reply::Attestation(made) = self.ask(Request::Attest).await? else {
+            return Err(AskError::OutOfTurn.into());
+        };
+        self.introduce(&made.certificates).await?;
+        let call = reattestCall {
+            enclave: made.enclave,
+            quote: made.quote,
+            encryptionKeyHash: made.encryption_key_hash,
+            l1Block: made.l1_block,
+        };
+        self.call_network(Purpose::Attest, call.abi_encode(), U256::ZERO).await?;
+        info!("attesting again on L1");
         Ok(())
     }
 
-    /// Answers newcomers, each answer delayed by this node's rank, unless another was faster.
-    async fn share_seed(
-        &self,
-        followed: &Followed,
-        sent: &mut Sent,
-    ) -> Result<(), MembershipError> {
-        let now = followed.head.l1.number;
+    /// Answers members that wait for the seed, each answer delayed by this node's rank, unless another
+    /// was faster.
+    async fn share_seed(&self, now: u64, sent: &mut Sent) -> Result<(), MembershipError> {
         let Reply::SeedShares(shares) = self.ask(Request::SeedShares).await? else {
             return Err(AskError::OutOfTurn.into());
         };
-        sent.shares.retain(|enclave, _| shares.iter().any(|share| share.enclave == *enclave));
-        for share in shares {
-            let is_turn = now >= share.registered.saturating_add(share.rank);
-            if is_turn && is_due(sent.shares.get(&share.enclave).copied(), now) {
-                let enclave = share.enclave;
-                self.send_share(followed.enclave, share).await?;
-                sent.shares.insert(enclave, now);
-                info!(%enclave, "handing the seed to a newcomer");
-            }
+        for SeedShare { answer, .. } in sent.shares_due(shares, now) {
+            let enclave = answer.enclave;
+            let call = shareSeedCall {
+                enclave,
+                responder: answer.responder,
+                epoch: answer.epoch,
+                encryptedSeed: answer.encryptedSeed,
+                signature: answer.signature,
+            };
+            let purpose = Purpose::ShareSeed(enclave);
+            self.call_network(purpose, call.abi_encode(), U256::ZERO).await?;
+            sent.share(enclave, now);
+            info!(%enclave, "handing the seed to a newcomer");
         }
         Ok(())
     }
 
-    async fn send_share(
-        &self,
-        responder: Address,
-        share: SeedShare,
-    ) -> Result<(), MembershipError> {
-        let call = shareSeedCall {
-            enclave: share.enclave,
-            responder,
-            encryptedSeed: share.encrypted_seed,
-            signature: share.signature,
+    async fn open_epoch(&self, now: u64, sent: &mut Sent) -> Result<(), MembershipError> {
+        let Reply::EpochOpening(opening) = self.ask(Request::OpenEpoch).await? else {
+            return Err(AskError::OutOfTurn.into());
         };
-        let contract = self.config.contracts.networkManagement;
-        let purpose = Purpose::ShareSeed(share.enclave);
-        self.send(purpose, contract, call.abi_encode(), U256::ZERO).await
+        if !Sent::is_turn(opening.since, opening.rank, now) {
+            return Ok(());
+        }
+        info!(epoch = opening.epoch, shares = opening.shares.len(), "opening a seed epoch");
+        let call = openSeedEpochCall {
+            epoch: opening.epoch,
+            responder: opening.responder,
+            networkKey: opening.network_key,
+            shares: opening.shares,
+            signature: opening.signature,
+        };
+        self.call_network(Purpose::OpenEpoch, call.abi_encode(), U256::ZERO).await?;
+        sent.epoch(now);
+        Ok(())
+    }
+
+    async fn reject_seed(&self) -> Result<(), MembershipError> {
+        let Reply::SeedRejected(SeedRejected { enclave, responder, epoch, signature }) =
+            self.ask(Request::RejectSeed).await?
+        else {
+            return Err(AskError::OutOfTurn.into());
+        };
+        warn!(%responder, epoch, "what this enclave was given is not the network's seed: rejecting it");
+        let call = rejectSeedCall { enclave, responder, epoch, signature };
+        self.call_network(Purpose::RejectSeed, call.abi_encode(), U256::ZERO).await
     }
 
     async fn ask(&self, request: Request) -> Result<Reply, AskError> {
         let records: Arc<dyn Records> = self.storage.clone();
         ask(&self.enclave, &records, request).await
+    }
+
+    async fn call_network(
+        &self,
+        purpose: Purpose,
+        input: Vec<u8>,
+        value: U256,
+    ) -> Result<(), MembershipError> {
+        self.send(purpose, self.config.contracts.networkManagement, input, value).await
+    }
+
+    async fn call_verifier(&self, purpose: Purpose, input: Vec<u8>) -> Result<(), MembershipError> {
+        let verifier = self.config.contracts.attestationVerifier;
+        self.send(purpose, verifier, input, U256::ZERO).await
     }
 
     async fn send(
@@ -283,10 +344,4 @@ impl Membership {
         self.publisher.send(purpose, content).await?;
         Ok(())
     }
-}
-
-/// Whether something is to be sent at L1 block `now`, for the first time or again.
-fn is_due(sent: Option<u64>, now: u64) -> bool {
-    // A reorganisation may have taken L1 back.
-    sent.is_none_or(|sent| now < sent || now - sent >= PATIENCE_BLOCKS)
 }

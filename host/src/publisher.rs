@@ -4,13 +4,14 @@
 //! across restarts or promised about inclusion: whoever wants something looks at L1 and asks again.
 //! Not here: when to publish (`round`, `membership`).
 
-mod carrier;
-mod fees;
-mod outbox;
-mod revert;
+pub mod carrier;
+pub mod fees;
+pub mod outbox;
+pub mod revert;
 #[cfg(test)]
 mod tests;
-mod transaction;
+pub mod transaction;
+pub mod turn;
 
 pub use carrier::{CarrierPolicy, load_setup};
 pub use outbox::{Content, Purpose};
@@ -20,17 +21,14 @@ use crate::{
     stop::Stop,
     storage::Storage,
 };
-use alloy_eips::{
-    eip1559::BaseFeeParams, eip7594::BlobTransactionSidecarEip7594, eip7825::MAX_TX_GAS_LIMIT_OSAKA,
-};
+use alloy_eips::{eip1559::BaseFeeParams, eip7594::BlobTransactionSidecarEip7594};
 use alloy_primitives::{Address, B256, Bytes, U128, U256};
 use alloy_signer_local::PrivateKeySigner;
 use carrier::Carrying;
 use fees::{Fees, Prices};
 use futures::future::join3;
-use obscuro_protocol::{config::NetworkConfig, limits::PROOF_AGE_BLOCKS_MAX, rollup::SignedRollup};
+use obscuro_protocol::{config::NetworkConfig, l1::SeedAnswer, rollup::SignedRollup};
 use outbox::{Outbox, Slot};
-use revert::Revert;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -43,12 +41,6 @@ use transaction::{Prepared, Refusal};
 
 /// Orders that wait.
 const ORDERS_MAX: usize = 64;
-/// L1 blocks after which a transaction is replaced at a higher fee.
-const PATIENCE_BLOCKS: u64 = 2;
-/// Times that one transaction is offered at a higher fee because an unknown one is in its way.
-const RAISES_MAX: usize = 10;
-/// Gas beyond the estimate: a sibling that is included first makes the contract open a branch.
-const GAS_SPARE: u64 = 200_000;
 /// Longest wait for the enclave before something is sent.
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 /// Used when the L1 node suggests no priority fee, wei.
@@ -142,9 +134,13 @@ impl Publisher {
         outcome.await.map_err(|_| PublishError::Stopped)?
     }
 
-    /// Publishes a rollup.
-    pub async fn publish(&self, rollup: Box<SignedRollup>) -> Result<B256, PublishError> {
-        self.send(Purpose::Publish, Content::Rollup(rollup)).await
+    /// Publishes a rollup, with answers to members that wait for the seed (protocol 3.5).
+    pub async fn publish(
+        &self,
+        rollup: Box<SignedRollup>,
+        answers: Vec<SeedAnswer>,
+    ) -> Result<B256, PublishError> {
+        self.send(Purpose::Publish, Content::Rollup(rollup, answers)).await
     }
 }
 
@@ -196,7 +192,7 @@ impl Desk {
         let count = self.options.l1.nonce(self.operator()).await?;
         self.settle(count);
         let mut again = self.outbox.take_stranded(count);
-        again.extend(self.outbox.overdue(self.at, PATIENCE_BLOCKS));
+        again.extend(self.outbox.overdue(self.at, turn::PATIENCE_BLOCKS));
         for slot in again {
             if let Err(error) = self.serve(slot.purpose, slot.content).await {
                 debug!(purpose = ?slot.purpose, %error, "an overdue L1 transaction is not raised");
@@ -219,7 +215,8 @@ impl Desk {
         self.at = head.number();
         self.settle(count);
         self.check_turn(&content)?;
-        let carrying = self.carrying(purpose, &content, &prices, head.fields.gas_limit);
+        let (policy, block_gas) = (self.options.carrier, head.fields.gas_limit);
+        let carrying = turn::carrying(&self.outbox, purpose, &content, &prices, policy, block_gas);
         let prepared = self.prepare(&content, carrying).await?;
         let gas = self.simulate(&prepared).await?;
         // Blobs take a while to make, and L1 may have moved on.
@@ -244,23 +241,11 @@ impl Desk {
         let _ = timeout(CATCH_UP_MAX, caught_up).await;
     }
 
-    /// Whether a rollup is still worth its price: L1 would take a late sibling, and the operator would
-    /// pay for nothing.
+    /// Whether it is still worth its price.
     fn check_turn(&self, content: &Content) -> Result<(), PublishError> {
-        let Content::Rollup(rollup) = content else { return Ok(()) };
-        let header = &rollup.header;
         let followed = self.options.followed.borrow();
-        if followed.as_ref().is_some_and(|followed| followed.head.rollup != header.parent) {
-            return Err(PublishError::Late);
-        }
-        if let Some((_, slot)) = self.outbox.find(Purpose::Publish)
-            && let Content::Rollup(former) = &slot.content
-            && former.header.parent == header.parent
-            && slot.sent_at >= header.l1ProofNumber
-        {
-            return Err(PublishError::Underway);
-        }
-        Ok(())
+        let canonical = followed.as_ref().map(|followed| followed.head.rollup);
+        turn::check(&self.outbox, canonical, content)
     }
 
     /// Prices of the next block, and the head that it follows.
@@ -279,31 +264,12 @@ impl Desk {
         Ok((prices, head))
     }
 
-    /// How to carry a rollup. What is replaced or queued decides first: nodes refuse to queue
-    /// transactions with and without blobs for one account.
-    fn carrying(
-        &self,
-        purpose: Purpose,
-        content: &Content,
-        prices: &Prices,
-        block_gas_limit: u64,
-    ) -> Carrying {
-        let Content::Rollup(rollup) = content else { return Carrying::Calldata };
-        let former = self.outbox.find(purpose).map(|(_, slot)| slot.fees.max_blob_fee > 0);
-        let policy = match (former, self.outbox.kinds()) {
-            (Some(true), _) => return Carrying::Blobs,
-            (None, (_, true)) | (Some(false), _) => CarrierPolicy::Calldata,
-            _ => self.options.carrier,
-        };
-        carrier::choose(&rollup.payload, prices, policy, block_gas_limit)
-    }
-
     async fn prepare(
         &self,
         content: &Content,
         carrying: Carrying,
     ) -> Result<Prepared, PublishError> {
-        let rollup = match content {
+        let (rollup, answers) = match content {
             Content::Call { to, input, value } => {
                 return Ok(Prepared {
                     to: *to,
@@ -312,7 +278,7 @@ impl Desk {
                     sidecar: None,
                 });
             }
-            Content::Rollup(rollup) => rollup,
+            Content::Rollup(rollup, answers) => (rollup, answers),
         };
         let sidecar = match carrying {
             Carrying::Calldata => {
@@ -329,7 +295,7 @@ impl Desk {
         };
         Ok(Prepared {
             to: self.options.config.contracts.rollupManagement,
-            input: carrier::publish_input(rollup, carrying),
+            input: carrier::publish_input(rollup, answers, carrying),
             value: U256::ZERO,
             sidecar,
         })
@@ -362,9 +328,9 @@ impl Desk {
             transaction["maxFeePerBlobGas"] = json!(U128::from(u64::MAX));
         }
         match self.options.l1.estimate_gas(transaction).await {
-            Ok(gas) => Ok((gas + gas / 8 + GAS_SPARE).min(MAX_TX_GAS_LIMIT_OSAKA)),
+            Ok(gas) => Ok(turn::gas_limit(gas)),
             Err(L1Error::Refused { message, data, .. }) => {
-                if is_blind(&data, self.at, prepared.sidecar.is_some()) {
+                if turn::is_blind(&data, self.at, prepared.sidecar.is_some()) {
                     debug!(message, "the L1 node cannot simulate the next block");
                     return Ok(prepared.gas_unsimulated());
                 }
@@ -383,7 +349,7 @@ impl Desk {
         mut fees: Fees,
         mut count: u64,
     ) -> Result<B256, PublishError> {
-        for _ in 0..RAISES_MAX {
+        for _ in 0..turn::RAISES_MAX {
             if fees.max_fee > self.options.max_fee_per_gas {
                 return Err(PublishError::TooDear(self.options.max_fee_per_gas));
             }
@@ -446,10 +412,10 @@ fn waiting(first: Order, orders: &mut mpsc::Receiver<Order>) -> Vec<Order> {
     while let Ok(order) = orders.try_recv() {
         waiting.push(order);
     }
-    let newest = waiting.iter().rposition(|order| order.purpose == Purpose::Publish);
+    let purposes: Vec<Purpose> = waiting.iter().map(|order| order.purpose).collect();
     let mut kept = Vec::with_capacity(waiting.len());
-    for (position, order) in waiting.into_iter().enumerate() {
-        if order.purpose == Purpose::Publish && Some(position) != newest {
+    for (order, is_superseded) in waiting.into_iter().zip(turn::superseded(&purposes)) {
+        if is_superseded {
             // Whoever asked may have gone.
             let _ = order.done.send(Err(PublishError::Superseded));
         } else {
@@ -472,19 +438,4 @@ async fn report(l1: &L1Client, slot: &Slot) {
         }
     }
     debug!(purpose = ?slot.purpose, "another transaction took its nonce");
-}
-
-/// Whether a simulation fails only because the node simulates on its newest block instead of the next
-/// one, or without blobs.
-fn is_blind(data: &[u8], head: u64, has_blobs: bool) -> bool {
-    match revert::decode(data) {
-        Some(Revert::L1ProofOutOfRange(error)) => {
-            let number = error.l1ProofNumber;
-            let is_recent = head.saturating_add(1) <= number.saturating_add(PROOF_AGE_BLOCKS_MAX);
-            number <= head && is_recent && U256::from(number) >= error.parentIncludedAt
-        }
-        Some(Revert::WrongL1Proof(error)) => error.actual == B256::ZERO,
-        Some(Revert::PayloadMissingOrDouble(_)) => has_blobs,
-        _ => false,
-    }
 }

@@ -5,6 +5,7 @@
 //! without the winner in it, opens the next round. Not here: what makes a candidate valid (the
 //! enclave's), gossip, L1 and timers (`rounds`).
 
+pub mod rhythm;
 #[cfg(test)]
 mod tests;
 

@@ -7,15 +7,16 @@ use crate::{
     gossip::{GossipEvent, GossipHandle, MessageId, Verdict},
     l1::feed::Followed,
     publisher::{PublishError, Publisher, load_setup},
-    round::{Effect, Input, Judgement, RoundId, Rounds},
+    round::{Effect, Input, Judgement, RoundId, Rounds, rhythm::Rhythm},
     stop::Stop,
 };
 use alloy_primitives::{B256, Bytes};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::Multiaddr;
 use obscuro_protocol::{
-    door::{DoorError, Peer, Reply, Request},
+    door::{DoorError, Duty, Peer, Reply, Request},
     gossip::Gossip,
+    l1::SeedAnswer,
     rollup::SignedRollup,
 };
 use std::{sync::Arc, time::Duration};
@@ -25,17 +26,14 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-/// The gossip window at most.
-const WINDOW_MAX: Duration = Duration::from_millis(500);
-/// The gossip window while L1's rhythm is not known.
-const WINDOW_AT_FIRST: Duration = Duration::from_millis(100);
-/// The gossip window as a share of L1's block time.
-const WINDOWS_PER_BLOCK: u32 = 6;
 /// How often the enclave is asked again to seal because transactions arrived.
 const WORK_EVERY: Duration = Duration::from_millis(25);
 
 /// Transactions between two L1 blocks that announce a rollup which will need blobs.
 const BUSY_TRANSACTIONS: u64 = 250;
+
+/// Most answers to registrations in one publication; the contract's limit.
+const ANSWERS_MAX: usize = 16;
 
 /// What the driver works with.
 pub struct RoundDriver {
@@ -77,6 +75,7 @@ impl RoundDriver {
         let mut rounds: Option<Rounds<MessageId>> = None;
         let mut happenings: FuturesUnordered<Happening> = FuturesUnordered::new();
         let mut rhythm = Rhythm::default();
+        let began = Instant::now();
         let mut bustle = Bustle::default();
         let mut work_from = Instant::now();
         loop {
@@ -92,7 +91,7 @@ impl RoundDriver {
                     let followed = self.followed.borrow_and_update().clone();
                     let Some(followed) = followed.filter(|followed| followed.is_synced) else { continue };
                     rounds.get_or_insert_with(|| Rounds::new(followed.enclave));
-                    rhythm.block(followed.head.l1.number);
+                    rhythm.block(followed.head.l1.number, began.elapsed());
                     bustle.at_block = *self.work.borrow();
                     self.gossip.set_peers(addresses(&followed.head.peers));
                     Some(Input::Head(followed.head))
@@ -160,9 +159,24 @@ impl RoundDriver {
                 Some(async move { spread(&gossip, rollup).await }.boxed())
             }
             Effect::Publish(rollup) => {
-                let publisher = self.publisher.clone();
-                Some(async move { publish(&publisher, rollup).await }.boxed())
+                let (publisher, answers) = (self.publisher.clone(), self.answers());
+                Some(async move { publish(&publisher, rollup, answers.await).await }.boxed())
             }
+        }
+    }
+
+    /// Answers to members that wait for the seed: the rollup carries them (protocol 3.5).
+    fn answers(&self) -> impl Future<Output = Vec<SeedAnswer>> + Send + 'static {
+        let is_due = self
+            .followed
+            .borrow()
+            .as_ref()
+            .is_some_and(|followed| followed.head.duties.contains(&Duty::ShareSeed));
+        let asked = is_due.then(|| self.ask(Request::SeedShares));
+        async move {
+            let Some(asked) = asked else { return Vec::new() };
+            let Ok(Reply::SeedShares(shares)) = asked.await else { return Vec::new() };
+            shares.into_iter().take(ANSWERS_MAX).map(|share| share.answer).collect()
         }
     }
 
@@ -222,9 +236,13 @@ async fn spread(gossip: &GossipHandle, rollup: Box<SignedRollup>) -> Option<Inpu
     None
 }
 
-async fn publish(publisher: &Publisher, rollup: Box<SignedRollup>) -> Option<Input<MessageId>> {
+async fn publish(
+    publisher: &Publisher,
+    rollup: Box<SignedRollup>,
+    answers: Vec<SeedAnswer>,
+) -> Option<Input<MessageId>> {
     let (number, bytes) = (rollup.header.number, rollup.payload.len());
-    match publisher.publish(rollup).await {
+    match publisher.publish(rollup, answers).await {
         Ok(transaction) => info!(number, bytes, %transaction, "publishing a rollup"),
         Err(error @ (PublishError::Late | PublishError::Underway | PublishError::Superseded)) => {
             debug!(number, %error, "the rollup is not published")
@@ -254,30 +272,5 @@ impl Bustle {
             self.is_prepared = true;
             tokio::task::spawn_blocking(load_setup);
         }
-    }
-}
-
-/// The pace of L1 as it was seen here.
-#[derive(Default)]
-struct Rhythm {
-    last: Option<(u64, Instant)>,
-    block_time: Option<Duration>,
-}
-
-impl Rhythm {
-    fn block(&mut self, number: u64) {
-        let now = Instant::now();
-        if let Some((last, at)) = self.last.replace((number, now))
-            && number == last + 1
-        {
-            let seen = now - at;
-            let average = self.block_time.map_or(seen, |known| (known * 3 + seen) / 4);
-            self.block_time = Some(average);
-        }
-    }
-
-    fn window(&self) -> Duration {
-        let share = |time: Duration| (time / WINDOWS_PER_BLOCK).min(WINDOW_MAX);
-        self.block_time.map_or(WINDOW_AT_FIRST, share)
     }
 }

@@ -170,7 +170,16 @@ impl Chain {
 
     /// Execution parameters of the next block, and what `BLOCKHASH` knows in it.
     pub fn next_environment(&self, timestamp: u64) -> (BlockEnv, Vec<(u64, B256)>) {
-        let plan = self.plan(self.head().clone(), timestamp);
+        self.environment_after(self.head().clone(), timestamp)
+    }
+
+    /// Execution parameters of a child of a block, and what `BLOCKHASH` knows in it.
+    pub fn environment_after(
+        &self,
+        parent: Arc<Block>,
+        timestamp: u64,
+    ) -> (BlockEnv, Vec<(u64, B256)>) {
+        let plan = self.plan(parent, timestamp);
         (build::environment(&self.config, &plan), plan.hashes)
     }
 
@@ -209,6 +218,13 @@ impl Chain {
         Ok(self.pool.next_nonce(&sender, account.nonce))
     }
 
+    /// Keeps blobs that another node's pool has taken.
+    pub fn keep_blobs(&mut self, blobs: impl IntoIterator<Item = (B256, Arc<StoredBlob>)>) {
+        for (versioned_hash, blob) in blobs {
+            self.blobs.insert(versioned_hash, blob);
+        }
+    }
+
     /// Takes a transaction into the pool.
     ///
     /// # Errors
@@ -218,7 +234,7 @@ impl Chain {
         if self.pool.get(&hash).is_some() {
             return Err(Refusal::AlreadyKnown);
         }
-        self.check(&incoming.tx)?;
+        self.check(&incoming.tx, self.head())?;
         self.pool.insert(incoming.tx.clone())?;
         for (versioned_hash, blob) in incoming.blobs {
             self.blobs.insert(versioned_hash, blob);
@@ -247,6 +263,27 @@ impl Chain {
         let block = self.keep(built)?;
         self.set_head(block.hash)?;
         Ok(block)
+    }
+
+    /// Builds a block on any known block, of what waits in a pool that is not the chain's: that of
+    /// another node, which sees another head. The head does not move. Also returns the
+    /// transactions of the pool that can never be included.
+    ///
+    /// # Errors
+    /// As [`Chain::mine_on`].
+    pub fn mine_from(
+        &mut self,
+        parent: B256,
+        pool: &Pool,
+        timestamp: u64,
+        extra_data: Bytes,
+    ) -> Result<(Arc<Block>, Vec<B256>), ChainError> {
+        let parent = self.tree.get(&parent).cloned().ok_or(TreeError::Unknown(parent))?;
+        let mut plan = self.plan(parent, timestamp);
+        plan.extra_data = extra_data;
+        let mut built = build::block(&self.config, &self.world, plan, Candidates::Pool(pool))?;
+        let dead = std::mem::take(&mut built.dead);
+        Ok((self.keep(built)?, dead))
     }
 
     /// Builds a block of exactly these transactions on any known block. The head does not move.
@@ -343,13 +380,16 @@ impl Chain {
         self.events.drain(..).collect()
     }
 
-    /// Whether a transaction could be executed on the head, now or when its fee suffices and the
+    /// Whether a transaction could be executed on this block, now or when its fee suffices and the
     /// nonces before it are used.
-    fn check(&self, tx: &Recovered<Tx>) -> Result<(), Refusal> {
-        let plan = self.plan(self.head().clone(), 0);
+    ///
+    /// # Errors
+    /// Why not, in geth's words.
+    pub fn check(&self, tx: &Recovered<Tx>, on: &Arc<Block>) -> Result<(), Refusal> {
+        let plan = self.plan(on.clone(), 0);
         let env = build::environment(&self.config, &plan);
         let free = BlockEnv { base_fee: 0, excess_blob_gas: Some(0), ..env };
-        let state = self.world.state(self.head().header.state_root);
+        let state = self.world.state(on.header.state_root);
         match executor::check(state, &free, tx.inner(), tx.signer()) {
             Ok(()) => Ok(()),
             Err(ExecutionError::Fatal(fatal)) => Err(fatal.into()),

@@ -91,13 +91,7 @@ impl Gatherer {
     }
 
     fn may_concern(&self, header: &L1Header) -> bool {
-        let contracts = &self.contracts;
-        [contracts.networkManagement, contracts.rollupManagement, contracts.bridgeManagement]
-            .iter()
-            .any(|contract| {
-                let input = BloomInput::Raw(contract.as_slice());
-                header.fields.logs_bloom.contains_input(input)
-            })
+        may_concern(&self.contracts, header)
     }
 
     /// What carried the payload of a rollup; `None`, and a word in the log, if it is not to be had.
@@ -168,6 +162,16 @@ impl Gatherer {
     }
 }
 
+/// Whether a block may hold an event of the management contract; if not, its receipts are not needed.
+pub fn may_concern(contracts: &Contracts, header: &L1Header) -> bool {
+    [contracts.networkManagement, contracts.rollupManagement, contracts.bridgeManagement]
+        .iter()
+        .any(|contract| {
+            let input = BloomInput::Raw(contract.as_slice());
+            header.fields.logs_bloom.contains_input(input)
+        })
+}
+
 /// The rollups published in a block, with the logs that say so.
 fn published(
     receipts: &[TransactionReceipt],
@@ -186,7 +190,7 @@ fn consensus_form(receipt: TransactionReceipt) -> Bytes {
 
 /// The payload in a transaction that published a rollup: a call of `publish`, or of a contract that
 /// was given such a call to make.
-fn find_payload(calldata: &[u8], event: &RollupPublished) -> Option<Bytes> {
+pub fn find_payload(calldata: &[u8], event: &RollupPublished) -> Option<Bytes> {
     let starts = calldata.windows(4).enumerate();
     starts
         .filter(|(_, window)| *window == publishCall::SELECTOR)
@@ -220,6 +224,7 @@ mod tests {
                 header: header.clone(),
                 signature: vec![1; 65].into(),
                 payload: payload.clone(),
+                answers: Vec::new(),
             };
             call.abi_encode()
         };
