@@ -25,7 +25,7 @@ const seeds = {
   enclave: [...messages(vectors("door"))],
   gossip: [...messages(vectors("gossip"))],
   query: [...messages(vectors("queries"))],
-  envelope: [...below(vectors("envelope")), ...below(vectors("seed_share")), ...below(vectors("development_quote"))],
+  envelope: [...below(vectors("envelope")), ...below(vectors("seed_share"))],
   header: [json(header), ...vectors("withdrawals").map((list) => json(list.withdrawals))],
   config: [json(vectors("network_config").config)],
   payload: [...below(vectors("payload")), ...below(vectors("payload_empty"))],

@@ -2,10 +2,12 @@
 
 mod account;
 mod bridge;
+mod date;
 mod devnet;
 mod gateway;
 mod node;
 mod setup;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -34,6 +36,9 @@ enum Command {
     /// Use an account without a wallet, and let a gateway read it
     #[command(subcommand)]
     Account(account::Command),
+    /// Verify what others claim
+    #[command(subcommand)]
+    Verify(verify::Command),
 }
 
 #[tokio::main]
@@ -46,6 +51,7 @@ async fn main() -> ExitCode {
         Command::Gateway(arguments) => gateway::run(arguments).await,
         Command::Bridge(command) => bridge::run(command).await,
         Command::Account(command) => account::run(command).await,
+        Command::Verify(command) => verify::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

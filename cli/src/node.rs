@@ -1,4 +1,4 @@
-//! `obscuro node`. Not here: the node (`obscuro_host`) and its enclave (`enclaved`).
+//! `obscuro node`. Not here: the node (`obscuro_host`) and its enclave (`enclaved`, `software-tee`).
 
 use crate::setup;
 use alloy_primitives::{U256, utils::parse_ether};
@@ -40,7 +40,7 @@ pub struct Arguments {
     /// Where gateways reach this node
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8547")]
     rpc: SocketAddr,
-    /// The enclave's program [default: `enclaved` beside this one]
+    /// The enclave's program [default: `enclaved-software` beside this one]
     #[arg(long, value_name = "FILE")]
     enclaved: Option<PathBuf>,
 }
@@ -57,7 +57,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         .wrap_err_with(|| format!("cannot create {}", arguments.data_dir.display()))?;
     let program = match arguments.enclaved {
         Some(program) => program,
-        None => beside_this_program("enclaved")?,
+        None => beside_this_program("enclaved-software")?,
     };
     let enclave = Arc::new(Supervisor::start(program, &arguments.data_dir)?);
     let options = NodeOptions {
@@ -85,7 +85,7 @@ fn beside_this_program(name: &str) -> Result<PathBuf> {
         return Ok(program);
     }
     Err(eyre::eyre!(
-        "{} does not exist: build it with `cargo build --release -p obscuro-enclaved`, or pass --enclaved",
+        "{} does not exist: build it with `cargo build --release -p obscuro-software-tee`, or pass --enclaved",
         program.display()
     ))
 }

@@ -18,7 +18,7 @@ const IMPLEMENTED: &[(&str, Rule, &[&str])] = &[
     ("IL2Bridge", Rule::Each, &["L2Bridge", "IL2Bridge"]),
     ("IERC20", Rule::Each, &["ObscuroToken", "WrappedToken"]),
     ("function decimals", Rule::Each, &["ObscuroToken", "WrappedToken"]),
-    ("function node", Rule::Each, &["NetworkManagement", "INetworkManagement"]),
+    ("IAttestationVerifier", Rule::Each, &["AttestationVerifier", "IAttestationVerifier"]),
     (
         "IManagementErrors",
         Rule::One,
@@ -26,7 +26,7 @@ const IMPLEMENTED: &[(&str, Rule, &[&str])] = &[
             "NetworkManagement",
             "RollupManagement",
             "BridgeManagement",
-            "DevelopmentAttestation",
+            "AttestationVerifier",
             "ObscuroToken",
         ],
     ),

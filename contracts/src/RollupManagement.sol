@@ -25,6 +25,8 @@ contract RollupManagement is IRollupManagement, EIP712 {
     /// @dev Equals PROOF_AGE_BLOCKS_MAX of protocol/src/limits.rs. Not more than 256, which is what BLOCKHASH serves: the
     /// hash of an older block reads as zero.
     uint256 private constant L1_PROOF_AGE_BLOCKS_MAX = 256;
+    /// @dev More newcomers at a time wait for the next rollup, or for stand-alone answers.
+    uint256 private constant ANSWERS_MAX = 16;
 
     INetworkManagement public immutable network;
     /// @inheritdoc IRollupManagement
@@ -45,15 +47,22 @@ contract RollupManagement is IRollupManagement, EIP712 {
     }
 
     /// @inheritdoc IRollupManagement
-    function publish(RollupHeader calldata header, bytes calldata signature, bytes calldata payload) external {
+    function publish(
+        RollupHeader calldata header,
+        bytes calldata signature,
+        bytes calldata payload,
+        INetworkManagement.SeedAnswer[] calldata answers
+    ) external {
         bytes32 hash = hashRollup(header);
         _checkPosition(header, hash);
         _checkL1Proof(header);
         bytes32[] memory blobs = _checkPayload(header, payload);
         _checkAggregator(header, hash, signature);
+        if (answers.length > ANSWERS_MAX) revert TooManyAnswers(answers.length);
 
         _tree.grow(hash, header.parent, header.withdrawalsRoot, _sliceBlocks);
         emit RollupPublished(hash, header.aggregator, header, signature, blobs);
+        if (answers.length != 0) network.shareSeeds(answers);
     }
 
     /// @inheritdoc IRollupManagement
@@ -140,6 +149,8 @@ contract RollupManagement is IRollupManagement, EIP712 {
         blobs = _blobs();
         if ((payload.length == 0) == (blobs.length == 0)) revert PayloadMissingOrDouble();
         if (payload.length == 0) return blobs;
+        // The sender of a transaction may have code too (EIP-7702), and call this from inside.
+        if (msg.sender != tx.origin || msg.sender.code.length != 0) revert PayloadNotInTransaction(msg.sender);
         bytes32 actual = keccak256(payload);
         if (actual != header.payloadHash) revert WrongPayload(actual, header.payloadHash);
     }
@@ -147,8 +158,8 @@ contract RollupManagement is IRollupManagement, EIP712 {
     function _checkAggregator(RollupHeader calldata header, bytes32 hash, bytes calldata signature) private view {
         address signer = ECDSA.recoverCalldata(_hashTypedDataV4(hash), signature);
         if (signer != header.aggregator) revert BadSignature(signer, header.aggregator);
-        if (!network.isAggregator(signer)) revert NotAggregator(signer);
-        address owner = network.ownerOf(signer);
+        address owner = network.aggregatorOwner(signer);
+        if (owner == address(0)) revert NotAggregator(signer);
         if (msg.sender != owner) revert NotOwner(msg.sender, owner);
     }
 

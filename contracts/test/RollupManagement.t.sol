@@ -19,8 +19,8 @@ contract RollupManagementTest is Network {
     function expectPublishRevert(IRollupManagement.RollupHeader memory h, bytes memory error) private {
         bytes memory signed = sign(h);
         vm.expectRevert(error);
-        vm.prank(operator);
-        rollups.publish(h, signed, PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
     }
 
     function test_constructor_revertsForZeroArguments() public {
@@ -118,8 +118,8 @@ contract RollupManagementTest is Network {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
         bytes memory signed = sign(h);
         vm.expectRevert(IRollupManagement.PayloadMissingOrDouble.selector);
-        vm.prank(operator);
-        rollups.publish(h, signed, "");
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, "", noAnswers());
     }
 
     function test_publish_revertsForPayloadAndBlob() public {
@@ -134,15 +134,15 @@ contract RollupManagementTest is Network {
         vm.expectRevert(
             abi.encodeWithSelector(IRollupManagement.BadSignature.selector, vm.addr(GENESIS_KEY + 1), founder)
         );
-        vm.prank(operator);
-        rollups.publish(h, signed, PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
     }
 
     function test_publish_revertsForMalformedSignature() public {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
         vm.expectRevert();
-        vm.prank(operator);
-        rollups.publish(h, filled(64, 0x01), PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, filled(64, 0x01), PAYLOAD, noAnswers());
     }
 
     function test_publish_revertsForVerifier() public {
@@ -153,8 +153,8 @@ contract RollupManagementTest is Network {
         h.aggregator = verifier;
         bytes memory signed = signature(0x7e51, rollups.digest(h));
         vm.expectRevert(abi.encodeWithSelector(IRollupManagement.NotAggregator.selector, verifier));
-        vm.prank(operator);
-        rollups.publish(h, signed, PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
     }
 
     function test_publish_revertsAfterLeaving() public {
@@ -167,8 +167,82 @@ contract RollupManagementTest is Network {
     function test_publish_revertsForOtherCaller() public {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
         bytes memory signed = sign(h);
-        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.NotOwner.selector, address(this), operator));
-        rollups.publish(h, signed, PAYLOAD);
+        address stranger = makeAddress("stranger");
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.NotOwner.selector, stranger, operator));
+        vm.prank(stranger, stranger);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
+    }
+
+    /// @dev Hosts look for a payload in the input of the transaction.
+    function test_publish_revertsForPayloadThroughAContract() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signed = sign(h);
+        address sender = makeAddress("sender");
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.PayloadNotInTransaction.selector, operator));
+        vm.prank(operator, sender);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        // An account that delegates to a contract (EIP-7702), called by itself.
+        vm.etch(operator, bytes.concat(hex"ef0100", bytes20(address(network))));
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.PayloadNotInTransaction.selector, operator));
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        // Blobs belong to the transaction, whoever calls.
+        vm.blobhashes(blobs(1));
+        vm.prank(operator, sender);
+        rollups.publish(h, signed, "", noAnswers());
+    }
+
+    function test_publish_revertsAfterTheAttestationLapsed() public {
+        vm.roll(START + LIFETIME_BLOCKS);
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.NotAggregator.selector, founder));
+        reattest(founder);
+        publish(h);
+    }
+
+    function test_publish_revertsForTooManyAnswers() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signed = sign(h);
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.TooManyAnswers.selector, 17));
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, new INetworkManagement.SeedAnswer[](17));
+    }
+
+    /// @dev S3's revision: one transaction by the newcomer, and its seed comes with the next rollup.
+    function test_publish_carriesAnswers() public {
+        address newcomer = vm.addr(0xe1);
+        register(newcomer, 0);
+        bytes memory seed = filled(1200, 0x44);
+        bytes memory signed = signShare(newcomer, GENESIS_KEY, seed);
+        INetworkManagement.SeedAnswer[] memory answers = new INetworkManagement.SeedAnswer[](3);
+        answers[0] = INetworkManagement.SeedAnswer(newcomer, founder, 1, "bad", filled(65, 0x01));
+        answers[1] = INetworkManagement.SeedAnswer(newcomer, founder, 1, seed, signed);
+        answers[2] = answers[1];
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signedHeader = sign(h);
+        vm.expectEmit(address(network));
+        emit INetworkManagement.SeedShared(newcomer, founder, 1, seed);
+        vm.prank(operator, operator);
+        rollups.publish(h, signedHeader, PAYLOAD, answers);
+        vm.assertTrue(network.isResponder(newcomer));
+        vm.assertEq(rollups.headOf(0), rollups.hashRollup(h));
+    }
+
+    /// @dev Somebody else's answer came first.
+    function test_publish_doesNotFailForAnswers() public {
+        address newcomer = vm.addr(0xe1);
+        register(newcomer, 0);
+        admit(newcomer);
+        INetworkManagement.SeedAnswer[] memory answers = new INetworkManagement.SeedAnswer[](16);
+        bytes memory signed = signShare(newcomer, GENESIS_KEY, "late");
+        for (uint256 i = 0; i < answers.length; i++) {
+            answers[i] = INetworkManagement.SeedAnswer(newcomer, founder, 1, "late", signed);
+        }
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signedHeader = sign(h);
+        vm.prank(operator, operator);
+        rollups.publish(h, signedHeader, PAYLOAD, answers);
+        vm.assertEq(rollups.headOf(0), rollups.hashRollup(h));
     }
 
     function test_publish_storesAndAnnounces() public {
@@ -178,8 +252,8 @@ contract RollupManagementTest is Network {
         bytes memory signed = sign(h);
         vm.expectEmit(address(rollups));
         emit IRollupManagement.RollupPublished(hash, founder, h, signed, new bytes32[](0));
-        vm.prank(operator);
-        rollups.publish(h, signed, PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
 
         IRollupManagement.Rollup memory r = rollups.rollup(hash);
         vm.assertEq(r.parent, GENESIS);
@@ -197,8 +271,8 @@ contract RollupManagementTest is Network {
         vm.blobhashes(blobs(6));
         vm.expectEmit(address(rollups));
         emit IRollupManagement.RollupPublished(hash, founder, h, signed, blobs(6));
-        vm.prank(operator);
-        rollups.publish(h, signed, "");
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, "", noAnswers());
     }
 
     function test_publish_ignoresNonce(uint256 nonce) public {
@@ -225,8 +299,8 @@ contract RollupManagementTest is Network {
         else h.baseFee = change | 1;
         vm.assertTrue(rollups.digest(h) != before);
         vm.expectPartialRevert(IRollupManagement.BadSignature.selector);
-        vm.prank(operator);
-        rollups.publish(h, signed, PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
     }
 
     function test_hashRollup_isHashStruct() public view {
@@ -387,8 +461,24 @@ contract RollupManagementTest is Network {
         publishRealistic(parent, false);
         vm.snapshotGasLastCall("publish a sibling");
         vm.roll(vm.getBlockNumber() + 1);
-        publishRealistic(sibling, false);
+        parent = publishRealistic(sibling, false);
         vm.snapshotGasLastCall("publish after a sibling");
+        vm.roll(vm.getBlockNumber() + 1);
+        publishWithAnswer(parent);
+        vm.snapshotGasLastCall("publish with an answer");
+    }
+
+    function publishWithAnswer(bytes32 parent) private {
+        address newcomer = vm.addr(0xe1);
+        register(newcomer, 0);
+        bytes memory seed = filled(1200, 0x44);
+        INetworkManagement.SeedAnswer[] memory answers = new INetworkManagement.SeedAnswer[](1);
+        bytes memory signed = signShare(newcomer, GENESIS_KEY, seed);
+        answers[0] = INetworkManagement.SeedAnswer(newcomer, founder, 1, seed, signed);
+        IRollupManagement.RollupHeader memory h = header(parent);
+        bytes memory signedHeader = sign(h);
+        vm.prank(operator, operator);
+        rollups.publish(h, signedHeader, PAYLOAD, answers);
     }
 
     /// @dev Publishes with every field filled, so that calldata costs what it will.
@@ -406,8 +496,8 @@ contract RollupManagementTest is Network {
         h.baseFee = 1_000_000_007;
         bytes memory signed = sign(h);
         bytes32 hash = rollups.hashRollup(h);
-        vm.prank(operator);
-        rollups.publish(h, signed, PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
         return hash;
     }
 

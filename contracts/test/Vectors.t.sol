@@ -4,7 +4,6 @@
 pragma solidity 0.8.37;
 
 import {RollupManagement} from "../src/RollupManagement.sol";
-import {DevelopmentAttestation} from "../src/attestation/DevelopmentAttestation.sol";
 import {INetworkManagement} from "../src/interfaces/INetworkManagement.sol";
 import {IRollupManagement} from "../src/interfaces/IRollupManagement.sol";
 import {Merkle, Withdrawal} from "./support/Merkle.sol";
@@ -94,7 +93,7 @@ contract VectorsTest is Test {
 
     /// @dev The inputs are those of the Rust test that wrote the file; the fixture Network checks the same encoding against
     /// the contract.
-    function test_reportDataAndDevelopmentQuote() public {
+    function test_reportData() public {
         load("signed_messages.json");
         bytes32 data = keccak256(
             abi.encode(
@@ -112,11 +111,59 @@ contract VectorsTest is Test {
             )
         );
         vm.assertEq(data, word(".reportData"));
+    }
 
-        bytes32 measurement = keccak256("measurement");
-        DevelopmentAttestation attestation = new DevelopmentAttestation(vm.addr(1), measurement);
-        bytes memory quote = abi.encode(measurement, signature(1, word(".developmentQuoteDigest")));
-        vm.assertEq(attestation.verify(quote, data), measurement);
+    /// @dev What the contract accepts is tested with the same type strings in network/Seeds.t.sol.
+    function test_seedMessages() public {
+        load("signed_messages.json");
+        vm.assertEq(seedDigest(shareHash(".seed.share")), word(".seed.shareDigest"));
+        bytes memory shares = "";
+        for (uint256 i = 0; vm.keyExistsJson(json, at(".seed.opening.shares", i)); i++) {
+            shares = bytes.concat(shares, shareHash(at(".seed.opening.shares", i)));
+        }
+        bytes32 openingType = keccak256(
+            "SeedEpoch(uint32 epoch,bytes32 networkKeyHash,SeedShare[] shares)"
+            "SeedShare(address enclave,uint32 epoch,bytes32 encryptedSeedHash)"
+        );
+        bytes32 opening = keccak256(
+            abi.encode(
+                openingType, number(".seed.opening.epoch"), word(".seed.opening.networkKeyHash"), keccak256(shares)
+            )
+        );
+        vm.assertEq(seedDigest(opening), word(".seed.openingDigest"));
+        bytes32 rejection = keccak256(
+            abi.encode(
+                keccak256("SeedRejection(address enclave,address responder,uint32 epoch)"),
+                vm.parseJsonAddress(json, ".seed.rejection.enclave"),
+                vm.parseJsonAddress(json, ".seed.rejection.responder"),
+                number(".seed.rejection.epoch")
+            )
+        );
+        vm.assertEq(seedDigest(rejection), word(".seed.rejectionDigest"));
+    }
+
+    function shareHash(string memory key) private view returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                keccak256("SeedShare(address enclave,uint32 epoch,bytes32 encryptedSeedHash)"),
+                vm.parseJsonAddress(json, string.concat(key, ".enclave")),
+                number(string.concat(key, ".epoch")),
+                word(string.concat(key, ".encryptedSeedHash"))
+            )
+        );
+    }
+
+    function seedDigest(bytes32 content) private view returns (bytes32) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("Obscuro"),
+                keccak256("1"),
+                number(".seed.chainId"),
+                vm.parseJsonAddress(json, ".seed.contract")
+            )
+        );
+        return keccak256(abi.encodePacked(hex"1901", domain, content));
     }
 
     function at(string memory key, uint256 index) private pure returns (string memory) {

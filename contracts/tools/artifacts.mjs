@@ -13,8 +13,8 @@ const OUT = "cache/artifacts/out";
 const CACHE = "cache/artifacts/cache";
 
 const NAMES = [
+  "AttestationVerifier",
   "BridgeManagement",
-  "DevelopmentAttestation",
   "IAttestationVerifier",
   "IBridgeManagement",
   "IL2Bridge",

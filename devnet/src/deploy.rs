@@ -13,6 +13,7 @@ use obscuro_protocol::{
     contracts::Contract,
     l1::{IBridgeManagement, IERC20},
 };
+use obscuro_software_tee::{Authority, policy};
 use std::time::Duration;
 
 /// OBX that an aggregator stakes on a development network.
@@ -25,8 +26,8 @@ const SUPPLY_OBX: u64 = 100_000_000;
 /// ETH that a newcomer pays to whoever answers it.
 const REGISTRATION_FEE_WEI: u64 = 1_000_000_000_000_000;
 const UNBONDING_BLOCKS: u64 = 100;
-/// Enough for every call of [`gifts`].
-pub const GIFT_GAS: u64 = 500_000;
+/// Enough for every call that the funder makes.
+pub const GIFT_GAS: u64 = 1_000_000;
 /// How long to wait for one transaction; an L1 that mines at all is faster.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -35,10 +36,8 @@ const RECEIPT_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Parameters {
     /// EIP-155 id of the L2.
     pub l2_chain_id: u64,
-    /// Signer of development attestations.
-    pub attestation_root: Address,
-    /// The measurement that the contract admits.
-    pub measurement: B256,
+    /// The programs that the contract admits.
+    pub measurements: Vec<B256>,
     /// L1 blocks before a withdrawal is executed.
     pub withdrawal_blocks: u64,
     /// L1 blocks that may pass without a rollup when there is nothing to publish.
@@ -71,6 +70,10 @@ pub async fn deploy<P: Provider>(
             "{contract:?} was deployed at {created} instead of {address}: is the account in use elsewhere?"
         );
     }
+    let verifier = config.contracts.attestationVerifier;
+    let introductions = Authority::development().verifier_calls();
+    let introduce = |input| Gift { to: verifier, input, value: U256::ZERO };
+    send(l1, introductions.into_iter().map(introduce).collect()).await?;
     Ok(config)
 }
 
@@ -100,8 +103,12 @@ pub fn creations(
             contracts.obscuroToken,
         ),
         (
-            Contract::DevelopmentAttestation,
-            (parameters.attestation_root, parameters.measurement).abi_encode_params(),
+            Contract::AttestationVerifier,
+            Authority::development().verifier_arguments(
+                funder,
+                parameters.measurements.clone(),
+                policy(),
+            ),
             contracts.attestationVerifier,
         ),
         (
@@ -113,6 +120,7 @@ pub fn creations(
                 U256::from(STAKE_OBX) * obx,
                 U256::from(REGISTRATION_FEE_WEI),
                 U256::from(UNBONDING_BLOCKS),
+                funder,
             )
                 .abi_encode_params(),
             contracts.networkManagement,
@@ -163,7 +171,7 @@ pub fn plan(
             rollupManagement: address(3),
             bridgeManagement: address(4),
         },
-        attestationRoot: parameters.attestation_root,
+        attestationRoot: Authority::development().root_hash(),
         gasLimit: 300_000_000,
         baseFee: 1_000_000_000,
         revealDefault: RevealOption::XL as u8,
@@ -182,8 +190,12 @@ pub async fn fund<P: Provider>(
     operators: &[Address],
     users: &[Address],
 ) -> Result<()> {
+    send(l1, gifts(config, operators, users)).await
+}
+
+async fn send<P: Provider>(l1: &P, gifts: Vec<Gift>) -> Result<()> {
     let mut pending = Vec::new();
-    for gift in gifts(config, operators, users) {
+    for gift in gifts {
         // A fixed limit: estimates cannot see the transactions queued before.
         let transaction = TransactionRequest::default()
             .to(gift.to)

@@ -1,18 +1,18 @@
 //! An enclave in this process, behind the same serialised door as one in a process of its own. Not
-//! here: the enclave itself, the software device (`enclaved`).
+//! here: the enclave itself, the software device (`software-tee`).
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
 use obscuro_enclave::{
     Enclave,
-    device::Device,
+    device::{Device, DeviceError, Task},
     store::{Store, StoreError},
 };
-use obscuro_enclaved::SoftwareDevice;
 use obscuro_host::enclave::{self as host, ChannelError, Records};
 use obscuro_protocol::{
     door::{self, Reply, Request},
     secret::Secret,
 };
+use obscuro_software_tee::SoftwareDevice;
 use parking_lot::RwLock;
 use std::{io, path::Path, sync::Arc};
 
@@ -54,11 +54,12 @@ impl Device for SharedDevice {
         self.0.entropy(out);
     }
 
-    fn quote(
-        &self,
-        report_data: B256,
-    ) -> Result<alloy_primitives::Bytes, obscuro_enclave::device::DeviceError> {
+    fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
         self.0.quote(report_data)
+    }
+
+    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError> {
+        self.0.certificates()
     }
 
     fn measurement(&self) -> B256 {
@@ -67,6 +68,14 @@ impl Device for SharedDevice {
 
     fn sealing_key(&self) -> Secret {
         self.0.sealing_key()
+    }
+
+    fn cores(&self) -> usize {
+        self.0.cores()
+    }
+
+    fn run(&self, tasks: Vec<Task<'_>>) {
+        self.0.run(tasks);
     }
 }
 

@@ -12,13 +12,13 @@ use alloy_provider::{Provider, ProviderBuilder};
 use alloy_signer_local::PrivateKeySigner;
 use eyre::{Context, OptionExt, Result, ensure};
 use futures::future::try_join_all;
-use obscuro_enclaved::SoftwareDevice;
 use obscuro_gateway::{GatewayHandle, GatewayOptions};
 use obscuro_host::{
     node::{Node, NodeHandle, NodeOptions, Role},
     publisher::CarrierPolicy,
 };
 use obscuro_protocol::config::NetworkConfig;
+use obscuro_software_tee::SoftwareDevice;
 use serde::{Serialize, Serializer};
 use std::{
     fs,
@@ -326,8 +326,7 @@ async fn prepare(options: &DevnetOptions, directory: &Path, l1_url: &str) -> Res
     }
     let parameters = Parameters {
         l2_chain_id: L2_CHAIN_ID,
-        attestation_root: SoftwareDevice::development_root(),
-        measurement: SoftwareDevice::program_measurement(),
+        measurements: vec![SoftwareDevice::program_measurement()],
         withdrawal_blocks: WITHDRAWAL_BLOCKS,
         idle_blocks_max: IDLE_BLOCKS_MAX,
     };

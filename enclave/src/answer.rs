@@ -4,9 +4,10 @@
 
 use crate::{
     admission::Source,
+    epochs::NetworkKeys,
     executor::{self, CallOutcome, CallResult, ExecutionError},
     ledger::{Body, BodyLog, BodyTransaction, Ledger, LedgerError},
-    node::{NetworkKeys, Node, Surroundings},
+    node::{Node, Surroundings},
     pool::Pooled,
     view::Rollup,
 };
@@ -14,7 +15,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use lru::LruCache;
 use obscuro_protocol::{
     door::{DoorError, Reply as DoorReply, Retry},
-    envelope::{Received, SessionKeys},
+    envelope::{EnvelopeError, Received, SessionKeys},
     limits::{ENVELOPE_BYTES_MAX, LOG_RANGE_MAX, LOGS_MAX, REQUEST_LIFETIME_SECONDS_MAX},
     query::{
         At, CallRequest, LogFilter, LogInfo, Position, Query, ReceiptInfo, Refusal, Reply, Request,
@@ -37,6 +38,8 @@ const LOG_BYTES_MAX: usize = 1 << 20;
 pub(crate) const CODE_REFUSED: i32 = -32_000;
 /// JSON-RPC: the parameters are wrong.
 const CODE_PARAMS: i32 = -32_602;
+/// Network keys to which users may have encrypted: the current one and the one before it.
+const NETWORK_KEYS_ACCEPTED: usize = 2;
 /// JSON-RPC: too much was asked.
 const CODE_LIMIT: i32 = -32_005;
 /// JSON-RPC: the call reverted, as geth reports it.
@@ -111,14 +114,12 @@ impl Node {
         envelope: &[u8],
         around: Surroundings<'_>,
     ) -> Result<DoorReply, DoorError> {
-        let garbled = |error: obscuro_protocol::envelope::EnvelopeError| {
-            DoorError::Rejected(error.to_string())
-        };
+        let garbled = |error: EnvelopeError| DoorError::Rejected(error.to_string());
         let keys = self.keys()?;
         let received = Received::parse(envelope).map_err(garbled)?;
         let session = received.session();
-        let session_keys = self.session_keys(&received, session, &keys)?;
-        let plain = session_keys.open(&received).map_err(garbled)?;
+        let (session_keys, plain) =
+            self.open_envelope(&received, session, &keys).map_err(garbled)?;
         let (reply, accepted) = match wire::decode::<Request>(&plain, ENVELOPE_BYTES_MAX) {
             Ok(request) => self.request(request, session, &keys, around)?,
             Err(error) => (
@@ -140,20 +141,33 @@ impl Node {
         Ok(DoorReply::Envelope { reply: reply.into(), accepted })
     }
 
-    fn session_keys(
+    /// The keys of the session and what the envelope holds. Users who have not heard of a new epoch
+    /// encrypt to the network key before it.
+    fn open_envelope(
         &self,
         received: &Received<'_>,
         session: B256,
         keys: &NetworkKeys,
-    ) -> Result<Arc<SessionKeys>, DoorError> {
-        if let Some(found) = self.sessions.keys.lock().get(&session) {
-            return Ok(found.clone());
+    ) -> Result<(Arc<SessionKeys>, Vec<u8>), EnvelopeError> {
+        let known = self.sessions.keys.lock().get(&session).cloned();
+        if let Some(known) = known {
+            let plain = known.open(received)?;
+            return Ok((known, plain));
         }
-        let made = SessionKeys::recover(&keys.network, self.config_hash, received.encapsulation())
-            .map_err(|error| DoorError::Rejected(error.to_string()))?;
-        let made = Arc::new(made);
-        self.sessions.keys.lock().put(session, made.clone());
-        Ok(made)
+        let mut failure = EnvelopeError::Unopenable;
+        for epoch in keys.newest_first().take(NETWORK_KEYS_ACCEPTED) {
+            let made =
+                SessionKeys::recover(&epoch.network, self.config_hash, received.encapsulation())?;
+            match made.open(received) {
+                Ok(plain) => {
+                    let made = Arc::new(made);
+                    self.sessions.keys.lock().put(session, made.clone());
+                    return Ok((made, plain));
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
     }
 
     /// The reply, and for the host to keep a transaction that was accepted.

@@ -1,4 +1,4 @@
-//! The TEE as the enclave sees it. Not here: any implementation (`enclaved`).
+//! The TEE as the enclave sees it. Not here: any implementation (`enclaved`, `software-tee`).
 
 use alloy_primitives::{B256, Bytes};
 use obscuro_protocol::secret::Secret;
@@ -16,8 +16,11 @@ pub type Task<'a> = Box<dyn FnOnce() + Send + 'a>;
 pub trait Device: Send + Sync + 'static {
     /// Fills `out` with entropy that the host does not know.
     fn entropy(&self, out: &mut [u8]);
-    /// A quote over 32 bytes of report data.
+    /// A quote over 32 bytes of report data, in the form that goes to L1.
     fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError>;
+    /// The certificates that its quotes hang from, as DER, the machine's first. Public: L1 must
+    /// know them before it can verify a quote.
+    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError>;
     /// Hash of the program, as quotes show it.
     fn measurement(&self) -> B256;
     /// A key that only this program on this machine can obtain again.

@@ -1,29 +1,32 @@
-//! An enclave's own keys (protocol 2.3) and the seed it holds, with their sealed form. Not here:
-//! keys derived from the seed (`obscuro_protocol::keys`).
+//! An enclave's own keys (protocol 2.3) and the seeds it holds, with their sealed form. Not here:
+//! keys derived from seeds (`epochs`), who gets them (`membership`).
 
-use crate::device::{Device, Entropy};
-use alloy_primitives::{Address, B256, Bytes, U256};
+use crate::{
+    device::{Device, DeviceError, Entropy},
+    epochs::EPOCHS_MAX,
+};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use k256::ecdsa::SigningKey;
 use obscuro_protocol::{
-    attestation::{ReportData, development_quote},
+    attestation::ReportData,
     config::{L1BlockId, NetworkConfig},
-    door::Registration,
+    door::{Attestation, Registration},
     envelope,
     keys::{self, KemPrivateKey, LABEL_LOTTERY, MasterSeed},
     secret::Secret,
     wire,
 };
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
-const SEALED_BYTES_MAX: usize = 1_024;
+const SEALED_BYTES_MAX: usize = 1_024 + 2 * EPOCHS_MAX * 32;
 
-/// Keys that this enclave made for itself, and the seed once it has it.
+/// Keys that this enclave made for itself, and the seeds once it has them.
 pub struct Identity {
     signing: SigningKey,
     encryption: Secret,
     lottery: Secret,
-    seed: Option<MasterSeed>,
+    seeds: Vec<MasterSeed>,
 }
 
 /// The clear form of a sealed identity; exists only while sealing and unsealing.
@@ -33,7 +36,7 @@ struct Clear {
     signing: [u8; 32],
     encryption: [u8; 32],
     lottery: [u8; 32],
-    seed: Option<[u8; 32]>,
+    seeds: Vec<[u8; 32]>,
 }
 
 impl Identity {
@@ -46,7 +49,7 @@ impl Identity {
                 break key;
             }
         };
-        Self { signing, encryption: entropy.secret(), lottery: entropy.secret(), seed: None }
+        Self { signing, encryption: entropy.secret(), lottery: entropy.secret(), seeds: Vec::new() }
     }
 
     /// Encrypts the identity so that only this program on this machine, in this network, reads it.
@@ -55,7 +58,7 @@ impl Identity {
             signing: self.signing.to_bytes().into(),
             encryption: *self.encryption.expose(),
             lottery: *self.lottery.expose(),
-            seed: self.seed.as_ref().map(|seed| *seed.secret().expose()),
+            seeds: self.seeds.iter().map(|seed| *seed.secret().expose()).collect(),
         };
         let mut plain = wire::encode(&clear);
         let sealed = envelope::seal(
@@ -80,7 +83,7 @@ impl Identity {
             signing: SigningKey::from_slice(&clear.signing).ok()?,
             encryption: Secret::new(clear.encryption),
             lottery: Secret::new(clear.lottery),
-            seed: clear.seed.map(|seed| MasterSeed::new(Secret::new(seed))),
+            seeds: clear.seeds.iter().map(|seed| MasterSeed::new(Secret::new(*seed))).collect(),
         })
     }
 
@@ -108,50 +111,65 @@ impl Identity {
         U256::from_be_bytes(*keys::derive(&self.lottery, LABEL_LOTTERY, &context).expose())
     }
 
-    /// The seed, if this enclave holds it.
-    pub fn seed(&self) -> Option<&MasterSeed> {
-        self.seed.as_ref()
+    /// The seeds that this enclave holds; the first epoch's first.
+    pub fn seeds(&self) -> &[MasterSeed] {
+        &self.seeds
     }
 
-    /// Takes the seed.
-    pub fn adopt(&mut self, seed: MasterSeed) {
-        self.seed = Some(seed);
+    /// Takes seeds that it does not hold yet.
+    pub fn adopt(&mut self, seeds: Vec<MasterSeed>) {
+        for seed in seeds {
+            let is_known =
+                self.seeds.iter().any(|held| held.secret().expose() == seed.secret().expose());
+            if !is_known && self.seeds.len() < 2 * EPOCHS_MAX {
+                self.seeds.push(seed);
+            }
+        }
     }
 
-    /// Lets the seed go: it was not this network's.
-    pub fn forget_seed(&mut self) {
-        self.seed = None;
+    /// Lets the seeds go: they were not this network's.
+    pub fn forget_seeds(&mut self) {
+        self.seeds.clear();
     }
 
-    /// Opens a seed share and compares it with the network key published on L1, so that a host
-    /// cannot feed a seed of its own making.
+    /// Opens a share of the seeds of all epochs and compares them with the network keys on L1, so that
+    /// nobody can feed this enclave seeds of their own making.
     pub fn open_share(
         &self,
         config: &NetworkConfig,
         responder: Address,
         encrypted: &[u8],
-        network_key: &[u8],
-    ) -> Option<MasterSeed> {
-        let context = share_context(config, responder, self.address());
-        let mut bytes = envelope::open_from(&self.kem_private_key(), &context, encrypted).ok()?;
-        let seed =
-            <[u8; 32]>::try_from(bytes.as_slice()).ok().map(Secret::new).map(MasterSeed::new);
-        bytes.zeroize();
-        seed.filter(|seed| network_key_bytes(seed) == network_key)
+        network_keys: &[Bytes],
+    ) -> Option<Vec<MasterSeed>> {
+        let context = share_context(config, responder, self.address(), network_keys.len());
+        let bytes = envelope::open_from(&self.kem_private_key(), &context, encrypted).ok()?;
+        let bytes = Zeroizing::new(bytes);
+        let (seeds, rest) = bytes.as_chunks::<32>();
+        if !rest.is_empty() || seeds.len() != network_keys.len() {
+            return None;
+        }
+        let seeds = seeds.iter().map(|seed| MasterSeed::new(Secret::new(*seed)));
+        let matching = seeds
+            .zip(network_keys)
+            .map(|(seed, key)| (network_key_bytes(&seed) == *key).then_some(seed));
+        matching.collect()
     }
 
-    /// Seals the seed to another enclave's key.
-    pub fn share_seed(
+    /// Seals the seeds of all epochs, oldest first, to another enclave's key.
+    pub fn share_seeds<'a>(
         &self,
         device: &dyn Device,
         config: &NetworkConfig,
         requester: Address,
         encryption_key: &[u8],
+        seeds: impl IntoIterator<Item = &'a MasterSeed>,
     ) -> Option<Bytes> {
-        let context = share_context(config, self.address(), requester);
+        let seeds: Vec<&[u8; 32]> = seeds.into_iter().map(|seed| seed.secret().expose()).collect();
+        let context = share_context(config, self.address(), requester, seeds.len());
         let key = keys::kem_public_key(encryption_key)?;
-        let seed = self.seed.as_ref()?.secret();
-        envelope::seal_to(&key, &context, seed.expose(), &mut Entropy(device)).ok().map(Bytes::from)
+        let mut plain = Zeroizing::new(Vec::with_capacity(seeds.len() * 32));
+        seeds.into_iter().for_each(|seed| plain.extend_from_slice(seed));
+        envelope::seal_to(&key, &context, &plain, &mut Entropy(device)).ok().map(Bytes::from)
     }
 
     /// What `NetworkManagement.register` needs; at genesis this makes the seed.
@@ -162,39 +180,73 @@ impl Identity {
         owner: Address,
         l1_block: &L1BlockId,
         genesis: bool,
-    ) -> Result<Registration, crate::device::DeviceError> {
-        if genesis && self.seed.is_none() {
-            self.seed = Some(MasterSeed::new(Entropy(device).secret()));
+    ) -> Result<Registration, DeviceError> {
+        if genesis && self.seeds.is_empty() {
+            self.seeds.push(MasterSeed::new(Entropy(device).secret()));
         }
         let encryption_key = self.encryption_key();
-        let (network_key, encrypted_seed) = match (&self.seed, genesis) {
-            (Some(seed), true) => (
-                network_key_bytes(seed),
-                self.share_seed(device, config, self.address(), &encryption_key)
-                    .unwrap_or_default(),
-            ),
+        let (network_key, encrypted_seed) = match (self.seeds.first(), genesis) {
+            (Some(seed), true) => {
+                let to = self.address();
+                let share = self.share_seeds(device, config, to, &encryption_key, [seed]);
+                (network_key_bytes(seed), share.unwrap_or_default())
+            }
             _ => (Vec::new(), Bytes::new()),
         };
         let report_data = ReportData {
-            l1_chain_id: config.l1ChainId,
-            contract: config.contracts.networkManagement,
-            enclave: self.address(),
-            owner,
-            encryption_key: &encryption_key,
-            config_hash: config.hash(),
-            l1_block: l1_block.number,
-            l1_block_hash: l1_block.hash,
             network_key: &network_key,
             encrypted_seed: &encrypted_seed,
+            ..self.report_data(config, owner, &encryption_key, l1_block)
         };
         Ok(Registration {
             quote: device.quote(report_data.hash())?,
+            certificates: device.certificates()?,
             enclave: self.address(),
             identity: self.seal(device, config.hash()),
             encryption_key: encryption_key.into(),
             network_key: network_key.into(),
             encrypted_seed,
         })
+    }
+
+    /// What `NetworkManagement.reattest` needs.
+    pub fn attest(
+        &self,
+        device: &dyn Device,
+        config: &NetworkConfig,
+        owner: Address,
+        l1_block: &L1BlockId,
+    ) -> Result<Attestation, DeviceError> {
+        let encryption_key = self.encryption_key();
+        let report_data = self.report_data(config, owner, &encryption_key, l1_block);
+        Ok(Attestation {
+            quote: device.quote(report_data.hash())?,
+            certificates: device.certificates()?,
+            enclave: self.address(),
+            encryption_key_hash: keccak256(&encryption_key),
+            l1_block: l1_block.number,
+        })
+    }
+
+    fn report_data<'a>(
+        &self,
+        config: &NetworkConfig,
+        owner: Address,
+        encryption_key: &'a [u8],
+        l1_block: &L1BlockId,
+    ) -> ReportData<'a> {
+        ReportData {
+            l1_chain_id: config.l1ChainId,
+            contract: config.contracts.networkManagement,
+            enclave: self.address(),
+            owner,
+            encryption_key,
+            config_hash: config.hash(),
+            l1_block: l1_block.number,
+            l1_block_hash: l1_block.hash,
+            network_key: &[],
+            encrypted_seed: &[],
+        }
     }
 
     fn kem_private_key(&self) -> KemPrivateKey {
@@ -211,27 +263,19 @@ pub fn network_key_bytes(seed: &MasterSeed) -> Vec<u8> {
     keys::kem_public_key_bytes(&seed.network_key().1)
 }
 
-/// Who gives the seed to whom, where. The epoch stays 0 until seeds rotate.
-fn share_context(config: &NetworkConfig, responder: Address, requester: Address) -> Vec<u8> {
-    const EPOCH: u64 = 0;
+/// Who gives the seeds up to which epoch to whom, where.
+fn share_context(
+    config: &NetworkConfig,
+    responder: Address,
+    requester: Address,
+    epoch: usize,
+) -> Vec<u8> {
     [
         &config.l1ChainId.to_be_bytes()[..],
         config.contracts.networkManagement.as_slice(),
         responder.as_slice(),
         requester.as_slice(),
-        &EPOCH.to_be_bytes(),
+        &(epoch as u64).to_be_bytes(),
     ]
     .concat()
-}
-
-/// Signs report data as a development root: the quote of the software device.
-pub fn sign_development_quote(root: &SigningKey, measurement: B256, report_data: B256) -> Bytes {
-    let digest = obscuro_protocol::attestation::development_digest(measurement, report_data);
-    let identity = Identity {
-        signing: root.clone(),
-        encryption: Secret::new([0; 32]),
-        lottery: Secret::new([0; 32]),
-        seed: None,
-    };
-    development_quote(measurement, &identity.sign(digest))
 }

@@ -4,18 +4,15 @@
 use crate::trie;
 use alloy_consensus::{Header, ReceiptEnvelope};
 use alloy_eips::Decodable2718;
-use alloy_primitives::{Address, B256, Bloom, BloomInput, Bytes, Log, keccak256};
+use alloy_primitives::{B256, Bloom, BloomInput, Bytes, Log, keccak256};
 use alloy_rlp::Decodable;
-use alloy_sol_types::SolEvent;
+use alloy_sol_types::{SolEvent, SolEventInterface};
 use obscuro_protocol::{
     config::{Contracts, L1BlockId},
     door::L1Block,
     l1::{
-        IBridgeManagement::Deposited,
-        INetworkManagement::{
-            HostAddressChanged, NetworkKeyPublished, NodeLeft, NodeRegistered, SeedShared,
-        },
-        IRollupManagement::RollupPublished,
+        IAttestationVerifier::IAttestationVerifierEvents, IBridgeManagement::Deposited,
+        INetworkManagement::INetworkManagementEvents, IRollupManagement::RollupPublished,
     },
 };
 
@@ -50,16 +47,10 @@ pub enum L1Error {
 /// What a management contract reported.
 #[derive(Debug)]
 pub enum Event {
-    /// A node registered.
-    Registered(Box<NodeRegistered>),
-    /// The first node published the network key.
-    NetworkKey(Bytes),
-    /// A node was given the seed.
-    SeedShared(SeedShared),
-    /// A node moved.
-    HostAddress(HostAddressChanged),
-    /// A node left.
-    Left(Address),
+    /// By `AttestationVerifier`.
+    Attestation(Box<IAttestationVerifierEvents>),
+    /// By `NetworkManagement`.
+    Network(Box<INetworkManagementEvents>),
     /// A rollup was published.
     Published(Box<RollupPublished>),
     /// A deposit was made.
@@ -121,9 +112,15 @@ fn decode_header(bytes: &[u8]) -> Result<Header, L1Error> {
 }
 
 fn may_concern(bloom: &Bloom, contracts: &Contracts) -> bool {
-    [contracts.networkManagement, contracts.rollupManagement, contracts.bridgeManagement]
-        .iter()
-        .any(|contract| bloom.contains_input(BloomInput::Raw(contract.as_slice())))
+    let Contracts { attestationVerifier, networkManagement, .. } = contracts;
+    [
+        attestationVerifier,
+        networkManagement,
+        &contracts.rollupManagement,
+        &contracts.bridgeManagement,
+    ]
+    .into_iter()
+    .any(|contract| bloom.contains_input(BloomInput::Raw(contract.as_slice())))
 }
 
 fn events(receipts: &[Bytes], root: B256, contracts: &Contracts) -> Result<Vec<Event>, L1Error> {
@@ -142,32 +139,19 @@ fn events(receipts: &[Bytes], root: B256, contracts: &Contracts) -> Result<Vec<E
 /// A log of one of the contracts as an event. What does not decode is none: the contracts are
 /// fixed, so it is an event that this version does not need.
 fn event(log: &Log, contracts: &Contracts) -> Option<Event> {
-    let topic = *log.topics().first()?;
     if log.address == contracts.rollupManagement {
         return RollupPublished::decode_log(log).ok().map(|e| Event::Published(Box::new(e.data)));
     }
     if log.address == contracts.bridgeManagement {
         return Deposited::decode_log(log).ok().map(|e| Event::Deposited(Box::new(e.data)));
     }
-    if log.address != contracts.networkManagement {
-        return None;
+    if log.address == contracts.networkManagement {
+        let decoded = INetworkManagementEvents::decode_log(log);
+        return decoded.ok().map(|e| Event::Network(Box::new(e.data)));
     }
-    match topic {
-        NodeRegistered::SIGNATURE_HASH => {
-            NodeRegistered::decode_log(log).ok().map(|e| Event::Registered(Box::new(e.data)))
-        }
-        NetworkKeyPublished::SIGNATURE_HASH => {
-            NetworkKeyPublished::decode_log(log).ok().map(|e| Event::NetworkKey(e.data.networkKey))
-        }
-        SeedShared::SIGNATURE_HASH => {
-            SeedShared::decode_log(log).ok().map(|e| Event::SeedShared(e.data))
-        }
-        HostAddressChanged::SIGNATURE_HASH => {
-            HostAddressChanged::decode_log(log).ok().map(|e| Event::HostAddress(e.data))
-        }
-        NodeLeft::SIGNATURE_HASH => {
-            NodeLeft::decode_log(log).ok().map(|e| Event::Left(e.data.enclave))
-        }
-        _ => None,
+    if log.address == contracts.attestationVerifier {
+        let decoded = IAttestationVerifierEvents::decode_log(log);
+        return decoded.ok().map(|e| Event::Attestation(Box::new(e.data)));
     }
+    None
 }

@@ -2,6 +2,7 @@
 //! checking a rollup are the same execution. Not here: which rollup is executed and signed (`node`).
 
 use crate::{
+    epochs::NetworkKeys,
     executor::{self, Block, BlockEnv, ExecutionError, Fatal, FeeRule, Finished, Reject},
     index::Index,
     state::{AccountUpdate, Changes, State, StateError},
@@ -18,7 +19,7 @@ use obscuro_protocol::{
     contracts::{
         CREATE2_DEPLOYER, CREATE2_DEPLOYER_CODE, Contract, FEE_POOL, L2_BRIDGE, SYSTEM_ADDRESS,
     },
-    keys::{self, Label, MasterSeed},
+    keys::{self, Label},
     l1::IL2Bridge,
     limits::{ROLLUP_TRANSACTIONS_MAX, ROLLUP_WITHDRAWALS_MAX},
     rollup::{HEADER_VERSION, RollupHeader, Withdrawal, withdrawals_root},
@@ -173,18 +174,18 @@ pub struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    /// Opens the ledger with the keys of a seed.
+    /// Opens the ledger with the keys of the network.
     pub fn new(
         config: &'a NetworkConfig,
-        seed: &MasterSeed,
+        keys: &NetworkKeys,
         store: &'a dyn crate::store::Store,
         cache: &'a NodeCache,
     ) -> Self {
         Self {
             config,
-            store: EncryptedStore::new(store, seed.derive(Label::State).expose()),
+            store: keys.store(store),
             cache,
-            randomness: seed.derive(Label::Randomness),
+            randomness: keys.current().seed.derive(Label::Randomness),
         }
     }
 

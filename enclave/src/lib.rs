@@ -9,11 +9,13 @@ pub mod answer;
 pub mod blobs;
 pub mod chain;
 pub mod device;
+pub mod epochs;
 pub mod executor;
 pub mod identity;
 pub mod index;
 pub mod l1;
 pub mod ledger;
+pub mod membership;
 pub mod node;
 pub mod pool;
 pub mod rollups;
@@ -73,9 +75,9 @@ impl<D: Device> Enclave<D> {
         let node = self.node.read().clone().ok_or(DoorError::Retry(Retry::Start))?;
         Ok(match request {
             Request::Start { .. } => return Err(DoorError::Rejected("already handled".into())),
-            Request::Register { owner, l1_block, genesis } => Reply::Registration(Box::new(
-                node.register(&self.device, owner, &l1_block, genesis, around)?,
-            )),
+            Request::Register { owner, l1_block, genesis } => {
+                Reply::Registration(Box::new(node.register(owner, &l1_block, genesis, around)?))
+            }
             Request::L1Block(block) => Reply::Folded(Box::new(node.l1_block(&block, around)?)),
             Request::SetHead(block) => Reply::Head(node.set_head(block, around)?),
             Request::Envelope(envelope) => node.envelope(&envelope, around)?,
@@ -93,7 +95,11 @@ impl<D: Device> Enclave<D> {
                 Reply::Accepted
             }
             Request::Seal => Reply::Sealed(node.seal(around)?.map(Box::new)),
+            Request::Attest => Reply::Attestation(Box::new(node.attest(around)?)),
             Request::SeedShares => Reply::SeedShares(node.seed_shares(around)?),
+            Request::OpenEpoch => Reply::EpochOpening(Box::new(node.open_epoch(around)?)),
+            Request::RejectSeed => Reply::SeedRejected(node.reject_seed()?),
+            Request::Prove(challenge) => Reply::Proof(node.prove(challenge, around)?),
             Request::Rollup(id) => Reply::Rollup(
                 public_body(&node, id, around)?.map(|body| Box::new(body.header.clone())),
             ),

@@ -1,10 +1,12 @@
-//! A started enclave: verifies and folds L1 blocks, follows the head, shares the seed
-//! (protocol 3, 4). Not here: rollups (`rollups`), users' requests (`answer`), the door (`lib`).
+//! A started enclave: verifies and folds L1 blocks and follows the head (protocol 4). Not here: its
+//! place in the network (`membership`), rollups (`rollups`), users' requests (`answer`), the door
+//! (`lib`).
 
 use crate::{
     chain::Chain,
     device::{Device, Entropy},
-    identity::{Identity, network_key_bytes},
+    epochs::{EpochKeys, KeyRing, NetworkKeys},
+    identity::Identity,
     index::Index,
     l1::{self, L1Error},
     ledger::{Body, Ledger, LedgerError},
@@ -12,18 +14,17 @@ use crate::{
     rollups::decode_transaction,
     store::Store,
     trie::{DEFAULT_CACHED_NODES, EMPTY_ROOT, NodeCache},
-    view::{Member, Rollup, View},
+    view::{Rollup, View},
 };
 use alloy_primitives::{Address, B256, Bytes, keccak256};
-use alloy_sol_types::SolStruct;
 use obscuro_protocol::{
     config::{L1BlockId, NetworkConfig},
-    door::{self, DoorError, Folded, Head, L1Block, Peer, Registration, Retry, SeedShare},
+    door::{self, DoorError, Folded, Head, L1Block, Peer, Retry},
     envelope,
-    keys::{KemPrivateKey, Label, MasterSeed},
+    keys::Label,
     limits::{GOSSIP_BYTES_MAX, PAYLOAD_BYTES_MAX},
     padding,
-    rollup::{RollupHeader, signing_domain},
+    rollup::RollupHeader,
     wire,
 };
 use parking_lot::{Mutex, RwLock};
@@ -34,22 +35,12 @@ const SNAPSHOT_BLOCKS: u64 = 64;
 /// Most bytes of transactions in one message to the peers.
 const GOSSIP_BATCH_BYTES_MAX: usize = GOSSIP_BYTES_MAX / 2;
 const SNAPSHOT_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What the seed yields for this network.
-pub struct NetworkKeys {
-    /// The seed.
-    pub seed: MasterSeed,
-    /// Opens user envelopes.
-    pub network: KemPrivateKey,
-    /// Its public half on the wire.
-    pub network_public: Bytes,
-}
-
 /// A started enclave.
 pub struct Node {
     pub(crate) config: NetworkConfig,
     pub(crate) config_hash: B256,
     pub(crate) identity: RwLock<Identity>,
-    keys: RwLock<Option<Arc<NetworkKeys>>>,
+    ring: RwLock<KeyRing>,
     pub(crate) chain: RwLock<Chain>,
     pub(crate) pool: Mutex<Pool>,
     pub(crate) cache: NodeCache,
@@ -82,7 +73,7 @@ impl Node {
             .unwrap_or_else(|| Identity::generate(around.device));
         let node = Self {
             chain: RwLock::new(Chain::new(View::checkpoint(&config, unknown_genesis(&config)))),
-            keys: RwLock::new(None),
+            ring: RwLock::default(),
             pool: Mutex::default(),
             cache: NodeCache::new(DEFAULT_CACHED_NODES),
             index: Index::new(),
@@ -92,29 +83,26 @@ impl Node {
             config,
             config_hash,
         };
-        node.derive_keys(around)?;
-        if let (Some(keys), Some(snapshot)) = (node.keys.read().as_ref(), snapshot)
-            && let Some(view) = open_snapshot(&keys.seed, config_hash, snapshot)
+        node.start_at_checkpoint(around)?;
+        let ring = node.ring();
+        if let Some(snapshot) = snapshot
+            && let Some(view) =
+                ring.newest_first().find_map(|keys| open_snapshot(keys, config_hash, snapshot))
+            && ring.of(&view.network_keys).is_some()
         {
             *node.chain.write() = Chain::new(view);
         }
         Ok(node)
     }
 
-    /// Takes the keys of the identity's seed into use and starts over from the checkpoint.
-    fn derive_keys(&self, around: Surroundings<'_>) -> Result<(), DoorError> {
-        let keys = self.identity.read().seed().map(|seed| {
-            Arc::new(NetworkKeys {
-                seed: MasterSeed::new(seed.secret().duplicate()),
-                network: seed.network_key().0,
-                network_public: network_key_bytes(seed).into(),
-            })
-        });
-        let genesis = match &keys {
-            Some(keys) => self.ledger(keys, around.store).genesis()?,
+    /// Takes the keys of the identity's seeds into use and starts over from the checkpoint.
+    pub(crate) fn start_at_checkpoint(&self, around: Surroundings<'_>) -> Result<(), DoorError> {
+        let ring = KeyRing::new(self.identity.read().seeds());
+        let genesis = match ring.founding() {
+            Some(keys) => self.ledger(&keys, around.store).genesis()?,
             None => unknown_genesis(&self.config),
         };
-        *self.keys.write() = keys;
+        *self.ring.write() = ring;
         *self.chain.write() = Chain::new(View::checkpoint(&self.config, genesis));
         Ok(())
     }
@@ -126,39 +114,28 @@ impl Node {
             enclave: identity.address(),
             identity: identity.seal(device, self.config_hash),
             position: self.chain.read().head().block.clone(),
-            has_seed: identity.seed().is_some(),
+            has_seed: !identity.seeds().is_empty(),
         }
     }
 
-    /// For [`door::Reply::Registration`].
-    pub fn register(
-        &self,
-        device: &dyn Device,
-        owner: Address,
-        block: &L1BlockId,
-        genesis: bool,
-        around: Surroundings<'_>,
-    ) -> Result<Registration, DoorError> {
-        let had_seed = self.keys.read().is_some();
-        let registration = self
-            .identity
-            .write()
-            .register(device, &self.config, owner, block, genesis)
-            .map_err(|error| DoorError::Fatal(error.to_string()))?;
-        if genesis && !had_seed {
-            self.derive_keys(around)?;
-        }
-        Ok(registration)
+    /// Every seed that this enclave holds.
+    pub(crate) fn ring(&self) -> KeyRing {
+        self.ring.read().clone()
     }
 
-    /// The keys, once the enclave holds the seed.
-    pub fn keys(&self) -> Result<Arc<NetworkKeys>, DoorError> {
-        self.keys.read().clone().ok_or(DoorError::Retry(Retry::Seed))
+    /// The keys at the L1 head; the enclave may not hold them yet, or not any more.
+    pub fn keys(&self) -> Result<NetworkKeys, DoorError> {
+        self.keys_at(&self.chain.read().head())
+    }
+
+    /// The keys at an L1 block.
+    pub(crate) fn keys_at(&self, view: &View) -> Result<NetworkKeys, DoorError> {
+        self.ring.read().of(&view.network_keys).ok_or(DoorError::Retry(Retry::Seed))
     }
 
     /// The ledger over the host's store.
     pub fn ledger<'a>(&'a self, keys: &NetworkKeys, store: &'a dyn Store) -> Ledger<'a> {
-        Ledger::new(&self.config, &keys.seed, store, &self.cache)
+        Ledger::new(&self.config, keys, store, &self.cache)
     }
 
     /// Verifies and folds a block.
@@ -166,7 +143,8 @@ impl Node {
         let parent_hash = l1::parent_of(&block.header)?;
         let id = keccak256(&block.header);
         if let Some(known) = self.chain.read().view(id) {
-            return Ok(Folded { block: known.block.clone(), identity: None, snapshot: None });
+            let block = known.block.clone();
+            return Ok(Folded { block, identity: None, is_start_over: false, snapshot: None });
         }
         let parent = self
             .chain
@@ -174,67 +152,74 @@ impl Node {
             .view(parent_hash)
             .ok_or(DoorError::Retry(Retry::L1Block(parent_hash)))?;
         let verified = l1::verify(block, parent.block.number, &self.config.contracts)?;
-        let mut folded = parent.fold(verified, &self.config, around.device.measurement());
-        let Some(keys) = self.keys.read().clone() else {
-            return self.fold_without_seed(folded, around);
-        };
-        if folded.network_key().is_some_and(|key| *key != keys.network_public) {
-            // Another node created this network: the seed made here is worthless.
-            self.identity.write().forget_seed();
+        let mut folded = parent.fold(verified, &self.config);
+        let first = folded.network_keys().first();
+        let ring = self.ring();
+        if first
+            .is_some_and(|first| !ring.is_empty() && ring.of(std::slice::from_ref(first)).is_none())
+        {
+            // Another node founded this network: the seed made here is worthless.
+            self.identity.write().forget_seeds();
             return self.start_over(folded.block(), around);
+        }
+        let mut identity = None;
+        if ring.of(folded.network_keys()).is_none() {
+            // Of the rollups on a branch that this enclave could not read before, it knows nothing.
+            let was_reading = ring.of(&parent.network_keys).is_some();
+            match (self.take_shares(&folded), was_reading) {
+                (false, _) => return Ok(self.fold_without_seed(folded)),
+                (true, false) => return self.start_over(folded.block(), around),
+                (true, true) => {
+                    *self.ring.write() = KeyRing::new(self.identity.read().seeds());
+                    identity = Some(self.identity.read().seal(around.device, self.config_hash));
+                }
+            }
         }
         let mut valid = Vec::new();
         for event in std::mem::take(&mut folded.published) {
-            valid.extend(self.judge_published(&event, &parent, block, &keys, around)?);
+            valid.extend(self.judge_published(&event, &parent, block, around)?);
         }
         let view = folded.decide(valid);
-        let (block, snapshot) = (view.block.clone(), self.snapshot(&view, &keys, around));
+        let (block, snapshot) = (view.block.clone(), self.snapshot(&view, around));
         self.chain.write().insert(view);
-        Ok(Folded { block, identity: None, snapshot })
+        Ok(Folded { block, identity, is_start_over: false, snapshot })
     }
 
-    fn fold_without_seed(
-        &self,
-        folded: crate::view::Folded,
-        around: Surroundings<'_>,
-    ) -> Result<Folded, DoorError> {
-        let network_key = folded.network_key().cloned().unwrap_or_default();
-        let seed = {
-            let identity = self.identity.read();
-            folded.shares.iter().filter(|share| share.enclave == identity.address()).find_map(
-                |share| {
-                    identity.open_share(
-                        &self.config,
-                        share.responder,
-                        &share.encryptedSeed,
-                        &network_key,
-                    )
-                },
-            )
-        };
-        if let Some(seed) = seed {
-            self.identity.write().adopt(seed);
-            return self.start_over(folded.block(), around);
-        }
+    /// Takes the seeds that a block brought for this enclave, if they are the network's.
+    fn take_shares(&self, folded: &crate::view::Folded) -> bool {
+        let mut identity = self.identity.write();
+        let enclave = identity.address();
+        let own = folded.shares.iter().filter(|share| share.enclave == enclave);
+        let seeds = own.into_iter().find_map(|share| {
+            let (responder, encrypted) = (share.responder, &share.encryptedSeed);
+            identity.open_share(&self.config, responder, encrypted, folded.network_keys())
+        });
+        let is_opened = seeds.is_some();
+        identity.adopt(seeds.unwrap_or_default());
+        is_opened
+    }
+
+    /// Follows L1 as far as that is possible without reading rollups.
+    fn fold_without_seed(&self, folded: crate::view::Folded) -> Folded {
         let view = folded.decide(Vec::new());
         let block = view.block.clone();
         self.chain.write().insert(view);
-        Ok(Folded { block, identity: None, snapshot: None })
+        Folded { block, identity: None, is_start_over: false, snapshot: None }
     }
 
     fn start_over(&self, block: L1BlockId, around: Surroundings<'_>) -> Result<Folded, DoorError> {
-        self.derive_keys(around)?;
-        let identity = self.identity.read().seal(around.device, self.config_hash);
-        Ok(Folded { block, identity: Some(identity), snapshot: None })
+        self.start_at_checkpoint(around)?;
+        let identity = Some(self.identity.read().seal(around.device, self.config_hash));
+        Ok(Folded { block, identity, is_start_over: true, snapshot: None })
     }
 
     /// Makes a fed block the L1 head.
     pub fn set_head(&self, block: B256, around: Surroundings<'_>) -> Result<Head, DoorError> {
         let view = self.chain.read().view(block).ok_or(DoorError::Retry(Retry::L1Block(block)))?;
         let former = self.chain.read().head();
-        let moved = former.head.hash != view.head.hash && self.keys.read().is_some();
+        let moved = former.head.hash != view.head.hash && self.keys_at(&view).is_ok();
         let nonces =
-            if moved { self.follow_head(&former.head, &view.head, around)? } else { Vec::new() };
+            if moved { self.follow_head(&former.head, &view, around)? } else { Vec::new() };
         self.chain.write().set_head(view.clone());
         // Only now: whoever is being admitted meanwhile is judged by the former head and pool.
         let mut pool = self.pool.lock();
@@ -250,11 +235,11 @@ impl Node {
     fn follow_head(
         &self,
         former: &Rollup,
-        head: &Rollup,
+        view: &View,
         around: Surroundings<'_>,
     ) -> Result<Vec<(Address, u64)>, DoorError> {
-        let keys = self.keys()?;
-        let ledger = self.ledger(&keys, around.store);
+        let keys = self.keys_at(view)?;
+        let (head, ledger) = (&view.head, self.ledger(&keys, around.store));
         let (orphaned, adopted) = self.branches(former.hash, head.hash);
         for rollup in &orphaned {
             let body = executed_body(&ledger, *rollup)?;
@@ -315,15 +300,11 @@ impl Node {
     /// The head as the host needs it.
     fn head_of(&self, view: &View) -> Head {
         let enclave = self.identity.read().address();
-        let has_seed = self.keys.read().is_some();
+        let has_seed = self.keys_at(view).is_ok();
         let peers = view
-            .members
-            .iter()
-            .filter(|(address, member)| **address != enclave && member.is_aggregator())
-            .map(|(address, member)| Peer {
-                enclave: *address,
-                host_address: member.host_address.clone(),
-            })
+            .members()
+            .filter(|(address, _)| *address != enclave && view.is_aggregator(*address))
+            .map(|(enclave, node)| Peer { enclave, host_address: node.host_address.clone() })
             .collect();
         Head {
             l1: view.block.clone(),
@@ -331,56 +312,18 @@ impl Node {
             number: view.head.header.number,
             included: view.included,
             is_aggregator: has_seed && view.is_aggregator(enclave),
-            is_registered: view.members.get(&enclave).is_some_and(|member| !member.left),
-            seed_shares_due: has_seed && view.members.values().any(Member::awaits_seed),
+            is_registered: view.nodes.contains_key(&enclave),
+            host_address: view
+                .nodes
+                .get(&enclave)
+                .map(|node| node.host_address.clone())
+                .unwrap_or_default(),
+            duties: self.duties(view, enclave, has_seed),
             has_seed,
-            network_key: view.network_key.clone().unwrap_or_default(),
+            network_key: view.network_keys.last().cloned().unwrap_or_default(),
             peers,
             forget: self.index.take_settled(view.block.number),
         }
-    }
-
-    /// The seed for every newcomer on the head that waits for it.
-    pub fn seed_shares(&self, around: Surroundings<'_>) -> Result<Vec<SeedShare>, DoorError> {
-        self.keys()?;
-        let view = self.chain.read().head();
-        let identity = self.identity.read();
-        let waiting = view.members.iter().filter(|(_, member)| member.awaits_seed());
-        Ok(waiting
-            .filter_map(|(enclave, member)| {
-                self.seed_share(&view, &identity, *enclave, member, around)
-            })
-            .collect())
-    }
-
-    fn seed_share(
-        &self,
-        view: &View,
-        identity: &Identity,
-        enclave: Address,
-        member: &Member,
-        around: Surroundings<'_>,
-    ) -> Option<SeedShare> {
-        let encrypted_seed =
-            identity.share_seed(around.device, &self.config, enclave, &member.encryption_key)?;
-        let share = obscuro_protocol::l1::SeedShare {
-            enclave,
-            encryptionKeyHash: keccak256(&member.encryption_key),
-            encryptedSeedHash: keccak256(&encrypted_seed),
-        };
-        let domain = signing_domain(self.config.l1ChainId, self.config.contracts.networkManagement);
-        let signature = identity.sign(share.eip712_signing_hash(&domain));
-        let distance =
-            |responder: Address| keccak256([responder.as_slice(), enclave.as_slice()].concat());
-        let own = distance(identity.address());
-        let rank = view
-            .members
-            .iter()
-            .filter(|(responder, member)| {
-                member.has_seed && !member.left && distance(**responder) < own
-            })
-            .count() as u64;
-        Some(SeedShare { enclave, rank, registered: member.registered, encrypted_seed, signature })
     }
 
     /// What users sent since the last call, for the peers.
@@ -401,7 +344,7 @@ impl Node {
         around: Surroundings<'_>,
     ) -> Result<Bytes, DoorError> {
         let plain = padding::pad(&wire::encode(&raws));
-        let key = keys.seed.derive(Label::Gossip);
+        let key = keys.current().seed.derive(Label::Gossip);
         envelope::seal(&key, &plain, self.config_hash.as_slice(), &mut Entropy(around.device))
             .map(Bytes::from)
             .map_err(|error| DoorError::Fatal(error.to_string()))
@@ -413,15 +356,21 @@ impl Node {
         sealed: &[u8],
         keys: &NetworkKeys,
     ) -> Result<Vec<Bytes>, DoorError> {
-        let key = keys.seed.derive(Label::Gossip);
-        let padded = envelope::open(&key, sealed, self.config_hash.as_slice())
-            .map_err(|_| DoorError::Rejected("transactions do not decrypt".into()))?;
+        let open = |keys: &EpochKeys| {
+            let key = keys.seed.derive(Label::Gossip);
+            envelope::open(&key, sealed, self.config_hash.as_slice()).ok()
+        };
+        // What was encrypted before an epoch began is still on its way, or in a host's keeping.
+        let padded = keys
+            .newest_first()
+            .find_map(open)
+            .ok_or_else(|| DoorError::Rejected("transactions do not decrypt".into()))?;
         let malformed = || DoorError::Rejected("transactions are malformed".into());
         let plain = padding::unpad(&padded).ok_or_else(malformed)?;
         wire::decode(plain, plain.len()).map_err(|_| malformed())
     }
 
-    fn snapshot(&self, view: &View, keys: &NetworkKeys, around: Surroundings<'_>) -> Option<Bytes> {
+    fn snapshot(&self, view: &View, around: Surroundings<'_>) -> Option<Bytes> {
         if !view.block.number.is_multiple_of(SNAPSHOT_BLOCKS) {
             return None;
         }
@@ -432,7 +381,7 @@ impl Node {
         while deep.block.number > target || deep.included != deep.block.number {
             deep = chain.view(deep.parent)?;
         }
-        let key = keys.seed.derive(Label::Snapshot);
+        let key = self.keys_at(view).ok()?.current().seed.derive(Label::Snapshot);
         envelope::seal(
             &key,
             &wire::encode(&*deep),
@@ -461,9 +410,9 @@ fn unknown_genesis(config: &NetworkConfig) -> Rollup {
     }
 }
 
-fn open_snapshot(seed: &MasterSeed, config_hash: B256, sealed: &[u8]) -> Option<View> {
-    let plain =
-        envelope::open(&seed.derive(Label::Snapshot), sealed, config_hash.as_slice()).ok()?;
+fn open_snapshot(keys: &EpochKeys, config_hash: B256, sealed: &[u8]) -> Option<View> {
+    let key = keys.seed.derive(Label::Snapshot);
+    let plain = envelope::open(&key, sealed, config_hash.as_slice()).ok()?;
     wire::decode(&plain, SNAPSHOT_BYTES_MAX).ok()
 }
 

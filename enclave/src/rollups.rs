@@ -5,8 +5,9 @@ use crate::{
     blobs,
     chain::Verdict,
     device::{Device, Entropy, Task},
+    epochs::NetworkKeys,
     ledger::{Body, Candidate, Ledger, OnReject},
-    node::{NetworkKeys, Node, Surroundings},
+    node::{Node, Surroundings},
     pool::Pooled,
     view::{Rollup, View},
 };
@@ -36,7 +37,6 @@ impl Node {
         event: &RollupPublished,
         parent: &View,
         block: &L1Block,
-        keys: &NetworkKeys,
         around: Surroundings<'_>,
     ) -> Result<Option<Arc<Rollup>>, DoorError> {
         let header = &event.header;
@@ -59,7 +59,7 @@ impl Node {
         let Some(payload) = carried_payload(event, hash, block)? else { return Ok(None) };
         let verdict = match known {
             Some(verdict) => verdict,
-            None => self.judge(header, &payload, &proof, keys, around)?,
+            None => self.judge(header, &payload, &proof, &self.keys_at(&proof)?, around)?,
         };
         self.chain.write().judge(hash, header.number, verdict.clone());
         Ok(verdict.valid())
@@ -71,10 +71,10 @@ impl Node {
         rollup: &SignedRollup,
         around: Surroundings<'_>,
     ) -> Result<(), DoorError> {
-        let keys = self.keys()?;
         let header = &rollup.header;
         let proof = self.chain.read().view(header.l1Proof);
         let proof = proof.ok_or(DoorError::Retry(Retry::L1Block(header.l1Proof)))?;
+        let keys = self.keys_at(&proof)?;
         self.check_context(header, &rollup.signature, &proof).map_err(DoorError::Rejected)?;
         if keccak256(&rollup.payload) != header.payloadHash {
             return Err(DoorError::Rejected("payload does not match the header".into()));
@@ -159,7 +159,8 @@ impl Node {
         keys: &NetworkKeys,
         device: &dyn Device,
     ) -> Result<Parsed, String> {
-        let payload = payload::open(bytes, &keys.seed).map_err(|error| error.to_string())?;
+        let payload =
+            payload::open(bytes, &keys.current().seed).map_err(|error| error.to_string())?;
         let expected = self.config.default_reveal();
         if payload.items.iter().any(|item| item.option != expected) {
             return Err("a transaction has the wrong reveal option".into());
@@ -312,7 +313,7 @@ impl Node {
             body.transactions.iter().map(|t| Item { option, transaction: t.raw.clone() }).collect();
         let payload = Payload { items, withdrawals: body.withdrawals.clone() };
         let interval = |option| self.config.reveal_interval(option, view.block.number);
-        payload::seal(&payload, &keys.seed, interval, &mut Entropy(around.device))
+        payload::seal(&payload, &keys.current().seed, interval, &mut Entropy(around.device))
     }
 
     /// Raw bytes to try next time, with a twentieth to spare: more after a payload that fits, at

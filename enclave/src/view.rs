@@ -5,12 +5,14 @@
 use crate::l1::{Event, VerifiedBlock};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use obscuro_protocol::{
-    attestation::{ReportData, verify_development},
+    attestation::{Registry, ReportData},
     canonical,
     config::{L1BlockId, NetworkConfig},
     l1::{
         IBridgeManagement::Deposited,
-        INetworkManagement::{NodeRegistered, SeedShared},
+        INetworkManagement::{
+            INetworkManagementEvents, NodeReattested, NodeRegistered, SeedShared,
+        },
         IRollupManagement::RollupPublished,
         RollupHeader,
     },
@@ -29,10 +31,14 @@ pub struct View {
     pub timestamp: u64,
     /// Its RANDAO mix.
     pub randao: B256,
+    /// What is demanded of quotes, and everything to verify them with.
+    pub attestation: Arc<Registry>,
     /// Registered enclaves.
-    pub members: Arc<BTreeMap<Address, Member>>,
-    /// The network key that the first node published.
-    pub network_key: Option<Bytes>,
+    pub nodes: Arc<BTreeMap<Address, RegisteredNode>>,
+    /// The network keys of all seed epochs so far: that of epoch 1 first.
+    pub network_keys: Arc<Vec<Bytes>>,
+    /// The seed epoch that the contract's owner asks for.
+    pub epoch_begun: Option<EpochBegun>,
     /// Deposits that the canonical rollup has not applied, by index.
     pub deposits: Arc<Vec<Deposit>>,
     /// Number of all deposits so far.
@@ -48,7 +54,7 @@ pub struct View {
 
 /// A registered enclave.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Member {
+pub struct RegisteredNode {
     /// L1 account that registered it.
     pub owner: Address,
     /// X-Wing key that receives the seed.
@@ -59,24 +65,40 @@ pub struct Member {
     pub stake: U256,
     /// L1 block of its registration.
     pub registered: u64,
-    /// Whether this enclave accepts its quote.
-    pub attested: bool,
-    /// Whether it was given the seed.
-    pub has_seed: bool,
+    /// What its last quote proves, if this enclave accepts it (protocol 3.4).
+    pub attestation: Option<Attestation>,
+    /// The last epoch of which L1 holds a share for it.
+    pub epoch: u32,
+    /// Who gave it that share.
+    pub answered_by: Option<Address>,
+    /// L1 block since which it waits for the seed.
+    pub waits_since: u64,
+    /// Whose shares it rejected in the current epoch.
+    pub rejected: Vec<Address>,
     /// Whether it left.
     pub left: bool,
 }
 
-impl Member {
-    /// Whether it may publish rollups. The contract has checked the amount of the stake.
-    pub fn is_aggregator(&self) -> bool {
-        self.attested && self.has_seed && !self.left && !self.stake.is_zero()
-    }
+/// What a quote proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attestation {
+    /// The program.
+    pub measurement: B256,
+    /// The machine.
+    pub machine: B256,
+    /// The L1 block that the quote names.
+    pub block: u64,
+}
 
-    /// Whether it should be given the seed.
-    pub fn awaits_seed(&self) -> bool {
-        self.attested && !self.has_seed && !self.left
-    }
+/// A seed epoch that waits to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochBegun {
+    /// Its number.
+    pub epoch: u32,
+    /// The only node that may open it; any responder if zero.
+    pub opener: Address,
+    /// L1 block of the request.
+    pub since: u64,
 }
 
 /// An executed rollup, as far as its children need it.
@@ -112,17 +134,22 @@ pub struct Deposit {
 /// The network key and seed that the first registration published with itself; its quote binds
 /// them, but the contract reports them after it.
 fn genesis_secrets(events: &[Event]) -> (Bytes, Bytes) {
-    let key = events.iter().find_map(|event| match event {
-        Event::NetworkKey(key) => Some(key.clone()),
-        _ => None,
-    });
-    let seed = events.iter().find_map(|event| match event {
-        Event::SeedShared(share) if share.enclave == share.responder => {
-            Some(share.encryptedSeed.clone())
+    let (mut key, mut seed) = (Bytes::new(), Bytes::new());
+    for event in events {
+        let Event::Network(event) = event else { continue };
+        match &**event {
+            INetworkManagementEvents::NetworkKeyPublished(event) if event.epoch == 1 => {
+                key = event.networkKey.clone();
+            }
+            INetworkManagementEvents::SeedShared(share)
+                if share.epoch == 1 && share.enclave == share.responder =>
+            {
+                seed = share.encryptedSeed.clone();
+            }
+            _ => {}
         }
-        _ => None,
-    });
-    (key.unwrap_or_default(), seed.unwrap_or_default())
+    }
+    (key, seed)
 }
 
 /// The seed shares that a block held for one enclave.
@@ -146,8 +173,10 @@ impl View {
             parent: B256::ZERO,
             timestamp: 0,
             randao: B256::ZERO,
-            members: Arc::default(),
-            network_key: None,
+            attestation: Arc::default(),
+            nodes: Arc::default(),
+            network_keys: Arc::default(),
+            epoch_begun: None,
             deposits: Arc::default(),
             deposit_count: 0,
             head: Arc::new(genesis),
@@ -156,13 +185,53 @@ impl View {
         }
     }
 
-    /// Whether this enclave may publish.
-    pub fn is_aggregator(&self, enclave: Address) -> bool {
-        self.members.get(&enclave).is_some_and(Member::is_aggregator)
+    /// The current seed epoch; 0 before the network is founded.
+    pub fn epoch(&self) -> u32 {
+        self.network_keys.len() as u32
     }
 
-    /// Applies a block's events; `measurement` is what quotes must show.
-    pub fn fold(&self, block: VerifiedBlock, config: &NetworkConfig, measurement: B256) -> Folded {
+    /// A node that counts: registered, not left, attested lately, its program and machine admitted.
+    pub fn member(&self, enclave: Address) -> Option<&RegisteredNode> {
+        self.nodes.get(&enclave).filter(|node| self.is_member(node))
+    }
+
+    /// All nodes that count.
+    pub fn members(&self) -> impl Iterator<Item = (Address, &RegisteredNode)> {
+        let counts = |(_, node): &(&Address, &RegisteredNode)| self.is_member(node);
+        self.nodes.iter().filter(counts).map(|(enclave, node)| (*enclave, node))
+    }
+
+    fn is_member(&self, node: &RegisteredNode) -> bool {
+        let block = self.block.number;
+        node.attestation.is_some_and(|Attestation { measurement, machine, block: attested }| {
+            !node.left
+                && block <= attested.saturating_add(self.attestation.lifetime_blocks())
+                && self.attestation.is_admitted(measurement, machine, block)
+        })
+    }
+
+    /// Whether a node holds the current seed, so that it may answer others.
+    pub fn is_responder(&self, enclave: Address) -> bool {
+        self.member(enclave).is_some_and(|member| self.holds_seed(member))
+    }
+
+    /// Whether an enclave may publish. The contract has checked the amount of the stake.
+    pub fn is_aggregator(&self, enclave: Address) -> bool {
+        let may = |member: &RegisteredNode| self.holds_seed(member) && !member.stake.is_zero();
+        self.member(enclave).is_some_and(may)
+    }
+
+    /// Members that wait for the current seed.
+    pub fn awaiting_seed(&self) -> impl Iterator<Item = (Address, &RegisteredNode)> {
+        self.members().filter(|(_, member)| !self.holds_seed(member))
+    }
+
+    fn holds_seed(&self, member: &RegisteredNode) -> bool {
+        member.epoch != 0 && member.epoch == self.epoch()
+    }
+
+    /// Applies a block's events.
+    pub fn fold(&self, block: VerifiedBlock, config: &NetworkConfig) -> Folded {
         let mut folded = Folded {
             view: Self {
                 block: block.id,
@@ -177,7 +246,7 @@ impl View {
         };
         let genesis = genesis_secrets(&block.events);
         for event in block.events {
-            folded.apply(event, &genesis, config, measurement);
+            folded.apply(event, &genesis, config);
         }
         folded
     }
@@ -189,9 +258,9 @@ impl Folded {
         self.view.block.clone()
     }
 
-    /// The network key, once published.
-    pub fn network_key(&self) -> Option<&Bytes> {
-        self.view.network_key.as_ref()
+    /// The network keys of all epochs.
+    pub fn network_keys(&self) -> &[Bytes] {
+        &self.view.network_keys
     }
 
     /// The view once the valid ones among [`Self::published`] are known: the canonical rule picks
@@ -210,26 +279,12 @@ impl Folded {
         self.view
     }
 
-    fn apply(
-        &mut self,
-        event: Event,
-        genesis: &(Bytes, Bytes),
-        config: &NetworkConfig,
-        measurement: B256,
-    ) {
+    fn apply(&mut self, event: Event, genesis: &(Bytes, Bytes), config: &NetworkConfig) {
         match event {
-            Event::Registered(event) => self.register(*event, genesis, config, measurement),
-            Event::NetworkKey(key) => {
-                self.view.network_key.get_or_insert(key);
+            Event::Attestation(event) => {
+                Arc::make_mut(&mut self.view.attestation).apply(*event, config.attestationRoot);
             }
-            Event::SeedShared(event) => {
-                self.update_member(event.enclave, |member| member.has_seed = true);
-                self.shares.push(event);
-            }
-            Event::HostAddress(event) => {
-                self.update_member(event.enclave, |member| member.host_address = event.hostAddress);
-            }
-            Event::Left(enclave) => self.update_member(enclave, |member| member.left = true),
+            Event::Network(event) => self.network(*event, genesis, config),
             Event::Published(event) if event.header.parent == self.view.head.hash => {
                 self.published.push(*event);
                 self.has_published = true;
@@ -240,36 +295,60 @@ impl Folded {
         }
     }
 
+    fn network(
+        &mut self,
+        event: INetworkManagementEvents,
+        genesis: &(Bytes, Bytes),
+        config: &NetworkConfig,
+    ) {
+        use INetworkManagementEvents as Network;
+        let block = self.view.block.number;
+        match event {
+            Network::NodeRegistered(event) => self.register(event, genesis, config),
+            Network::NodeReattested(event) => self.reattest(event, config),
+            Network::SeedEpochBegun(event) => {
+                let (epoch, opener) = (event.epoch, event.opener);
+                self.view.epoch_begun = Some(EpochBegun { epoch, opener, since: block });
+            }
+            Network::NetworkKeyPublished(event) if event.epoch == self.view.epoch() + 1 => {
+                Arc::make_mut(&mut self.view.network_keys).push(event.networkKey);
+                self.view.epoch_begun = None;
+                for node in Arc::make_mut(&mut self.view.nodes).values_mut() {
+                    node.rejected.clear();
+                    node.waits_since = block;
+                }
+            }
+            // Epochs follow each other: the contract sees to it.
+            Network::NetworkKeyPublished(_) => {}
+            Network::SeedShared(event) => {
+                self.update_node(event.enclave, |node| {
+                    node.epoch = event.epoch;
+                    node.answered_by = Some(event.responder);
+                });
+                self.shares.push(event);
+            }
+            Network::SeedRejected(event) => {
+                self.update_node(event.enclave, |node| {
+                    node.epoch = event.epoch.saturating_sub(1);
+                    node.rejected.push(event.responder);
+                    node.waits_since = block;
+                });
+            }
+            Network::HostAddressChanged(event) => {
+                self.update_node(event.enclave, |node| node.host_address = event.hostAddress);
+            }
+            Network::NodeLeft(event) => self.update_node(event.enclave, |node| node.left = true),
+        }
+    }
+
     fn register(
         &mut self,
         event: NodeRegistered,
-        genesis: &(Bytes, Bytes),
-        config: &NetworkConfig,
-        measurement: B256,
-    ) {
-        let attested = event.l1Block < self.view.block.number
-            && self.attested(&event, genesis, config) == Some(measurement);
-        Arc::make_mut(&mut self.view.members).entry(event.enclave).or_insert(Member {
-            owner: event.owner,
-            encryption_key: event.encryptionKey,
-            host_address: event.hostAddress,
-            stake: event.stake,
-            registered: self.view.block.number,
-            attested,
-            has_seed: false,
-            left: false,
-        });
-    }
-
-    /// Verifies the quote again, whatever the contract said (protocol 3.4). Only the first
-    /// registration of all binds a network key and a seed.
-    fn attested(
-        &self,
-        event: &NodeRegistered,
         (network_key, encrypted_seed): &(Bytes, Bytes),
         config: &NetworkConfig,
-    ) -> Option<B256> {
-        let (network_key, encrypted_seed) = match self.view.members.is_empty() {
+    ) {
+        // Only the first registration of all binds a network key and a seed.
+        let (network_key, encrypted_seed) = match self.view.nodes.is_empty() {
             true => (&network_key[..], &encrypted_seed[..]),
             false => Default::default(),
         };
@@ -285,12 +364,56 @@ impl Folded {
             network_key,
             encrypted_seed,
         };
-        verify_development(&event.quote, report_data.hash(), config.attestationRoot).ok()
+        let attestation = self.attest(&event.quote, &report_data);
+        let block = self.view.block.number;
+        Arc::make_mut(&mut self.view.nodes).entry(event.enclave).or_insert(RegisteredNode {
+            owner: event.owner,
+            encryption_key: event.encryptionKey,
+            host_address: event.hostAddress,
+            stake: event.stake,
+            registered: block,
+            attestation,
+            epoch: 0,
+            answered_by: None,
+            waits_since: block,
+            rejected: Vec::new(),
+            left: false,
+        });
     }
 
-    fn update_member(&mut self, enclave: Address, update: impl FnOnce(&mut Member)) {
-        if let Some(member) = Arc::make_mut(&mut self.view.members).get_mut(&enclave) {
-            update(member);
+    fn reattest(&mut self, event: NodeReattested, config: &NetworkConfig) {
+        let Some(node) = self.view.nodes.get(&event.enclave) else { return };
+        let report_data = ReportData {
+            l1_chain_id: config.l1ChainId,
+            contract: config.contracts.networkManagement,
+            enclave: event.enclave,
+            owner: node.owner,
+            encryption_key: &node.encryption_key,
+            config_hash: config.hash(),
+            l1_block: event.l1Block,
+            l1_block_hash: event.l1BlockHash,
+            network_key: &[],
+            encrypted_seed: &[],
+        };
+        let attestation = self.attest(&event.quote, &report_data);
+        self.update_node(event.enclave, |node| node.attestation = attestation);
+    }
+
+    /// Verifies a quote again, whatever the contract said (protocol 3.4).
+    fn attest(&self, quote: &[u8], report_data: &ReportData<'_>) -> Option<Attestation> {
+        let View { block, timestamp, attestation, .. } = &self.view;
+        if report_data.l1_block >= block.number {
+            return None;
+        }
+        let attested = attestation.verify(quote, block.number, *timestamp).ok()?;
+        attested.check_report_data(report_data.hash()).ok()?;
+        let (measurement, machine) = (attested.measurement, attested.machine);
+        Some(Attestation { measurement, machine, block: report_data.l1_block })
+    }
+
+    fn update_node(&mut self, enclave: Address, change: impl FnOnce(&mut RegisteredNode)) {
+        if let Some(node) = Arc::make_mut(&mut self.view.nodes).get_mut(&enclave) {
+            change(node);
         }
     }
 

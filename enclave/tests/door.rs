@@ -8,7 +8,7 @@ mod harness;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use harness::*;
 use obscuro_protocol::{
-    door::{CarriedPayload, Carrier, DoorError, L1Block, Reply, Request, Retry, RollupId},
+    door::{CarriedPayload, Carrier, DoorError, Duty, L1Block, Reply, Request, Retry, RollupId},
     query::{At, CallRequest, LogFilter, Query, Reply as Answer},
     rollup::SignedRollup,
 };
@@ -115,10 +115,10 @@ fn a_newcomer_gets_the_seed_from_l1_and_agrees() {
     let reader = Reader::new(&node, 7, &[&alice]);
     let second = Node::start(2, false);
     let head = node.follow(&l1.block(registered(&second.registration, 0), vec![]));
-    assert!(head.seed_shares_due);
+    assert_eq!(head.duties, [Duty::ShareSeed]);
     let Ok(Reply::SeedShares(shares)) = node.ask(Request::SeedShares) else { panic!() };
     assert_eq!(
-        (shares.len(), shares[0].enclave, shares[0].rank),
+        (shares.len(), shares[0].answer.enclave, shares[0].rank),
         (1, second.registration.enclave, 0)
     );
     // A share of another seed first: refused, another awaited.
@@ -126,10 +126,9 @@ fn a_newcomer_gets_the_seed_from_l1_and_agrees() {
     impostor.catch_up(&L1::new());
     let wrong = impostor.registration.encrypted_seed.clone();
     let responder = node.registration.enclave;
-    node.follow(&l1.block(vec![shared(second.registration.enclave, responder, wrong)], vec![]));
+    node.follow(&l1.block(vec![shared(second.registration.enclave, responder, 1, wrong)], vec![]));
     assert!(!second.catch_up(&l1).has_seed);
-    let right = shares[0].encrypted_seed.clone();
-    node.follow(&l1.block(vec![shared(second.registration.enclave, responder, right)], vec![]));
+    node.follow(&l1.block(vec![answered(&shares[0])], vec![]));
     send(&reader, &node, alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new()));
     round(&node, &mut l1);
     let head = second.catch_up(&l1);
@@ -155,7 +154,7 @@ fn unattested_nodes_get_nothing() {
         registration
     };
     let head = node.follow(&l1.block(registered(&other_owner, 1_000), vec![]));
-    assert!(!head.seed_shares_due && head.peers.is_empty(), "another node's quote");
+    assert!(head.duties.is_empty() && head.peers.is_empty(), "another node's quote");
 }
 
 #[test]
@@ -468,12 +467,7 @@ fn second_aggregator(node: &Node, l1: &mut L1) -> Node {
     let second = Node::start(2, false);
     node.follow(&l1.block(registered(&second.registration, 1_000), vec![]));
     let Ok(Reply::SeedShares(shares)) = node.ask(Request::SeedShares) else { panic!() };
-    let share = shared(
-        second.registration.enclave,
-        node.registration.enclave,
-        shares[0].encrypted_seed.clone(),
-    );
-    node.follow(&l1.block(vec![share], vec![]));
+    node.follow(&l1.block(vec![answered(&shares[0])], vec![]));
     let head = second.catch_up(l1);
     assert!(head.has_seed && head.is_aggregator);
     second

@@ -1,4 +1,4 @@
-//! Door frames over a Unix socket: a 32-bit big-endian length, then the message. While it serves a
+//! Door frames over a Unix or TCP socket: a 32-bit big-endian length, then the message. While it serves a
 //! request, the enclave reads and writes the host's store through the same connection. One thread
 //! per connection, so that a host can ask several things at once.
 
@@ -13,12 +13,16 @@ use obscuro_protocol::{
     limits::DOOR_BYTES_MAX,
 };
 use std::{
+    fs,
     io::{self, Read, Write},
+    net::{TcpListener, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
 };
 
 /// Connections served at once; a host needs a handful.
@@ -26,17 +30,65 @@ const CONNECTIONS_MAX: usize = 64;
 /// Largest batch of records in one frame, bytes; larger batches are split.
 const BATCH_BYTES_MAX: usize = DOOR_BYTES_MAX / 4;
 
+/// Where hosts come in. Neither kind is encrypted: the host is on the other side.
+pub trait Listener {
+    /// A connection.
+    type Stream: Read + Write + Send + 'static;
+
+    /// Waits for a connection.
+    fn accept(&self) -> io::Result<Self::Stream>;
+}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+
+    fn accept(&self) -> io::Result<UnixStream> {
+        Ok(Self::accept(self)?.0)
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    fn accept(&self) -> io::Result<TcpStream> {
+        let (stream, _) = Self::accept(self)?;
+        // Frames are questions that somebody waits for.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+/// Listens on a Unix socket, replacing that of a former run, and serves an enclave with this
+/// device. Returns when the socket fails.
+pub fn run<D: Device>(device: D, socket: &Path) -> io::Result<()> {
+    if socket.exists() {
+        fs::remove_file(socket)?;
+    }
+    serve(Arc::new(Enclave::new(device)), &UnixListener::bind(socket)?)
+}
+
+/// Ends this process when its standard input ends: whoever holds the other end of the pipe takes
+/// this process along, however it dies.
+pub fn end_with_stdin() {
+    thread::spawn(|| {
+        // What comes is ignored; an error ends the pipe as well.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        // Nothing is lost: whatever must survive is with the host already.
+        std::process::exit(0);
+    });
+}
+
 /// Serves connections until the listener fails.
-pub fn serve<D: Device>(enclave: Arc<Enclave<D>>, listener: &UnixListener) -> io::Result<()> {
+pub fn serve<D: Device>(enclave: Arc<Enclave<D>>, listener: &impl Listener) -> io::Result<()> {
     let open = Arc::new(AtomicUsize::new(0));
     loop {
-        let (stream, _) = listener.accept()?;
+        let stream = listener.accept()?;
         if open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX {
             open.fetch_sub(1, Ordering::SeqCst);
             continue;
         }
         let (enclave, open) = (enclave.clone(), open.clone());
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             // A broken connection is the host's business: it opens another.
             let _ = serve_connection(&enclave, stream);
             open.fetch_sub(1, Ordering::SeqCst);
@@ -44,7 +96,10 @@ pub fn serve<D: Device>(enclave: Arc<Enclave<D>>, listener: &UnixListener) -> io
     }
 }
 
-fn serve_connection<D: Device>(enclave: &Enclave<D>, stream: UnixStream) -> io::Result<()> {
+fn serve_connection<D: Device>(
+    enclave: &Enclave<D>,
+    stream: impl Read + Write + Send,
+) -> io::Result<()> {
     let channel = Channel(Mutex::new(stream));
     loop {
         let frame = channel.receive()?;
@@ -58,9 +113,9 @@ fn serve_connection<D: Device>(enclave: &Enclave<D>, stream: UnixStream) -> io::
 }
 
 /// One connection, which is also the host's store while a request is served.
-struct Channel(Mutex<UnixStream>);
+struct Channel<S>(Mutex<S>);
 
-impl Channel {
+impl<S: Read + Write> Channel<S> {
     fn receive(&self) -> io::Result<Vec<u8>> {
         read_frame(&mut *self.lock())
     }
@@ -76,7 +131,7 @@ impl Channel {
         decode(&read_frame(&mut *stream)?)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, UnixStream> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, S> {
         // A thread that died while writing leaves a broken frame, which the next read notices.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -89,7 +144,7 @@ impl Channel {
     }
 }
 
-impl Store for Channel {
+impl<S: Read + Write + Send> Store for Channel<S> {
     fn get(&self, key: B256) -> Result<Option<Vec<u8>>, StoreError> {
         match self.ask(&FromEnclave::Get(vec![key])) {
             Ok(ToEnclave::Records(records)) if records.len() == 1 => {

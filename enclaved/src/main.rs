@@ -1,50 +1,73 @@
-//! `enclaved`: the enclave as a process of its own, which `obscuro node` starts and talks to over a
-//! Unix socket.
+//! `enclaved`: the enclave inside a TEE, as a process of its own. Its arguments are part of what is
+//! measured: the host does not choose them.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use eyre::{Context, Result};
-use obscuro_enclave::Enclave;
-use obscuro_enclaved::{SoftwareDevice, serve};
-use std::{fs, io, os::unix::net::UnixListener, path::PathBuf, sync::Arc, thread};
+use obscuro_enclave::{Enclave, device::Device};
+use obscuro_enclaved::{Gramine, Tdx, end_with_stdin, gramine, run, serve, tdx};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-/// Run an Obscuro enclave behind a Unix socket.
+/// Run an Obscuro enclave inside a TEE.
 ///
-/// With the software device it protects nothing from the operator of this machine: it is for
-/// development networks only, and a production network refuses its attestation.
+/// Arguments stand in Gramine's manifest or in the image of the trust domain, and are measured with
+/// it.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where to listen. An existing socket of a former run is replaced.
+    /// The TEE that this program runs in
     #[arg(long)]
-    socket: PathBuf,
-    /// File with the 32-byte sealing key of the software device; created if it does not exist.
-    #[arg(long)]
-    sealing_key: PathBuf,
+    tee: Tee,
+    #[command(flatten)]
+    door: Door,
     /// End when standard input does: a supervisor that holds the other end of the pipe takes this
     /// process with it, however it dies.
     #[arg(long)]
     until_stdin_ends: bool,
 }
 
+/// Where the host comes in.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct Door {
+    /// Unix socket to listen on: for a host on the same kernel. An existing one is replaced.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// TCP address to listen on: Gramine does not show Unix sockets outside, and a trust domain has
+    /// a kernel of its own.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Tee {
+    /// SGX under Gramine
+    Gramine,
+    /// A TDX trust domain
+    Tdx,
+}
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     if arguments.until_stdin_ends {
-        thread::spawn(end_with_stdin);
+        end_with_stdin();
     }
-    let device = SoftwareDevice::open(&arguments.sealing_key)
-        .with_context(|| format!("sealing key {}", arguments.sealing_key.display()))?;
-    if arguments.socket.exists() {
-        fs::remove_file(&arguments.socket)
-            .with_context(|| format!("cannot replace {}", arguments.socket.display()))?;
+    match arguments.tee {
+        Tee::Gramine => open(Gramine::open(Path::new(gramine::DIRECTORY))?, &arguments.door),
+        Tee::Tdx => open(Tdx::open(Path::new(tdx::DIRECTORY), tdx::TIMEOUT)?, &arguments.door),
     }
-    let listener = UnixListener::bind(&arguments.socket)
-        .with_context(|| format!("cannot listen on {}", arguments.socket.display()))?;
-    serve(Arc::new(Enclave::new(device)), &listener).context("the socket failed")
 }
 
-fn end_with_stdin() {
-    // What comes is ignored; an error ends the pipe as well.
-    let _ = io::copy(&mut io::stdin(), &mut io::sink());
-    // Nothing is lost: whatever must survive is with the host already.
-    std::process::exit(0);
+fn open<D: Device>(device: D, door: &Door) -> Result<()> {
+    if let Some(socket) = &door.socket {
+        return run(device, socket).wrap_err_with(|| format!("{} failed", socket.display()));
+    }
+    if let Some(address) = door.listen {
+        let listener = TcpListener::bind(address).wrap_err_with(|| format!("{address}"))?;
+        return serve(Arc::new(Enclave::new(device)), &listener).wrap_err("the socket failed");
+    }
+    Ok(())
 }

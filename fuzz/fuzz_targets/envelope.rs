@@ -5,7 +5,7 @@
 use alloy_primitives::B256;
 use libfuzzer_sys::fuzz_target;
 use obscuro_protocol::{
-    attestation,
+    attestation::{Quote, Registry},
     envelope::{self, Received, Session, SessionKeys},
     keys::{KemPrivateKey, kem_key_pair, kem_public_key},
     padding,
@@ -48,7 +48,8 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(ends.session.open_reply(received.tag, bytes).is_err(), "nor a reply");
     let _ = envelope::open_from(&ends.private, b"context", bytes);
     let _ = kem_public_key(bytes);
-    let _ = attestation::verify_development(bytes, Default::default(), Default::default());
+    let _ = Quote::parse_stripped(bytes);
+    let _ = Registry::default().verify(bytes, 0, 0);
     if let Some(data) = padding::unpad(bytes) {
         assert_eq!(padding::unpad(&padding::pad(data)), Some(data));
     }

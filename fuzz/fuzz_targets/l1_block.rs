@@ -13,11 +13,8 @@ use obscuro_protocol::{
     config::Contracts,
     door::L1Block,
     l1::{
-        IBridgeManagement::Deposited,
-        INetworkManagement::{
-            HostAddressChanged, NetworkKeyPublished, NodeLeft, NodeRegistered, SeedShared,
-        },
-        IRollupManagement::RollupPublished,
+        IAttestationVerifier::IAttestationVerifierEvents, IBridgeManagement::Deposited,
+        INetworkManagement::INetworkManagementEvents, IRollupManagement::RollupPublished,
     },
 };
 
@@ -46,24 +43,23 @@ fn contracts() -> Contracts {
         networkManagement: Address::repeat_byte(0),
         rollupManagement: Address::repeat_byte(1),
         bridgeManagement: Address::repeat_byte(2),
+        attestationVerifier: Address::repeat_byte(3),
         ..Default::default()
     }
 }
 
 fn log(log: &AnyLog) -> Log {
-    let events = [
-        NodeRegistered::SIGNATURE_HASH,
-        NetworkKeyPublished::SIGNATURE_HASH,
-        SeedShared::SIGNATURE_HASH,
-        HostAddressChanged::SIGNATURE_HASH,
-        NodeLeft::SIGNATURE_HASH,
-        RollupPublished::SIGNATURE_HASH,
-        Deposited::SIGNATURE_HASH,
-    ];
-    let first = events.get(usize::from(log.event % 8)).copied();
+    let known = INetworkManagementEvents::SELECTORS
+        .iter()
+        .chain(IAttestationVerifierEvents::SELECTORS)
+        .copied()
+        .map(B256::from)
+        .chain([RollupPublished::SIGNATURE_HASH, Deposited::SIGNATURE_HASH]);
+    let events: Vec<B256> = known.collect();
+    let first = events.get(usize::from(log.event) % (events.len() + 1)).copied();
     let topics = first.into_iter().chain(log.topics.iter().copied().map(B256::from)).take(4);
     Log {
-        address: Address::repeat_byte(log.contract % 4),
+        address: Address::repeat_byte(log.contract % 5),
         data: LogData::new_unchecked(topics.collect(), log.data.clone().into()),
     }
 }

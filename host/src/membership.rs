@@ -1,5 +1,6 @@
-//! The node's place in the network (protocol 3): registers its enclave, pledges the stake, and hands
-//! the seed to newcomers, each when L1 shows that it is wanting. Looks at every L1 block anew, so that
+//! The node's place in the network (protocol 3): registers its machine and its enclave, pledges the
+//! stake, attests again in time, hands the seed to others and opens seed epochs, each when L1 shows that
+//! it is wanting. Looks at every L1 block anew, so that
 //! nothing has to be remembered across restarts or reorganisations. Not here: what is in a
 //! registration (the enclave's), fees (`publisher`), and what is wanting (`steps`).
 
@@ -8,19 +9,21 @@ pub mod steps;
 use crate::{
     enclave::{AskError, Enclave, Records, ask},
     l1::{L1Client, L1Error, feed::Followed},
-    publisher::{Content, PublishError, Publisher, Purpose},
+    publisher::{Content, PublishError, Publisher, Purpose, revert},
     stop::Stop,
     storage::{Storage, StorageError},
 };
 use alloy_primitives::{Address, Bytes, U256};
-use alloy_sol_types::{SolCall, SolValue, sol};
+use alloy_sol_types::{SolCall, SolValue};
 use obscuro_protocol::{
     config::NetworkConfig,
-    door::{Head, Reply, Request, SeedShare},
+    door::{Duty, Head, Reply, Request, SeedRejected, SeedShare},
     l1::{
+        IAttestationVerifier::{registerAuthorityCall, registerPlatformCall},
         IERC20::{allowanceCall, approveCall},
         INetworkManagement::{
-            registerCall, registrationFeeCall, setHostAddressCall, shareSeedCall,
+            openSeedEpochCall, reattestCall, registerCall, registrationFeeCall, rejectSeedCall,
+            setHostAddressCall, shareSeedCall,
         },
         Registration,
     },
@@ -29,23 +32,6 @@ use std::sync::Arc;
 use steps::{Join, Sent};
 use tokio::sync::watch;
 use tracing::{info, warn};
-
-sol! {
-    /// What `NetworkManagement` stores of a node.
-    struct RegisteredNode {
-        address owner;
-        uint40 registeredAt;
-        uint40 leftAt;
-        bool holdsSeed;
-        uint256 stake;
-        bytes32 encryptionKeyHash;
-        bytes32 measurement;
-        string hostAddress;
-    }
-
-    /// Reads it.
-    function node(address enclave) external view returns (RegisteredNode memory);
-}
 
 /// Something could not be done at this L1 block. It is tried again at the next one.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +46,10 @@ enum MembershipError {
     Storage(#[from] StorageError),
     #[error("L1 answered a call with {0} bytes that do not decode")]
     Answer(usize),
+    #[error(
+        "the enclave's quote carries {0} certificates instead of the machine's, its issuer's and the root"
+    )]
+    Certificates(usize),
 }
 
 /// What membership works with.
@@ -120,38 +110,35 @@ impl Membership {
         if !head.is_registered {
             return self.join(head, sent).await;
         }
-        sent.is_registered();
         self.move_house(followed, sent).await?;
-        if head.seed_shares_due {
-            self.share_seed(followed, sent).await?;
+        for duty in sent.due(head) {
+            match duty {
+                Duty::Attest => self.attest().await?,
+                Duty::OpenEpoch => self.open_epoch(head.l1.number, sent).await?,
+                Duty::RejectSeed => self.reject_seed().await?,
+                Duty::ShareSeed => self.share_seed(head.l1.number, sent).await?,
+            }
+            sent.duty(duty, head.l1.number);
         }
         Ok(())
     }
 
-    /// Corrects the address that L1 gives to peers, once after each start.
+    /// Corrects the address that L1 gives to peers.
     async fn move_house(
         &self,
         followed: &Followed,
         sent: &mut Sent,
     ) -> Result<(), MembershipError> {
-        let now = followed.head.l1.number;
-        if !sent.address_is_due(&self.host_address, now) {
-            return Ok(());
-        }
-        let contract = self.config.contracts.networkManagement;
-        let call = nodeCall { enclave: followed.enclave }.abi_encode();
-        let answer = self.l1.call(contract, call.into()).await?;
-        let registered = nodeCall::abi_decode_returns(&answer)
-            .map_err(|_| MembershipError::Answer(answer.len()))?;
-        if sent.address_is_right(registered.hostAddress == self.host_address) {
+        let head = &followed.head;
+        if !sent.address_is_due(&self.host_address, head) {
             return Ok(());
         }
         let call = setHostAddressCall {
             enclave: followed.enclave,
             hostAddress: self.host_address.clone(),
         };
-        self.send(Purpose::Move, contract, call.abi_encode(), U256::ZERO).await?;
-        sent.address(now);
+        self.call_network(Purpose::Move, call.abi_encode(), U256::ZERO).await?;
+        sent.address(head.l1.number);
         info!(address = self.host_address, "telling L1 where peers reach this node");
         Ok(())
     }
@@ -165,8 +152,9 @@ impl Membership {
                 sent.approval(head.l1.number);
             }
             Join::Register { genesis } => {
-                self.register(head, genesis).await?;
-                sent.registration(head.l1.number);
+                if self.register(head, genesis).await? {
+                    sent.registration(head.l1.number);
+                }
             }
         }
         Ok(())
@@ -189,7 +177,9 @@ impl Membership {
         self.send(Purpose::Approve, self.config.contracts.obscuroToken, input, U256::ZERO).await
     }
 
-    async fn register(&self, head: &Head, genesis: bool) -> Result<(), MembershipError> {
+    /// Registers the enclave, if L1 knows its machine; otherwise the machine. Whether the enclave is on
+    /// its way.
+    async fn register(&self, head: &Head, genesis: bool) -> Result<bool, MembershipError> {
         let contract = self.config.contracts.networkManagement;
         let fee = self.number(contract, registrationFeeCall {}.abi_encode()).await?;
         let request = Request::Register { owner: self.owner, l1_block: head.l1.clone(), genesis };
@@ -198,6 +188,9 @@ impl Membership {
         };
         // Kept before L1 knows of it: a seed that only the enclave's memory holds is lost with it.
         self.storage.keep_identity(&made.identity)?;
+        if self.introduce(&made.certificates).await? {
+            return Ok(false);
+        }
         let registration = Registration {
             quote: made.quote,
             enclave: made.enclave,
@@ -209,49 +202,135 @@ impl Membership {
             encryptedSeed: made.encrypted_seed,
         };
         let input = registerCall { registration }.abi_encode();
-        self.send(Purpose::Register, contract, input, fee).await?;
+        self.call_network(Purpose::Register, input, fee).await?;
         info!(enclave = %made.enclave, genesis, "registering the enclave on L1");
+        Ok(true)
+    }
+
+    /// Registers the machine's certificates (the machine's, its issuer's, the root) as far as L1 does
+    /// not know them, or knows older ones. Whether anything had to be sent.
+    async fn introduce(&self, certificates: &[Bytes]) -> Result<bool, MembershipError> {
+        let [machine, issuer, _root] = certificates else {
+            return Err(MembershipError::Certificates(certificates.len()));
+        };
+        let platform = registerPlatformCall { der: machine.clone() }.abi_encode();
+        match self.would_succeed(platform.clone()).await? {
+            Some(true) => {
+                info!("registering this machine on L1");
+                self.call_verifier(Purpose::RegisterPlatform, platform).await?;
+                return Ok(true);
+            }
+            Some(false) => return Ok(false),
+            None => {}
+        }
+        let authority = registerAuthorityCall { der: issuer.clone() }.abi_encode();
+        if self.would_succeed(authority.clone()).await? == Some(true) {
+            info!("registering the CA of this machine on L1");
+            self.call_verifier(Purpose::RegisterAuthority, authority).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Whether `AttestationVerifier` would take this call, or has what it brings; `None` if it refuses
+    /// it for another reason, which the registration will meet too and name.
+    async fn would_succeed(&self, input: Vec<u8>) -> Result<Option<bool>, MembershipError> {
+        match self.l1.call(self.config.contracts.attestationVerifier, input.into()).await {
+            Ok(_) => Ok(Some(true)),
+            Err(L1Error::Refused { data, .. }) => {
+                Ok(revert::is_registered_already(&data).then_some(false))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn attest(&self) -> Result<(), MembershipError> {
+        let Reply::Attestation(made) = self.ask(Request::Attest).await? else {
+            return Err(AskError::OutOfTurn.into());
+        };
+        self.introduce(&made.certificates).await?;
+        let call = reattestCall {
+            enclave: made.enclave,
+            quote: made.quote,
+            encryptionKeyHash: made.encryption_key_hash,
+            l1Block: made.l1_block,
+        };
+        self.call_network(Purpose::Attest, call.abi_encode(), U256::ZERO).await?;
+        info!("attesting again on L1");
         Ok(())
     }
 
-    /// Answers newcomers, each answer delayed by this node's rank, unless another was faster.
-    async fn share_seed(
-        &self,
-        followed: &Followed,
-        sent: &mut Sent,
-    ) -> Result<(), MembershipError> {
-        let now = followed.head.l1.number;
+    /// Answers members that wait for the seed, each answer delayed by this node's rank, unless another
+    /// was faster.
+    async fn share_seed(&self, now: u64, sent: &mut Sent) -> Result<(), MembershipError> {
         let Reply::SeedShares(shares) = self.ask(Request::SeedShares).await? else {
             return Err(AskError::OutOfTurn.into());
         };
-        for share in sent.shares_due(shares, now) {
-            let enclave = share.enclave;
-            self.send_share(followed.enclave, share).await?;
+        for SeedShare { answer, .. } in sent.shares_due(shares, now) {
+            let enclave = answer.enclave;
+            let call = shareSeedCall {
+                enclave,
+                responder: answer.responder,
+                epoch: answer.epoch,
+                encryptedSeed: answer.encryptedSeed,
+                signature: answer.signature,
+            };
+            let purpose = Purpose::ShareSeed(enclave);
+            self.call_network(purpose, call.abi_encode(), U256::ZERO).await?;
             sent.share(enclave, now);
             info!(%enclave, "handing the seed to a newcomer");
         }
         Ok(())
     }
 
-    async fn send_share(
-        &self,
-        responder: Address,
-        share: SeedShare,
-    ) -> Result<(), MembershipError> {
-        let call = shareSeedCall {
-            enclave: share.enclave,
-            responder,
-            encryptedSeed: share.encrypted_seed,
-            signature: share.signature,
+    async fn open_epoch(&self, now: u64, sent: &mut Sent) -> Result<(), MembershipError> {
+        let Reply::EpochOpening(opening) = self.ask(Request::OpenEpoch).await? else {
+            return Err(AskError::OutOfTurn.into());
         };
-        let contract = self.config.contracts.networkManagement;
-        let purpose = Purpose::ShareSeed(share.enclave);
-        self.send(purpose, contract, call.abi_encode(), U256::ZERO).await
+        if !Sent::is_turn(opening.since, opening.rank, now) {
+            return Ok(());
+        }
+        info!(epoch = opening.epoch, shares = opening.shares.len(), "opening a seed epoch");
+        let call = openSeedEpochCall {
+            epoch: opening.epoch,
+            responder: opening.responder,
+            networkKey: opening.network_key,
+            shares: opening.shares,
+            signature: opening.signature,
+        };
+        self.call_network(Purpose::OpenEpoch, call.abi_encode(), U256::ZERO).await?;
+        sent.epoch(now);
+        Ok(())
+    }
+
+    async fn reject_seed(&self) -> Result<(), MembershipError> {
+        let Reply::SeedRejected(SeedRejected { enclave, responder, epoch, signature }) =
+            self.ask(Request::RejectSeed).await?
+        else {
+            return Err(AskError::OutOfTurn.into());
+        };
+        warn!(%responder, epoch, "what this enclave was given is not the network's seed: rejecting it");
+        let call = rejectSeedCall { enclave, responder, epoch, signature };
+        self.call_network(Purpose::RejectSeed, call.abi_encode(), U256::ZERO).await
     }
 
     async fn ask(&self, request: Request) -> Result<Reply, AskError> {
         let records: Arc<dyn Records> = self.storage.clone();
         ask(&self.enclave, &records, request).await
+    }
+
+    async fn call_network(
+        &self,
+        purpose: Purpose,
+        input: Vec<u8>,
+        value: U256,
+    ) -> Result<(), MembershipError> {
+        self.send(purpose, self.config.contracts.networkManagement, input, value).await
+    }
+
+    async fn call_verifier(&self, purpose: Purpose, input: Vec<u8>) -> Result<(), MembershipError> {
+        let verifier = self.config.contracts.attestationVerifier;
+        self.send(purpose, verifier, input, U256::ZERO).await
     }
 
     async fn send(

@@ -27,7 +27,7 @@ use alloy_signer_local::PrivateKeySigner;
 use carrier::Carrying;
 use fees::{Fees, Prices};
 use futures::future::join3;
-use obscuro_protocol::{config::NetworkConfig, rollup::SignedRollup};
+use obscuro_protocol::{config::NetworkConfig, l1::SeedAnswer, rollup::SignedRollup};
 use outbox::{Outbox, Slot};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -39,6 +39,8 @@ use tokio::{
 use tracing::{debug, info, warn};
 use transaction::{Prepared, Refusal};
 
+/// Most answers to registrations in one publication; the contract's limit.
+pub const ANSWERS_MAX: usize = 16;
 /// Orders that wait.
 const ORDERS_MAX: usize = 64;
 /// Longest wait for the enclave before something is sent.
@@ -134,9 +136,13 @@ impl Publisher {
         outcome.await.map_err(|_| PublishError::Stopped)?
     }
 
-    /// Publishes a rollup.
-    pub async fn publish(&self, rollup: Box<SignedRollup>) -> Result<B256, PublishError> {
-        self.send(Purpose::Publish, Content::Rollup(rollup)).await
+    /// Publishes a rollup, with answers to members that wait for the seed (protocol 3.5).
+    pub async fn publish(
+        &self,
+        rollup: Box<SignedRollup>,
+        answers: Vec<SeedAnswer>,
+    ) -> Result<B256, PublishError> {
+        self.send(Purpose::Publish, Content::Rollup(rollup, answers)).await
     }
 }
 
@@ -265,7 +271,7 @@ impl Desk {
         content: &Content,
         carrying: Carrying,
     ) -> Result<Prepared, PublishError> {
-        let rollup = match content {
+        let (rollup, answers) = match content {
             Content::Call { to, input, value } => {
                 return Ok(Prepared {
                     to: *to,
@@ -274,7 +280,7 @@ impl Desk {
                     sidecar: None,
                 });
             }
-            Content::Rollup(rollup) => rollup,
+            Content::Rollup(rollup, answers) => (rollup, answers),
         };
         let sidecar = match carrying {
             Carrying::Calldata => {
@@ -291,7 +297,7 @@ impl Desk {
         };
         Ok(Prepared {
             to: self.options.config.contracts.rollupManagement,
-            input: carrier::publish_input(rollup, carrying),
+            input: carrier::publish_input(rollup, answers, carrying),
             value: U256::ZERO,
             sidecar,
         })

@@ -6,7 +6,7 @@ use crate::{
     enclave::{AskError, ChannelError, Enclave, Records, ask},
     gossip::{GossipEvent, GossipHandle, MessageId, Verdict},
     l1::feed::Followed,
-    publisher::{PublishError, Publisher, load_setup},
+    publisher::{ANSWERS_MAX, PublishError, Publisher, load_setup},
     round::{Effect, Input, Judgement, RoundId, Rounds, content, rhythm::Rhythm},
     stop::Stop,
 };
@@ -14,8 +14,9 @@ use alloy_primitives::{B256, Bytes};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::Multiaddr;
 use obscuro_protocol::{
-    door::{DoorError, Peer, Reply, Request},
+    door::{DoorError, Duty, Peer, Reply, Request},
     gossip::Gossip,
+    l1::SeedAnswer,
     rollup::SignedRollup,
 };
 use std::{sync::Arc, time::Duration};
@@ -155,9 +156,24 @@ impl RoundDriver {
                 Some(async move { spread(&gossip, rollup).await }.boxed())
             }
             Effect::Publish(rollup) => {
-                let publisher = self.publisher.clone();
-                Some(async move { publish(&publisher, rollup).await }.boxed())
+                let (publisher, answers) = (self.publisher.clone(), self.answers());
+                Some(async move { publish(&publisher, rollup, answers.await).await }.boxed())
             }
+        }
+    }
+
+    /// Answers to members that wait for the seed: the rollup carries them (protocol 3.5).
+    fn answers(&self) -> impl Future<Output = Vec<SeedAnswer>> + Send + 'static {
+        let is_due = self
+            .followed
+            .borrow()
+            .as_ref()
+            .is_some_and(|followed| followed.head.duties.contains(&Duty::ShareSeed));
+        let asked = is_due.then(|| self.ask(Request::SeedShares));
+        async move {
+            let Some(asked) = asked else { return Vec::new() };
+            let Ok(Reply::SeedShares(shares)) = asked.await else { return Vec::new() };
+            shares.into_iter().take(ANSWERS_MAX).map(|share| share.answer).collect()
         }
     }
 
@@ -217,9 +233,13 @@ async fn spread(gossip: &GossipHandle, rollup: Box<SignedRollup>) -> Option<Inpu
     None
 }
 
-async fn publish(publisher: &Publisher, rollup: Box<SignedRollup>) -> Option<Input<MessageId>> {
+async fn publish(
+    publisher: &Publisher,
+    rollup: Box<SignedRollup>,
+    answers: Vec<SeedAnswer>,
+) -> Option<Input<MessageId>> {
     let (number, bytes) = (rollup.header.number, rollup.payload.len());
-    match publisher.publish(rollup).await {
+    match publisher.publish(rollup, answers).await {
         Ok(transaction) => info!(number, bytes, %transaction, "publishing a rollup"),
         Err(error @ (PublishError::Late | PublishError::Underway | PublishError::Superseded)) => {
             debug!(number, %error, "the rollup is not published")

@@ -68,6 +68,9 @@ pub trait RpcBackend: Send + Sync + 'static {
     /// A canonical rollup's header.
     fn rollup(&self, id: RollupId) -> BoxFuture<'_, Result<Option<RollupHeader>, RpcFailure>>;
 
+    /// What runs here: a fresh quote over a number that the user chose.
+    fn prove(&self, challenge: B256) -> BoxFuture<'_, Result<NodeProof, RpcFailure>>;
+
     /// The withdrawals of a canonical rollup, in their order.
     fn withdrawals(&self, rollup: B256) -> BoxFuture<'_, Result<Vec<Withdrawal>, RpcFailure>>;
 }
@@ -160,6 +163,19 @@ pub struct NodeStatus {
     pub has_seed: bool,
     /// Whether L1 counts it as an aggregator.
     pub is_aggregator: bool,
+}
+
+/// Answer to `obscuro_prove`: true only if the quote is, over a
+/// [`Challenge`](obscuro_protocol::attestation::Challenge) of just these values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeProof {
+    /// The enclave's signing address.
+    pub enclave: Address,
+    /// Hash of the `NetworkConfig` that it runs with.
+    pub config_hash: B256,
+    /// The quote, stripped of its certificates, which L1 has.
+    pub quote: Bytes,
 }
 
 /// Answer to `obscuro_rollup`, and what `obscuro_subscribe` sends.

@@ -39,8 +39,8 @@ sol! {
         L1BlockId checkpoint;
         /// Where the management contract lives.
         Contracts contracts;
-        /// Signer of development attestations.
-        address attestationRoot;
+        /// keccak256 of the root certificate of attestation (DER).
+        bytes32 attestationRoot;
         /// Gas limit of a rollup.
         uint64 gasLimit;
         /// Price of one gas on L2, in the smallest unit of OBX.

@@ -29,8 +29,8 @@ struct Artifact {
 pub enum Contract {
     /// OBX.
     ObscuroToken,
-    /// Verifier of development quotes.
-    DevelopmentAttestation,
+    /// Verifier of quotes.
+    AttestationVerifier,
     /// Membership and the seed.
     NetworkManagement,
     /// The tree of rollups.
@@ -45,8 +45,8 @@ impl Contract {
     fn artifact(self) -> Artifact {
         let json = match self {
             Self::ObscuroToken => include_str!("../../contracts/artifacts/ObscuroToken.json"),
-            Self::DevelopmentAttestation => {
-                include_str!("../../contracts/artifacts/DevelopmentAttestation.json")
+            Self::AttestationVerifier => {
+                include_str!("../../contracts/artifacts/AttestationVerifier.json")
             }
             Self::NetworkManagement => {
                 include_str!("../../contracts/artifacts/NetworkManagement.json")
@@ -85,7 +85,7 @@ mod tests {
     fn every_artifact_parses() {
         for contract in [
             Contract::ObscuroToken,
-            Contract::DevelopmentAttestation,
+            Contract::AttestationVerifier,
             Contract::NetworkManagement,
             Contract::RollupManagement,
             Contract::BridgeManagement,

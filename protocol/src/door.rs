@@ -7,6 +7,7 @@
 
 use crate::{
     config::{L1BlockId, NetworkConfig},
+    l1::{EpochShare, SeedAnswer},
     limits::DOOR_BYTES_MAX,
     rollup::{RollupHeader, SignedRollup, Withdrawal},
     wire::{self, WireError},
@@ -51,8 +52,16 @@ pub enum Request {
     Candidate(Box<SignedRollup>),
     /// Asks for a candidate on the current head. The same round always yields the same candidate.
     Seal,
-    /// Asks for the seed shares that newcomers on the current head wait for.
+    /// Asks for a fresh quote for this enclave's registration: [`Duty::Attest`].
+    Attest,
+    /// Asks for the seed shares that members on the current head wait for: [`Duty::ShareSeed`].
     SeedShares,
+    /// Asks for a fresh seed and its shares: [`Duty::OpenEpoch`].
+    OpenEpoch,
+    /// Asks for the refusal of a share that was none: [`Duty::RejectSeed`].
+    RejectSeed,
+    /// A user's question what runs here, to be answered by a quote over this number.
+    Prove(B256),
     /// The canonical rollup of a number. Public.
     Rollup(RollupId),
     /// The withdrawals of a canonical rollup. Public.
@@ -127,8 +136,16 @@ pub enum Reply {
     Transactions(Bytes),
     /// To [`Request::Seal`]; absent when this enclave has nothing to seal now.
     Sealed(Option<Box<SignedRollup>>),
+    /// To [`Request::Attest`].
+    Attestation(Box<Attestation>),
     /// To [`Request::SeedShares`].
     SeedShares(Vec<SeedShare>),
+    /// To [`Request::OpenEpoch`].
+    EpochOpening(Box<EpochOpening>),
+    /// To [`Request::RejectSeed`].
+    SeedRejected(SeedRejected),
+    /// To [`Request::Prove`]: a stripped quote.
+    Proof(Bytes),
     /// To [`Request::Rollup`].
     Rollup(Option<Box<RollupHeader>>),
     /// To [`Request::Withdrawals`].
@@ -153,8 +170,10 @@ pub struct Started {
 /// What `NetworkManagement.register` needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Registration {
-    /// The attestation.
+    /// The attestation, stripped of its certificates.
     pub quote: Bytes,
+    /// The machine's certificate, its issuer, the root (DER): L1 must know them first.
+    pub certificates: Vec<Bytes>,
     /// Signing address.
     pub enclave: Address,
     /// X-Wing key that is to receive the seed.
@@ -167,14 +186,32 @@ pub struct Registration {
     pub identity: Bytes,
 }
 
+/// What `NetworkManagement.reattest` needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Attestation {
+    /// The attestation, stripped of its certificates.
+    pub quote: Bytes,
+    /// The machine's certificate, its issuer, the root (DER): L1 must know them first.
+    pub certificates: Vec<Bytes>,
+    /// Signing address.
+    pub enclave: Address,
+    /// keccak256 of the key that receives the seed.
+    pub encryption_key_hash: B256,
+    /// The L1 block that the quote names.
+    pub l1_block: u64,
+}
+
 /// An L1 block was verified and folded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Folded {
     /// The block.
     pub block: L1BlockId,
-    /// Present when the enclave obtained the seed in this block: the new sealed identity. The
-    /// host then feeds again from the checkpoint.
+    /// Present when the enclave obtained a seed in this block, or lost one: the new sealed identity,
+    /// for the host to keep in place of the former one.
     pub identity: Option<Bytes>,
+    /// Whether the enclave has to be fed again from the checkpoint: there was something that it
+    /// could not read.
+    pub is_start_over: bool,
     /// A snapshot for the host to keep in place of the former one.
     pub snapshot: Option<Bytes>,
 }
@@ -192,13 +229,15 @@ pub struct Head {
     pub included: u64,
     /// Whether this enclave is an aggregator now.
     pub is_aggregator: bool,
-    /// Whether it is registered.
+    /// Whether it is registered, even if it left.
     pub is_registered: bool,
-    /// Whether newcomers wait for the seed.
-    pub seed_shares_due: bool,
-    /// Whether the enclave holds the seed.
+    /// Where L1 tells peers that its host listens.
+    pub host_address: String,
+    /// What the network expects of it now.
+    pub duties: Vec<Duty>,
+    /// Whether the enclave holds the seeds up to the current epoch.
     pub has_seed: bool,
-    /// Network key, once published.
+    /// Network key of the current epoch, once published.
     pub network_key: Bytes,
     /// Host addresses of the other aggregators.
     pub peers: Vec<Peer>,
@@ -216,17 +255,58 @@ pub struct Peer {
     pub host_address: String,
 }
 
-/// The seed for one newcomer.
+/// What the network expects of an enclave; its host asks for what is needed and sends it to L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Duty {
+    /// Its last quote ages: [`Request::Attest`].
+    Attest,
+    /// Members wait for the seed: [`Request::SeedShares`].
+    ShareSeed,
+    /// The contract's owner asks for a new seed epoch: [`Request::OpenEpoch`].
+    OpenEpoch,
+    /// It was given something that is not the network's seed: [`Request::RejectSeed`].
+    RejectSeed,
+}
+
+/// The seeds for one member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedShare {
-    /// The newcomer.
-    pub enclave: Address,
+    /// As L1 takes it.
+    pub answer: SeedAnswer,
     /// How many other enclaves should have answered before this one (protocol 3.5).
     pub rank: u64,
-    /// L1 block in which the newcomer registered.
-    pub registered: u64,
-    /// The seed, encrypted to it.
-    pub encrypted_seed: Bytes,
+    /// L1 block since which the member waits.
+    pub waits_since: u64,
+}
+
+/// What `NetworkManagement.openSeedEpoch` needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochOpening {
+    /// The epoch.
+    pub epoch: u32,
+    /// This enclave.
+    pub responder: Address,
+    /// The epoch's network key.
+    pub network_key: Bytes,
+    /// The seeds for each member.
+    pub shares: Vec<EpochShare>,
+    /// Signature of this enclave.
+    pub signature: Bytes,
+    /// How many other enclaves should have opened it before this one.
+    pub rank: u64,
+    /// L1 block of the request.
+    pub since: u64,
+}
+
+/// What `NetworkManagement.rejectSeed` needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedRejected {
+    /// This enclave.
+    pub enclave: Address,
+    /// Who gave it no seed.
+    pub responder: Address,
+    /// The epoch.
+    pub epoch: u32,
     /// Signature of this enclave.
     pub signature: Bytes,
 }

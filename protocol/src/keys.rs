@@ -63,6 +63,8 @@ pub const LABEL_ENVELOPE_REPLY: &[u8] = b"reply";
 pub const LABEL_SEED_SHARE: &[u8] = b"obscuro/v1/seed-share";
 /// An enclave's lottery nonces, keyed by its own lottery key.
 pub const LABEL_LOTTERY: &[u8] = b"obscuro/v1/lottery";
+/// The key that seals an enclave's identity, from what its TEE gives it.
+pub const LABEL_SEALING: &[u8] = b"obscuro/v1/sealing";
 
 /// HKDF-SHA256 of a secret for one purpose.
 pub fn derive(secret: &Secret, label: &[u8], context: &[u8]) -> Secret {
@@ -86,6 +88,11 @@ impl MasterSeed {
     /// The bytes, to be sealed or shared.
     pub fn secret(&self) -> &Secret {
         &self.0
+    }
+
+    /// A second copy, made where it can be seen.
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.duplicate())
     }
 
     /// The key for one purpose.

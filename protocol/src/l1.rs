@@ -43,27 +43,125 @@ sol! {
         bytes encryptedSeed;
     }
 
-    /// What an enclave signs when it hands the seed over (EIP-712).
+    /// What an enclave signs when it hands the seeds up to an epoch over (EIP-712).
+    #[derive(Debug)]
     struct SeedShare {
         address enclave;
-        bytes32 encryptionKeyHash;
+        uint32 epoch;
         bytes32 encryptedSeedHash;
     }
 
-    /// `NetworkManagement`: membership, stakes, the shared seed.
+    /// What an enclave signs when it opens an epoch with a fresh seed (EIP-712).
+    #[derive(Debug)]
+    struct SeedEpoch {
+        uint32 epoch;
+        bytes32 networkKeyHash;
+        SeedShare[] shares;
+    }
+
+    /// What an enclave signs when it was given a seed that is not the network's (EIP-712).
+    #[derive(Debug)]
+    struct SeedRejection {
+        address enclave;
+        address responder;
+        uint32 epoch;
+    }
+
+    /// The seeds up to an epoch for one node, as handed in.
+    #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    struct SeedAnswer {
+        address enclave;
+        address responder;
+        uint32 epoch;
+        bytes encryptedSeed;
+        bytes signature;
+    }
+
+    /// A share of a new epoch's seed.
+    #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    struct EpochShare {
+        address enclave;
+        bytes encryptedSeed;
+    }
+
+    /// What the owner of `AttestationVerifier` demands of every quote.
+    #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    struct AttestationPolicy {
+        uint16 minimumSecurityVersion;
+        uint32 minimumTcbEvaluation;
+        uint16 allowedTcbStatuses;
+        uint32 attestationLifetimeBlocks;
+    }
+
+    /// Least security versions of a kind of machine.
+    #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    struct TcbMinimum {
+        bytes16 sgxComponents;
+        uint16 pceSvn;
+        uint40 validUntil;
+        bytes16 tdxComponents;
+    }
+
+    /// What a quoting enclave must look like.
+    #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    struct QeIdentity {
+        bytes32 mrSigner;
+        uint16 isvProdId;
+        uint16 minimumIsvSvn;
+        bytes4 miscSelect;
+        bytes4 miscSelectMask;
+        bytes16 attributes;
+        bytes16 attributesMask;
+        uint40 validUntil;
+    }
+
+    /// `AttestationVerifier`: what is demanded of quotes, and everything needed to verify one again.
+    #[derive(Debug)]
+    interface IAttestationVerifier {
+        event RootCertificate(bytes der, bool development);
+        event AuthorityRegistered(bytes32 indexed authority, bool tcbSigner, bytes der);
+        event PlatformRegistered(bytes32 indexed platform, bytes32 indexed machine, bytes32 indexed authority, bytes6 fmspc, bytes der);
+        event CrlPublished(bytes32 indexed authority, uint40 thisUpdate, uint40 nextUpdate, bytes der);
+        event CollateralPublished(bytes32 indexed authority, bytes json, bytes signature);
+        event MeasurementApproved(bytes32 indexed measurement, uint64 activationBlock, uint64 sunsetBlock);
+        event PolicyChanged(AttestationPolicy policy);
+        event MachineRemoved(bytes32 indexed machine);
+        event MachineReadmitted(bytes32 indexed machine);
+
+        function registerAuthority(bytes calldata der) external;
+        function registerPlatform(bytes calldata der) external;
+        function publishCrl(bytes calldata der) external;
+        function publishCollateral(bytes calldata json, bytes calldata signature) external;
+        function approveMeasurement(bytes32 measurement, uint64 activationBlock, uint64 sunsetBlock) external;
+        function setPolicy(AttestationPolicy calldata policy) external;
+        function setTcbMinimum(bytes6 fmspc, TcbMinimum calldata minimum) external;
+        function setQeIdentity(bool tdx, QeIdentity calldata identity) external;
+        function removeMachine(bytes32 machine) external;
+        function readmitMachine(bytes32 machine) external;
+    }
+
+    /// `NetworkManagement`: membership, stakes, the shared seeds.
     #[derive(Debug)]
     interface INetworkManagement {
         event NodeRegistered(address indexed enclave, address indexed owner, bytes quote, bytes encryptionKey, string hostAddress, uint256 stake, uint64 l1Block, bytes32 l1BlockHash);
-        event NetworkKeyPublished(bytes networkKey);
-        event SeedShared(address indexed enclave, address indexed responder, bytes encryptedSeed);
+        event NodeReattested(address indexed enclave, bytes quote, bytes32 encryptionKeyHash, uint64 l1Block, bytes32 l1BlockHash);
+        event SeedEpochBegun(uint32 indexed epoch, address opener);
+        event NetworkKeyPublished(uint32 indexed epoch, address indexed responder, bytes networkKey);
+        event SeedShared(address indexed enclave, address indexed responder, uint32 indexed epoch, bytes encryptedSeed);
+        event SeedRejected(address indexed enclave, address indexed responder, uint32 indexed epoch);
         event HostAddressChanged(address indexed enclave, string hostAddress);
         event NodeLeft(address indexed enclave);
 
         function register(Registration calldata registration) external payable;
-        function shareSeed(address enclave, address responder, bytes calldata encryptedSeed, bytes calldata signature) external;
+        function reattest(address enclave, bytes calldata quote, bytes32 encryptionKeyHash, uint64 l1Block) external;
+        function shareSeed(address enclave, address responder, uint32 epoch, bytes calldata encryptedSeed, bytes calldata signature) external;
+        function rejectSeed(address enclave, address responder, uint32 epoch, bytes calldata signature) external;
+        function beginSeedEpoch(address opener) external;
+        function openSeedEpoch(uint32 epoch, address responder, bytes calldata networkKey, EpochShare[] calldata shares, bytes calldata signature) external;
         function setHostAddress(address enclave, string calldata hostAddress) external;
         function leave(address enclave) external;
         function withdrawStake(address enclave) external;
+        function isMember(address enclave) external view returns (bool);
         function isAggregator(address enclave) external view returns (bool);
         function minimumStake() external view returns (uint256);
         function registrationFee() external view returns (uint256);
@@ -75,7 +173,7 @@ sol! {
     interface IRollupManagement {
         event RollupPublished(bytes32 indexed rollup, address indexed aggregator, RollupHeader header, bytes signature, bytes32[] blobs);
 
-        function publish(RollupHeader calldata header, bytes calldata signature, bytes calldata payload) external;
+        function publish(RollupHeader calldata header, bytes calldata signature, bytes calldata payload, SeedAnswer[] calldata answers) external;
         function isConfirmed(bytes32 rollup, uint256 blocks) external view returns (bool);
     }
 

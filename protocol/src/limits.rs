@@ -30,3 +30,7 @@ pub const DOOR_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const GOSSIP_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most L1 blocks between a rollup's proof and its inclusion (the range of BLOCKHASH).
 pub const PROOF_AGE_BLOCKS_MAX: u64 = 256;
+/// Largest quote, bytes; with its certificates one of Intel's has about 5,000.
+pub const QUOTE_BYTES_MAX: usize = 16 * 1024;
+/// Largest collateral of one machine, bytes: certificates, revocation lists and statements.
+pub const COLLATERAL_BYTES_MAX: usize = 512 * 1024;

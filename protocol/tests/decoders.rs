@@ -58,7 +58,7 @@ proptest! {
         let _ = Received::parse(&bytes);
         let _ = payload::open(&bytes, &seed());
         let _ = payload::withdrawals(&bytes);
-        let _ = attestation::verify_development(&bytes, B256::ZERO, Address::ZERO);
+        let _ = attestation::Registry::default().verify(&bytes, 0, 0);
         let _ = recover(&B256::ZERO, &bytes);
         let _ = envelope::open(&Secret::new([1; 32]), &bytes, &[]);
         let _ = envelope::open_from(&kem_key_pair(&Secret::new([1; 32])).0, &[], &bytes);

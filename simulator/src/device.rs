@@ -4,8 +4,8 @@
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use obscuro_enclave::device::{Device, DeviceError};
-use obscuro_enclaved::SoftwareDevice;
 use obscuro_protocol::{envelope, keys::MasterSeed, secret::Secret, wire};
+use obscuro_software_tee::SoftwareDevice;
 use serde::Deserialize;
 use std::sync::{
     Arc,
@@ -39,7 +39,7 @@ struct Clear {
     #[expect(dead_code, reason = "only the places of the others matter")]
     encryption: [u8; 32],
     lottery: [u8; 32],
-    seed: Option<[u8; 32]>,
+    seeds: Vec<[u8; 32]>,
 }
 
 impl SimulatedDevice {
@@ -56,7 +56,8 @@ impl SimulatedDevice {
     pub fn steal(&self, sealed: &[u8], config_hash: B256) -> Option<Secrets> {
         let plain = envelope::open(&self.sealing_key(), sealed, config_hash.as_slice()).ok()?;
         let clear: Clear = wire::decode(&plain, plain.len()).ok()?;
-        let seed = clear.seed.map(|seed| MasterSeed::new(Secret::new(seed)));
+        // The network's seed does not change in the simulation.
+        let seed = clear.seeds.first().map(|seed| MasterSeed::new(Secret::new(*seed)));
         Some(Secrets { signing: clear.signing, lottery: clear.lottery, seed })
     }
 }
@@ -72,6 +73,10 @@ impl Device for SimulatedDevice {
 
     fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
         self.0.software.quote(report_data)
+    }
+
+    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError> {
+        self.0.software.certificates()
     }
 
     fn measurement(&self) -> B256 {

@@ -25,11 +25,11 @@ use obscuro_devnet::{
     l1::Config,
     network::L2_CHAIN_ID,
 };
-use obscuro_enclaved::SoftwareDevice;
 use obscuro_protocol::{
     config::{L1BlockId, NetworkConfig},
     l1::IERC20,
 };
+use obscuro_software_tee::{Authority, SoftwareDevice};
 use std::time::Duration;
 
 /// EIP-155 id of the simulated L1.
@@ -304,8 +304,7 @@ fn plan(l1: &L1) -> (NetworkConfig, Vec<(TxKind, Bytes, U256, u64)>) {
     let funder = accounts::funder().address();
     let parameters = Parameters {
         l2_chain_id: L2_CHAIN_ID,
-        attestation_root: SoftwareDevice::development_root(),
-        measurement: SoftwareDevice::program_measurement(),
+        measurements: vec![SoftwareDevice::program_measurement()],
         withdrawal_blocks: WITHDRAWAL_BLOCKS,
         idle_blocks_max: IDLE_BLOCKS_MAX,
     };
@@ -314,10 +313,15 @@ fn plan(l1: &L1) -> (NetworkConfig, Vec<(TxKind, Bytes, U256, u64)>) {
     // Its time is virtual: see `node`.
     config.startupHashes = 1;
     let creations = deploy::creations(&config, funder, &parameters);
-    let calls = creations
+    let mut calls: Vec<_> = creations
         .into_iter()
-        .map(|creation| (TxKind::Create, creation.code, U256::ZERO, CREATION_GAS));
-    (config, calls.collect())
+        .map(|creation| (TxKind::Create, creation.code, U256::ZERO, CREATION_GAS))
+        .collect();
+    let verifier = TxKind::Call(config.contracts.attestationVerifier);
+    for input in Authority::development().verifier_calls() {
+        calls.push((verifier, input, U256::ZERO, deploy::GIFT_GAS));
+    }
+    (config, calls)
 }
 
 /// Everybody's funds, and spare stakes.

@@ -126,8 +126,16 @@ pub fn build_enclaved() {
         let mut command = Command::new(env!("CARGO"));
         command
             // Together with `obscuro`, so that dependencies have the features that they have there.
-            .args(["build", "--quiet", "--locked", "--offline", "--bin", "enclaved"])
-            .args(["-p", "obscuro", "-p", "obscuro-enclaved", "--profile", name, "--target-dir"])
+            .args(["build", "--quiet", "--locked", "--offline", "--bin", "enclaved-software"])
+            .args([
+                "-p",
+                "obscuro",
+                "-p",
+                "obscuro-software-tee",
+                "--profile",
+                name,
+                "--target-dir",
+            ])
             .arg(profile.parent().unwrap())
             .current_dir(env!("CARGO_MANIFEST_DIR"));
         // Build scripts that look at these would run again.
@@ -136,7 +144,7 @@ pub fn build_enclaved() {
                 command.env_remove(name);
             }
         }
-        assert!(command.status().unwrap().success(), "enclaved does not build");
+        assert!(command.status().unwrap().success(), "enclaved-software does not build");
     });
 }
 

@@ -3,6 +3,8 @@
 // who may join (INetworkManagement) and what is paid out (IBridgeManagement).
 pragma solidity 0.8.37;
 
+import {INetworkManagement} from "./INetworkManagement.sol";
+
 /// @title Rollup management
 /// @notice The tree of rollups (protocol 5.2, 7.1, 7.5, 9.4). The contract cannot execute a rollup and does not choose
 /// the canonical one: enclaves do. It keeps every fork visible and tells when no live head disputes a rollup.
@@ -85,6 +87,10 @@ interface IRollupManagement {
     error WrongPayload(bytes32 actual, bytes32 expected);
     /// @notice There is neither a payload nor a blob, or there are both.
     error PayloadMissingOrDouble();
+    /// @notice The payload is in the calldata, and the caller is not the sender of the transaction, or has code.
+    error PayloadNotInTransaction(address caller);
+    /// @notice More than 16 answers.
+    error TooManyAnswers(uint256 count);
     /// @notice The signature is not the aggregator's.
     error BadSignature(address signer, address aggregator);
     /// @notice The enclave is not an aggregator.
@@ -102,10 +108,20 @@ interface IRollupManagement {
     ///   the transaction carries at least one blob (whose content enclaves check);
     /// - `signature` (65 bytes, low s) is `header.aggregator`'s over the EIP-712 digest of the header, domain ("Obscuro",
     ///   "1", chain id, this contract);
+    /// - with a payload in the calldata, the caller sent the transaction and has no code (of EIP-7702 either): hosts read
+    ///   the payload from the transaction's own input, and a call by a contract is not in it;
     /// - `header.aggregator` is an aggregator and the caller owns it: nobody else can publish a signed header with
-    ///   another payload.
-    /// Not required: anything about the nonce, the roots, gas or time. Enclaves ignore an invalid rollup.
-    function publish(RollupHeader calldata header, bytes calldata signature, bytes calldata payload) external;
+    ///   another payload;
+    /// - at most 16 answers.
+    /// Not required: anything about the nonce, the roots, gas or time. Enclaves ignore an invalid rollup. Nor that the
+    /// answers are accepted: they go to {INetworkManagement-shareSeeds} after everything else.
+    /// @param answers of any responders to members that wait for the seed (protocol 3.5).
+    function publish(
+        RollupHeader calldata header,
+        bytes calldata signature,
+        bytes calldata payload,
+        INetworkManagement.SeedAnswer[] calldata answers
+    ) external;
 
     /// @notice Whether the rollup was included at least `blocks` L1 blocks ago and every live head builds on it.
     /// @dev A head dies when it makes no progress for `forkTimeoutBlocks` after another head progressed in a later block;

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: MIT
-// A small network on L1: OBX, attestation, registration and publishing, with keys the tests know. What does not live
-// here: assertions.
+// A small network on L1: OBX, registration, seed shares and publishing, with keys the tests know. What does not live here:
+// quotes (Quotes.sol) and assertions.
 pragma solidity 0.8.37;
 
 import {NetworkManagement} from "../../src/NetworkManagement.sol";
 import {ObscuroToken} from "../../src/ObscuroToken.sol";
 import {RollupManagement} from "../../src/RollupManagement.sol";
-import {DevelopmentAttestation} from "../../src/attestation/DevelopmentAttestation.sol";
 import {INetworkManagement} from "../../src/interfaces/INetworkManagement.sol";
 import {IRollupManagement} from "../../src/interfaces/IRollupManagement.sol";
-import {Test} from "./Test.sol";
+import {Quotes} from "./Quotes.sol";
 
-abstract contract Network is Test {
-    uint256 internal constant ROOT_KEY = 0xa77e57;
-    bytes32 internal constant MEASUREMENT = keccak256("measurement");
+abstract contract Network is Quotes {
     bytes32 internal constant CONFIG_HASH = keccak256("config");
     uint256 internal constant MINIMUM_STAKE = 1000e18;
     uint256 internal constant FEE = 0.1 ether;
@@ -28,7 +25,6 @@ abstract contract Network is Test {
     address internal immutable founder = vm.addr(GENESIS_KEY);
 
     ObscuroToken internal obx;
-    DevelopmentAttestation internal attestation;
     NetworkManagement internal network;
     RollupManagement internal rollups;
 
@@ -38,8 +34,8 @@ abstract contract Network is Test {
     function deployNetwork() internal {
         vm.roll(START);
         obx = new ObscuroToken(operator, 1_000_000e18);
-        attestation = new DevelopmentAttestation(vm.addr(ROOT_KEY), MEASUREMENT);
-        network = new NetworkManagement(obx, attestation, CONFIG_HASH, MINIMUM_STAKE, FEE, UNBONDING_BLOCKS);
+        deployAttestation();
+        network = new NetworkManagement(obx, attestation, CONFIG_HASH, MINIMUM_STAKE, FEE, UNBONDING_BLOCKS, governor);
         rollups = new RollupManagement(network, CONFIG_HASH, FORK_TIMEOUT_BLOCKS);
         vm.deal(operator, 100 ether);
         vm.prank(operator);
@@ -71,31 +67,39 @@ abstract contract Network is Test {
     }
 
     function reportData(INetworkManagement.Registration memory r, address owner) internal view returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                keccak256("Obscuro registration v1"),
-                block.chainid,
-                address(network),
-                r.enclave,
-                owner,
-                keccak256(r.encryptionKey),
-                CONFIG_HASH,
-                r.l1Block,
-                blockhash(r.l1Block),
-                keccak256(r.networkKey),
-                keccak256(r.encryptedSeed)
-            )
+        return reportData(
+            r.enclave, owner, keccak256(r.encryptionKey), r.l1Block, keccak256(r.networkKey), keccak256(r.encryptedSeed)
         );
     }
 
-    function quote(uint256 rootKey, bytes32 measurement, bytes32 data) internal pure returns (bytes memory) {
-        bytes32 digest = keccak256(abi.encode(keccak256("Obscuro development quote v1"), measurement, data));
-        return abi.encode(measurement, signature(rootKey, digest));
+    function reportData(
+        address enclave,
+        address owner,
+        bytes32 encryptionKeyHash,
+        uint64 l1Block,
+        bytes32 networkKeyHash,
+        bytes32 encryptedSeedHash
+    ) internal view returns (bytes32) {
+        bytes32 domain = keccak256("Obscuro registration v1");
+        bytes memory head = abi.encode(domain, block.chainid, network, enclave, owner, encryptionKeyHash);
+        bytes memory tail = abi.encode(CONFIG_HASH, l1Block, blockhash(l1Block), networkKeyHash, encryptedSeedHash);
+        return keccak256(bytes.concat(head, tail));
     }
 
     /// @dev Puts the quote in.
     function attest(INetworkManagement.Registration memory r, address owner) internal view {
-        r.quote = quote(ROOT_KEY, MEASUREMENT, reportData(r, owner));
+        r.quote = quote(MEASUREMENT, reportData(r, owner));
+    }
+
+    /// @dev A quote with which a node of the operator attests again.
+    function requote(address enclave, uint64 l1Block) internal view returns (bytes memory) {
+        bytes32 keyHash = keccak256(filled(1216, 0x11));
+        return quote(MEASUREMENT, reportData(enclave, operator, keyHash, l1Block, keccak256(""), keccak256("")));
+    }
+
+    function reattest(address enclave) internal {
+        uint64 l1Block = uint64(vm.getBlockNumber() - 1);
+        network.reattest(enclave, requote(enclave, l1Block), keccak256(filled(1216, 0x11)), l1Block);
     }
 
     function registerGenesis() internal {
@@ -112,16 +116,45 @@ abstract contract Network is Test {
         network.register{value: FEE}(r);
     }
 
-    function seedShareDigest(address enclave, bytes memory seed) internal view returns (bytes32) {
-        bytes32 share = keccak256(
-            abi.encode(
-                keccak256("SeedShare(address enclave,bytes32 encryptionKeyHash,bytes32 encryptedSeedHash)"),
-                enclave,
-                network.node(enclave).encryptionKeyHash,
-                keccak256(seed)
-            )
+    function seedShareHash(address enclave, uint32 epoch, bytes memory seed) internal pure returns (bytes32) {
+        bytes32 typeHash = keccak256("SeedShare(address enclave,uint32 epoch,bytes32 encryptedSeedHash)");
+        return keccak256(abi.encode(typeHash, enclave, epoch, keccak256(seed)));
+    }
+
+    function networkDigest(bytes32 content) internal view returns (bytes32) {
+        return keccak256(abi.encodePacked(hex"1901", domainSeparator(address(network)), content));
+    }
+
+    /// @dev A share in the current epoch, signed.
+    function signShare(address enclave, uint256 responderKey, bytes memory seed) internal view returns (bytes memory) {
+        return signature(responderKey, networkDigest(seedShareHash(enclave, network.seedEpoch(), seed)));
+    }
+
+    function share(address enclave, uint256 responderKey, bytes memory seed) internal {
+        bytes memory signed = signShare(enclave, responderKey, seed);
+        network.shareSeed(enclave, vm.addr(responderKey), network.seedEpoch(), seed, signed);
+    }
+
+    function signRejection(uint256 key, address responder, uint32 epoch) internal view returns (bytes memory) {
+        bytes32 typeHash = keccak256("SeedRejection(address enclave,address responder,uint32 epoch)");
+        return signature(key, networkDigest(keccak256(abi.encode(typeHash, vm.addr(key), responder, epoch))));
+    }
+
+    function signEpoch(uint256 key, uint32 epoch, bytes memory key_, INetworkManagement.EpochShare[] memory shares)
+        internal
+        view
+        returns (bytes memory)
+    {
+        bytes memory hashes = "";
+        for (uint256 i = 0; i < shares.length; i++) {
+            hashes = bytes.concat(hashes, seedShareHash(shares[i].enclave, epoch, shares[i].encryptedSeed));
+        }
+        bytes32 typeHash = keccak256(
+            "SeedEpoch(uint32 epoch,bytes32 networkKeyHash,SeedShare[] shares)"
+            "SeedShare(address enclave,uint32 epoch,bytes32 encryptedSeedHash)"
         );
-        return keccak256(abi.encodePacked(hex"1901", domainSeparator(address(network)), share));
+        bytes32 content = keccak256(abi.encode(typeHash, epoch, keccak256(key_), keccak256(hashes)));
+        return signature(key, networkDigest(content));
     }
 
     function domainSeparator(address verifyingContract) internal view returns (bytes32) {
@@ -138,8 +171,7 @@ abstract contract Network is Test {
 
     /// @dev The founder answers the enclave's registration.
     function admit(address enclave) internal {
-        bytes memory seed = filled(1200, 0x44);
-        network.shareSeed(enclave, founder, seed, signature(GENESIS_KEY, seedShareDigest(enclave, seed)));
+        share(enclave, GENESIS_KEY, filled(1200, 0x44));
     }
 
     /// @dev A header by the founder that is acceptable in the current block.
@@ -161,9 +193,13 @@ abstract contract Network is Test {
 
     function publish(IRollupManagement.RollupHeader memory h) internal returns (bytes32) {
         bytes memory signed = sign(h);
-        vm.prank(operator);
-        rollups.publish(h, signed, PAYLOAD);
+        vm.prank(operator, operator);
+        rollups.publish(h, signed, PAYLOAD, noAnswers());
         return rollups.hashRollup(h);
+    }
+
+    function noAnswers() internal pure returns (INetworkManagement.SeedAnswer[] memory) {
+        return new INetworkManagement.SeedAnswer[](0);
     }
 
     /// @dev Publishes an acceptable child of `parent` in the current block.

@@ -49,6 +49,8 @@ pub struct EncryptedStore<'a> {
     /// Under the lookup key. Keyed once: it is copied for every use.
     lookup: Hmac<Sha256>,
     cipher: Cipher,
+    /// What was written under an older key.
+    earlier: Option<Box<Self>>,
 }
 
 impl std::fmt::Debug for EncryptedStore<'_> {
@@ -68,7 +70,13 @@ impl<'a> EncryptedStore<'a> {
             store,
             lookup: Hmac::new((&*lookup_key).into()),
             cipher: Cipher::new(subkey(state_key, LABEL_STORE_ENCRYPTION)),
+            earlier: None,
         }
+    }
+
+    /// Also reads what was written under an older key. Nothing is written there any more.
+    pub fn or_earlier(self, earlier: Self) -> Self {
+        Self { earlier: Some(Box::new(earlier)), ..self }
     }
 
     /// Stores trie nodes and codes, each under its keccak256.
@@ -85,7 +93,7 @@ impl<'a> EncryptedStore<'a> {
     pub fn get_record(&self, domain: Domain, id: B256) -> Result<Option<Vec<u8>>, StoreError> {
         let key = self.record_key(domain, id);
         let Some(mut value) = self.store.get(key)? else {
-            return Ok(None);
+            return self.earlier.as_ref().map_or(Ok(None), |store| store.get_record(domain, id));
         };
         let Some((nonce, sealed)) = value.split_first_chunk_mut() else {
             return Err(StoreError::Tampered { key });
@@ -185,7 +193,7 @@ impl NodeStore for EncryptedStore<'_> {
     fn get(&self, hash: B256) -> Result<Option<Bytes>, StoreError> {
         let key = self.node_key(hash);
         let Some(mut value) = self.store.get(key)? else {
-            return Ok(None);
+            return self.earlier.as_ref().map_or(Ok(None), |store| NodeStore::get(&**store, hash));
         };
         let node = self.open(key, &first_bytes(key), &mut value)?;
         if keccak256(node) != hash {

@@ -4,31 +4,35 @@ use alloy_consensus::{
     Eip658Value, Header, Receipt, ReceiptEnvelope, SignableTransaction, TxEip1559, TxEnvelope,
 };
 use alloy_eips::Encodable2718;
+use alloy_primitives::IntoLogData;
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256, keccak256};
 use alloy_sol_types::SolEvent;
 use k256::ecdsa::SigningKey;
 use obscuro_enclave::{
     Enclave,
     device::{Device, DeviceError, Task},
-    identity::sign_development_quote,
     store::{Store, StoreError},
     trie,
 };
 use obscuro_protocol::{
+    attestation::platform_id,
     config::{Contracts, L1BlockId, NetworkConfig, RevealOption},
     door::{
         self, CarriedPayload, Carrier, DoorError, Folded, Head, L1Block, Registration, Reply,
-        Request,
+        Request, SeedShare,
     },
     envelope::Session,
     keys,
-    l1::{IBridgeManagement, INetworkManagement, IRollupManagement},
+    l1::{
+        IAttestationVerifier, IBridgeManagement, INetworkManagement, IRollupManagement, SeedAnswer,
+    },
     query::{Query, Reply as Answer, Request as UserRequest},
     rollup::SignedRollup,
     secret::Secret,
     viewing::{Authorisation, Credentials, ViewingKey, session_digest},
     wire,
 };
+use obscuro_software_tee::{Authority, SoftwareDevice, pki::FMSPC, policy};
 use std::{
     collections::HashMap,
     sync::{
@@ -37,6 +41,8 @@ use std::{
     },
 };
 
+/// When the L1 began, seconds since 1970: certificates are valid then.
+pub const GENESIS_TIME: u64 = 1_750_000_000;
 pub const OWNER: Address = Address::repeat_byte(0xaa);
 /// One OBX in its smallest unit.
 pub const OBX: u128 = 1_000_000_000_000_000_000;
@@ -73,6 +79,15 @@ pub static CORES: AtomicUsize = AtomicUsize::new(2);
 pub struct TestDevice {
     seed: u64,
     counter: AtomicU64,
+    tee: SoftwareDevice,
+}
+
+impl TestDevice {
+    fn new(seed: u64, counter: u64) -> Self {
+        let machine = Secret::new(keccak256(seed.to_be_bytes()).into());
+        let tee = SoftwareDevice::new(machine).unwrap();
+        Self { seed, counter: AtomicU64::new(counter), tee }
+    }
 }
 
 impl Device for TestDevice {
@@ -85,11 +100,15 @@ impl Device for TestDevice {
     }
 
     fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
-        Ok(sign_development_quote(&root(), self.measurement(), report_data))
+        self.tee.quote(report_data)
+    }
+
+    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError> {
+        self.tee.certificates()
     }
 
     fn measurement(&self) -> B256 {
-        keccak256("test measurement")
+        self.tee.measurement()
     }
 
     fn sealing_key(&self) -> Secret {
@@ -107,10 +126,6 @@ impl Device for TestDevice {
             here.into_iter().for_each(|task| task());
         });
     }
-}
-
-pub fn root() -> SigningKey {
-    SigningKey::from_slice(keccak256("test root").as_slice()).unwrap()
 }
 
 /// A store that a test can tamper with.
@@ -141,7 +156,7 @@ pub fn config() -> NetworkConfig {
             rollupManagement: Address::repeat_byte(4),
             bridgeManagement: Address::repeat_byte(5),
         },
-        attestationRoot: Address::from_public_key(root().verifying_key()),
+        attestationRoot: Authority::development().root_hash(),
         gasLimit: 300_000_000,
         baseFee: 1_000_000_000,
         revealDefault: RevealOption::XL as u8,
@@ -186,8 +201,8 @@ impl Node {
         snapshot: Option<Bytes>,
     ) -> Self {
         // Another life has other entropy.
-        let counter = AtomicU64::new(identity.is_some() as u64 * 1_000_000);
-        let enclave = Enclave::new(TestDevice { seed, counter });
+        let counter = identity.is_some() as u64 * 1_000_000;
+        let enclave = Enclave::new(TestDevice::new(seed, counter));
         let replies = Mutex::default();
         let node = Self { enclave, store, registration: empty_registration(), replies };
         let start = Request::Start { config: Box::new(config()), identity, snapshot };
@@ -198,7 +213,7 @@ impl Node {
     /// Feeds a whole branch from the checkpoint, again if the seed came with it.
     pub fn catch_up(&self, l1: &L1) -> Head {
         for block in &l1.blocks {
-            if self.feed(block).unwrap().identity.is_some() {
+            if self.feed(block).unwrap().is_start_over {
                 return self.catch_up(l1);
             }
         }
@@ -245,6 +260,7 @@ impl Node {
 fn empty_registration() -> Registration {
     Registration {
         quote: Bytes::new(),
+        certificates: Vec::new(),
         enclave: Address::ZERO,
         encryption_key: Bytes::new(),
         network_key: Bytes::new(),
@@ -276,7 +292,7 @@ impl L1 {
         let header = Header {
             parent_hash: self.tip.hash,
             number: self.tip.number + 1,
-            timestamp: 1_000 + 12 * self.tip.number,
+            timestamp: GENESIS_TIME + 12 * self.tip.number,
             mix_hash: keccak256([self.tip.hash.as_slice(), &self.salt.to_be_bytes()].concat()),
             receipts_root: trie::ordered_root([&raw].into_iter()),
             logs_bloom: *receipt.logs_bloom(),
@@ -319,10 +335,30 @@ pub fn published_in_blobs(rollup: &SignedRollup, blobs: Vec<B256>) -> Log {
     log(config().contracts.rollupManagement, event)
 }
 
+/// The logs of `AttestationVerifier` that a registration needs.
+pub fn introduced(registration: &Registration) -> Vec<Log> {
+    let (authority, program) = (Authority::development(), SoftwareDevice::program_measurement());
+    let verifier = config().contracts.attestationVerifier;
+    let events = authority.verifier_events(&[program], policy()).into_iter();
+    let mut logs: Vec<Log> =
+        events.map(|event| Log { address: verifier, data: event.into_log_data() }).collect();
+    let [machine, issuer, _] = &registration.certificates[..] else { panic!("certificates") };
+    let platform = IAttestationVerifier::PlatformRegistered {
+        platform: platform_id(machine).unwrap(),
+        machine: B256::ZERO,
+        authority: platform_id(issuer).unwrap(),
+        fmspc: FMSPC.into(),
+        der: machine.clone(),
+    };
+    logs.push(log(verifier, platform));
+    logs
+}
+
 /// The logs of a registration; at genesis with the network key and the seed.
 pub fn registered(registration: &Registration, stake: u64) -> Vec<Log> {
     let network = config().contracts.networkManagement;
-    let mut logs = vec![log(
+    let mut logs = introduced(registration);
+    logs.push(log(
         network,
         INetworkManagement::NodeRegistered {
             enclave: registration.enclave,
@@ -334,29 +370,37 @@ pub fn registered(registration: &Registration, stake: u64) -> Vec<Log> {
             l1Block: config().checkpoint.number,
             l1BlockHash: config().checkpoint.hash,
         },
-    )];
+    ));
     if !registration.network_key.is_empty() {
         logs.push(log(
             network,
             INetworkManagement::NetworkKeyPublished {
+                epoch: 1,
+                responder: registration.enclave,
                 networkKey: registration.network_key.clone(),
             },
         ));
         logs.push(shared(
             registration.enclave,
             registration.enclave,
+            1,
             registration.encrypted_seed.clone(),
         ));
     }
     logs
 }
 
-pub fn shared(enclave: Address, responder: Address, encrypted_seed: Bytes) -> Log {
+pub fn shared(enclave: Address, responder: Address, epoch: u32, encrypted_seed: Bytes) -> Log {
     let network = config().contracts.networkManagement;
-    log(
-        network,
-        INetworkManagement::SeedShared { enclave, responder, encryptedSeed: encrypted_seed },
-    )
+    let event =
+        INetworkManagement::SeedShared { enclave, responder, epoch, encryptedSeed: encrypted_seed };
+    log(network, event)
+}
+
+/// The log of an answer that L1 took.
+pub fn answered(share: &SeedShare) -> Log {
+    let SeedAnswer { enclave, responder, epoch, encryptedSeed, .. } = share.answer.clone();
+    shared(enclave, responder, epoch, encryptedSeed)
 }
 
 pub fn deposited(index: u64, asset: Address, to: Address, amount: u128) -> Log {
@@ -440,7 +484,7 @@ pub struct Reader {
 
 impl Reader {
     pub fn new(node: &Node, seed: u64, users: &[&User]) -> Self {
-        let device = TestDevice { seed, counter: AtomicU64::new(0) };
+        let device = TestDevice::new(seed, 0);
         let key = keys::kem_public_key(&node.registration.network_key).unwrap();
         let session =
             Session::new(&key, config().hash(), &mut obscuro_enclave::device::Entropy(&device))
@@ -466,8 +510,11 @@ impl Reader {
     }
 
     pub fn seal(&self, query: Query) -> (B256, Vec<u8>) {
-        let request =
-            UserRequest { credentials: self.credentials.clone(), expires_at: 4_000, query };
+        let request = UserRequest {
+            credentials: self.credentials.clone(),
+            expires_at: GENESIS_TIME + 3_000,
+            query,
+        };
         self.session
             .seal(&wire::encode(&request), &mut obscuro_enclave::device::Entropy(&self.device))
             .unwrap()

@@ -224,6 +224,7 @@ mod tests {
                 header: header.clone(),
                 signature: vec![1; 65].into(),
                 payload: payload.clone(),
+                answers: Vec::new(),
             };
             call.abi_encode()
         };

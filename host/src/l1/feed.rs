@@ -228,7 +228,7 @@ impl Driver {
                 self.life += 1;
                 Ok(Input::Started(started.position))
             }
-            Asked::Folded(folded) if folded.identity.is_some() => {
+            Asked::Folded(folded) if folded.is_start_over => {
                 let l1 = folded.block.number;
                 info!(l1, "the enclave's seed changed: replaying from the checkpoint");
                 Ok(Input::StartedOver)
@@ -388,9 +388,11 @@ impl Asker {
         let emitted = folded.clone();
         let keep = move |storage: &Storage| {
             storage.archive_blobs(&fetched.blobs)?;
-            if let Some(identity) = &emitted.identity {
+            if emitted.is_start_over {
                 storage.drop_snapshot()?;
-                return storage.keep_identity(identity);
+            }
+            if let Some(identity) = &emitted.identity {
+                storage.keep_identity(identity)?;
             }
             emitted.snapshot.map_or(Ok(()), |snapshot| storage.keep_snapshot(&snapshot))
         };

@@ -3,8 +3,12 @@
 //! block. Not here: asking and sending.
 
 use alloy_primitives::{Address, U256};
-use obscuro_protocol::door::{Head, SeedShare};
+use obscuro_protocol::door::{Duty, Head, SeedShare};
 use std::collections::BTreeMap;
+
+/// L1 blocks for which a waiting member is left to the next rollup, which carries answers to all
+/// (protocol 3.5), before the first stand-alone answer.
+const ROLLUP_FIRST_BLOCKS: u64 = 1;
 
 /// L1 blocks after which something sent that L1 does not show is sent again.
 const PATIENCE_BLOCKS: u64 = 6;
@@ -29,8 +33,9 @@ pub struct Sent {
     approval: Option<u64>,
     registration: Option<u64>,
     address: Option<u64>,
-    /// Whether L1 gives peers the right address.
-    is_found: bool,
+    attestation: Option<u64>,
+    epoch: Option<u64>,
+    rejection: Option<u64>,
     shares: BTreeMap<Address, u64>,
 }
 
@@ -58,20 +63,11 @@ impl Sent {
         self.registration = Some(now);
     }
 
-    /// L1 shows the node.
-    pub fn is_registered(&mut self) {
-        self.registration = None;
-    }
-
-    /// Whether to see what address L1 gives to peers: once after each start, until it is right.
-    pub fn address_is_due(&self, host_address: &str, now: u64) -> bool {
-        !self.is_found && !host_address.is_empty() && is_due(self.address, now)
-    }
-
-    /// Takes note of what L1 gives, and passes it on.
-    pub fn address_is_right(&mut self, is_right: bool) -> bool {
-        self.is_found = is_right;
-        is_right
+    /// Whether to correct the address that L1 gives to peers.
+    pub fn address_is_due(&self, host_address: &str, head: &Head) -> bool {
+        !host_address.is_empty()
+            && head.host_address != host_address
+            && is_due(self.address, head.l1.number)
     }
 
     /// The right address was sent.
@@ -79,13 +75,49 @@ impl Sent {
         self.address = Some(now);
     }
 
+    /// The duties of a registered node that are to be done at this head.
+    pub fn due(&self, head: &Head) -> Vec<Duty> {
+        let is_due = |duty: &Duty| is_due(self.of(*duty), head.l1.number);
+        head.duties.iter().copied().filter(is_due).collect()
+    }
+
+    fn of(&self, duty: Duty) -> Option<u64> {
+        match duty {
+            Duty::Attest => self.attestation,
+            Duty::OpenEpoch => self.epoch,
+            Duty::RejectSeed => self.rejection,
+            // One by one: see `shares_due`.
+            Duty::ShareSeed => None,
+        }
+    }
+
+    /// What a duty asks for was sent.
+    pub fn duty(&mut self, duty: Duty, now: u64) {
+        match duty {
+            Duty::Attest => self.attestation = Some(now),
+            Duty::OpenEpoch => {}
+            Duty::RejectSeed => self.rejection = Some(now),
+            Duty::ShareSeed => {}
+        }
+    }
+
+    /// A new epoch was offered.
+    pub fn epoch(&mut self, now: u64) {
+        self.epoch = Some(now);
+    }
+
+    /// Whether as many others as have precedence have had a block each.
+    pub fn is_turn(since: u64, rank: u64, now: u64) -> bool {
+        now >= since.saturating_add(rank)
+    }
+
     /// Those of the shares that this node has to send, each delayed by its rank unless another was
     /// faster.
     pub fn shares_due(&mut self, shares: Vec<SeedShare>, now: u64) -> Vec<SeedShare> {
-        self.shares.retain(|enclave, _| shares.iter().any(|share| share.enclave == *enclave));
+        self.shares.retain(|enclave, _| shares.iter().any(|s| s.answer.enclave == *enclave));
         let is_turn = |share: &SeedShare| {
-            now >= share.registered.saturating_add(share.rank)
-                && is_due(self.shares.get(&share.enclave).copied(), now)
+            Self::is_turn(share.waits_since + ROLLUP_FIRST_BLOCKS, share.rank, now)
+                && is_due(self.shares.get(&share.answer.enclave).copied(), now)
         };
         shares.into_iter().filter(is_turn).collect()
     }
@@ -105,7 +137,7 @@ fn is_due(sent: Option<u64>, now: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use obscuro_protocol::config::L1BlockId;
+    use obscuro_protocol::{config::L1BlockId, l1::SeedAnswer};
 
     fn head(number: u64, network_key: &'static [u8]) -> Head {
         Head {
@@ -143,17 +175,16 @@ mod tests {
     #[test]
     fn shares_wait_for_their_rank_and_for_patience() {
         let share = |enclave: u8, rank| SeedShare {
-            enclave: Address::repeat_byte(enclave),
+            answer: SeedAnswer { enclave: Address::repeat_byte(enclave), ..Default::default() },
             rank,
-            registered: 10,
-            encrypted_seed: Default::default(),
-            signature: Default::default(),
+            waits_since: 10,
         };
         let mut sent = Sent::default();
+        assert_eq!(sent.shares_due(vec![share(1, 0)], 10), [], "the next rollup may carry it");
         let due = sent.shares_due(vec![share(1, 0), share(2, 3)], 11);
         assert_eq!(due, [share(1, 0)]);
         sent.share(Address::repeat_byte(1), 11);
-        assert_eq!(sent.shares_due(vec![share(1, 0), share(2, 3)], 13), [share(2, 3)]);
+        assert_eq!(sent.shares_due(vec![share(1, 0), share(2, 3)], 14), [share(2, 3)]);
         assert_eq!(sent.shares_due(vec![share(1, 0)], 17), [share(1, 0)]);
     }
 }

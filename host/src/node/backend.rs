@@ -6,7 +6,7 @@ use crate::{
     enclave::{AskError, ChannelError, Enclave, Records, ask},
     gossip::GossipHandle,
     l1::feed::Followed,
-    rpc::{NetworkInfo, NodeRole, NodeStatus, RollupRef, RpcBackend, RpcFailure},
+    rpc::{NetworkInfo, NodeProof, NodeRole, NodeStatus, RollupRef, RpcBackend, RpcFailure},
     storage::Storage,
 };
 use alloy_primitives::{Address, B256, Bytes};
@@ -25,6 +25,8 @@ use tracing::{error, warn};
 
 /// Requests that wait for a thread; more are turned away.
 const WAITING_MAX: usize = 4_096;
+/// Users who wait for a quote.
+const PROOFS_WAITING_MAX: usize = 32;
 /// Threads at the enclave's door, for each processor.
 const THREADS_PER_PROCESSOR: usize = 2;
 
@@ -43,6 +45,10 @@ pub struct Backend {
     arrivals: Arrivals,
     threads: Semaphore,
     waiting: AtomicUsize,
+    /// A quoting device makes one quote at a time, and slowly: users who ask for them must not keep
+    /// the threads from others.
+    proof: Semaphore,
+    waiting_for_proof: AtomicUsize,
 }
 
 impl Backend {
@@ -64,6 +70,8 @@ impl Backend {
             config_hash: config.hash(),
             threads: Semaphore::new(processors * THREADS_PER_PROCESSOR),
             waiting: AtomicUsize::new(0),
+            proof: Semaphore::new(1),
+            waiting_for_proof: AtomicUsize::new(0),
             enclave,
             storage,
             config,
@@ -78,8 +86,7 @@ impl Backend {
 
     /// Asks the enclave when a thread is free.
     async fn ask(&self, request: Request) -> Result<Reply, RpcFailure> {
-        let waiting = Waiting::enter(&self.waiting)
-            .ok_or_else(|| RpcFailure::Unavailable("too many requests".to_owned()))?;
+        let waiting = Waiting::enter(&self.waiting, WAITING_MAX)?;
         let permit = self.threads.acquire().await.map_err(|_| RpcFailure::Internal)?;
         drop(waiting);
         let answer = ask(&self.enclave, &self.records, request).await;
@@ -146,6 +153,23 @@ impl RpcBackend for Backend {
         answer.boxed()
     }
 
+    fn prove(&self, challenge: B256) -> BoxFuture<'_, Result<NodeProof, RpcFailure>> {
+        let answer = async move {
+            let waiting = Waiting::enter(&self.waiting_for_proof, PROOFS_WAITING_MAX)?;
+            let _turn = self.proof.acquire().await.map_err(|_| RpcFailure::Internal)?;
+            drop(waiting);
+            match self.ask(Request::Prove(challenge)).await? {
+                Reply::Proof(quote) => Ok(NodeProof {
+                    enclave: self.enclave_address,
+                    config_hash: self.config_hash,
+                    quote,
+                }),
+                _ => Err(RpcFailure::Internal),
+            }
+        };
+        answer.boxed()
+    }
+
     fn withdrawals(&self, rollup: B256) -> BoxFuture<'_, Result<Vec<Withdrawal>, RpcFailure>> {
         let answer = async move {
             match self.ask(Request::Withdrawals(rollup)).await? {
@@ -161,9 +185,12 @@ impl RpcBackend for Backend {
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize) -> Option<Self> {
+    fn enter(count: &'a AtomicUsize, limit: usize) -> Result<Self, RpcFailure> {
         let waiting = Self(count);
-        (count.fetch_add(1, Ordering::Relaxed) < WAITING_MAX).then_some(waiting)
+        match count.fetch_add(1, Ordering::Relaxed) < limit {
+            true => Ok(waiting),
+            false => Err(RpcFailure::Unavailable("too many requests".to_owned())),
+        }
     }
 }
 

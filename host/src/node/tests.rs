@@ -126,7 +126,12 @@ impl Life {
         let id = L1BlockId { number: header.number, hash: header.hash_slow() };
         store.put(vec![(id.hash, block.header.clone())]).unwrap();
         self.views.insert(id.hash, id.number);
-        Ok(Reply::Folded(Box::new(Folded { block: id, identity: None, snapshot: None })))
+        Ok(Reply::Folded(Box::new(Folded {
+            block: id,
+            identity: None,
+            is_start_over: false,
+            snapshot: None,
+        })))
     }
 }
 

@@ -13,7 +13,10 @@ use alloy_eips::{
 };
 use alloy_primitives::Bytes;
 use alloy_sol_types::SolCall;
-use obscuro_protocol::{l1::IRollupManagement::publishCall, rollup::SignedRollup};
+use obscuro_protocol::{
+    l1::{IRollupManagement::publishCall, SeedAnswer},
+    rollup::SignedRollup,
+};
 use tracing::info;
 
 /// Gas of `publish` itself, a little above what is measured.
@@ -88,13 +91,17 @@ fn blob_count(length: usize) -> usize {
 }
 
 /// The calldata of `publish`; without the payload when that is in blobs.
-pub fn publish_input(rollup: &SignedRollup, carrying: Carrying) -> Bytes {
+pub fn publish_input(rollup: &SignedRollup, answers: &[SeedAnswer], carrying: Carrying) -> Bytes {
     let payload = match carrying {
         Carrying::Calldata => rollup.payload.clone(),
         Carrying::Blobs => Bytes::new(),
     };
-    let call =
-        publishCall { header: rollup.header.clone(), signature: rollup.signature.clone(), payload };
+    let call = publishCall {
+        header: rollup.header.clone(),
+        signature: rollup.signature.clone(),
+        payload,
+        answers: answers.to_vec(),
+    };
     call.abi_encode().into()
 }
 
@@ -178,7 +185,7 @@ mod tests {
             signature: vec![1; 65].into(),
             payload: payload(CALLDATA_PAYLOAD_BYTES_MAX).into(),
         };
-        let input = publish_input(&rollup, Carrying::Calldata);
+        let input = publish_input(&rollup, &[], Carrying::Calldata);
         assert!(input.len() + 512 < 128 * 1024, "{}", input.len());
     }
 

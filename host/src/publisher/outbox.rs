@@ -3,7 +3,7 @@
 
 use super::fees::Fees;
 use alloy_primitives::{Address, B256, Bytes, U256};
-use obscuro_protocol::rollup::SignedRollup;
+use obscuro_protocol::{l1::SeedAnswer, rollup::SignedRollup};
 use std::collections::BTreeMap;
 
 /// What a transaction is for. Of each purpose at most one is under way: a newer one replaces it.
@@ -11,8 +11,18 @@ use std::collections::BTreeMap;
 pub enum Purpose {
     /// Lets `NetworkManagement` take the stake.
     Approve,
+    /// Registers a CA of machines.
+    RegisterAuthority,
+    /// Registers the machine.
+    RegisterPlatform,
     /// Registers the node.
     Register,
+    /// Shows a fresh quote.
+    Attest,
+    /// Opens a seed epoch.
+    OpenEpoch,
+    /// Refuses a seed that is not the network's.
+    RejectSeed,
     /// Hands the seed to this enclave.
     ShareSeed(Address),
     /// Tells where peers reach the node.
@@ -33,8 +43,8 @@ pub enum Content {
         /// Wei that go with it.
         value: U256,
     },
-    /// Publishes a rollup.
-    Rollup(Box<SignedRollup>),
+    /// Publishes a rollup, with answers to members that wait for the seed.
+    Rollup(Box<SignedRollup>, Vec<SeedAnswer>),
 }
 
 /// A transaction under way.

@@ -29,9 +29,34 @@ sol! {
         error GenesisMismatch();
         error StakeTooLow(uint256 stake, uint256 minimum);
         error ResponderHoldsNoSeed(address responder);
-        error AlreadyAnswered(address enclave, address responder);
+        error AlreadyAnswered(address enclave);
+        error NotMember(address enclave);
+        error NotNewer(uint64 l1Block, uint256 attestedAt);
+        error WrongEpoch(uint32 epoch, uint32 expected);
+        error NoEpochBegun();
+        error NotOpener(address responder, address opener);
+        error RejectedResponder(address enclave, address responder);
+        error NothingToReject(address enclave, address responder);
+        error TooManyRejections(address enclave);
+        error TooManyAnswers(uint256 count);
+        error PayloadNotInTransaction(address caller);
+        error AlreadyRegistered();
+        error UnknownPlatform(bytes32 platform);
+        error UnknownIssuer();
+        error Revoked();
+        error NotValidNow(uint256 notBefore, uint256 notAfter);
+        error CrlExpired(bytes32 authority, uint256 nextUpdate);
+        error TcbMinimumExpired(bytes6 fmspc, uint256 validUntil);
+        error QeIdentityExpired(uint256 validUntil);
+        error QuotingEnclaveNotAdmitted();
+        error TcbTooLow(bytes6 fmspc);
+        error DebugEnabled();
+        error TdNotAdmitted();
+        error SecurityVersionTooLow(uint256 version, uint256 minimum);
+        error WrongReportData(bytes32 actual, bytes32 expected);
         error QuoteNotTrusted();
         error MeasurementNotAdmitted(bytes32 measurement);
+        error MachineNotAdmitted(bytes32 machine);
         error ERC20InsufficientBalance(address sender, uint256 balance, uint256 needed);
         error ERC20InsufficientAllowance(address spender, uint256 allowance, uint256 needed);
     }
@@ -44,6 +69,11 @@ pub fn decode(data: &[u8]) -> Option<Revert> {
     Revert::abi_decode(data).ok()
 }
 
+/// Whether `AttestationVerifier` refuses a certificate because it has it.
+pub fn is_registered_already(data: &[u8]) -> bool {
+    matches!(decode(data), Some(Revert::AlreadyRegistered_1(_)))
+}
+
 /// The reason of a revert in one line.
 pub fn describe(message: &str, data: &Bytes) -> String {
     match decode(data) {
@@ -53,6 +83,16 @@ pub fn describe(message: &str, data: &Bytes) -> String {
         ),
         Some(Revert::QuoteNotTrusted(_)) => {
             "L1 does not accept the enclave's attestation".to_owned()
+        }
+        Some(Revert::UnknownPlatform(_) | Revert::UnknownIssuer(_)) => {
+            "L1 does not know this machine's certificates: publish those of its maker first".to_owned()
+        }
+        Some(
+            Revert::CrlExpired(_) | Revert::TcbMinimumExpired(_) | Revert::QeIdentityExpired(_),
+        ) => "what L1 holds to judge attestations is out of date: somebody must publish newer collateral"
+            .to_owned(),
+        Some(Revert::MachineNotAdmitted(_)) => {
+            "this machine was removed from the network".to_owned()
         }
         Some(Revert::MeasurementNotAdmitted(error)) => {
             format!("L1 does not admit this version of the enclave ({})", error.measurement)

@@ -131,7 +131,7 @@ async fn what_would_revert_is_not_sent() {
     let desk = Desk::open(|_| {}).await;
     let data = IManagementErrors::AlreadyPublished { rollup: B256::ZERO }.abi_encode();
     desk.l1.state.lock().estimate = Err(("execution reverted".to_owned(), data.into()));
-    let error = desk.publisher.publish(rollup(10)).await.unwrap_err();
+    let error = desk.publisher.publish(rollup(10), Vec::new()).await.unwrap_err();
     assert!(error.to_string().contains("AlreadyPublished"), "{error}");
     assert!(desk.sent().is_empty());
 }
@@ -143,13 +143,13 @@ async fn a_node_that_cannot_simulate_the_next_block_is_no_obstacle() {
         IManagementErrors::L1ProofOutOfRange { l1ProofNumber: 1, parentIncludedAt: U256::ZERO };
     let refusal = |data: Vec<u8>| Err(("execution reverted".to_owned(), data.into()));
     desk.l1.state.lock().estimate = refusal(data.abi_encode());
-    desk.publisher.publish(rollup(10)).await.unwrap();
+    desk.publisher.publish(rollup(10), Vec::new()).await.unwrap();
     assert!(desk.sent()[0].gas_limit() >= 600_000);
     // Older than the parent's inclusion: that is a real reason.
     let data =
         IManagementErrors::L1ProofOutOfRange { l1ProofNumber: 1, parentIncludedAt: U256::from(2) };
     desk.l1.state.lock().estimate = refusal(data.abi_encode());
-    assert!(desk.publisher.publish(rollup(10)).await.is_err());
+    assert!(desk.publisher.publish(rollup(10), Vec::new()).await.is_err());
 }
 
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn what_a_reorganisation_strands_is_sent_again() {
 async fn small_payloads_travel_in_calldata() {
     let desk = Desk::open(|_| {}).await;
     let rollup = rollup(300);
-    desk.publisher.publish(rollup.clone()).await.unwrap();
+    desk.publisher.publish(rollup.clone(), Vec::new()).await.unwrap();
     let [TxEnvelope::Eip1559(sent)] = &desk.sent()[..] else { panic!() };
     assert_eq!(sent.tx().to.to(), Some(&fake::address(7)));
     let call = publishCall::abi_decode(&sent.tx().input).unwrap();
@@ -234,7 +234,7 @@ async fn large_payloads_travel_in_blobs() {
     use alloy_consensus::{SidecarCoder, SimpleCoder};
     let desk = Desk::open(|_| {}).await;
     let rollup = rollup(130_000);
-    desk.publisher.publish(rollup.clone()).await.unwrap();
+    desk.publisher.publish(rollup.clone(), Vec::new()).await.unwrap();
     let [TxEnvelope::Eip4844(sent)] = &desk.sent()[..] else { panic!() };
     let sent = sent.tx().clone().try_into_4844_with_sidecar().unwrap();
     assert!(publishCall::abi_decode(&sent.tx.input).unwrap().payload.is_empty());
@@ -249,7 +249,7 @@ async fn large_payloads_travel_in_blobs() {
     }
     // A replacement keeps its kind and pays double.
     let next = self::rollup_on(desk.l1.mine().number(), 300);
-    desk.publisher.publish(next).await.unwrap();
+    desk.publisher.publish(next, Vec::new()).await.unwrap();
     let last = desk.sent().pop().unwrap();
     assert!(last.is_eip4844());
     assert!(last.max_fee_per_gas() >= 2 * sent.tx.max_fee_per_gas);
@@ -265,9 +265,9 @@ async fn a_late_sibling_is_not_paid_for() {
         Some(Followed { enclave: Address::ZERO, head, is_synced: true, life: 1 })
     };
     desk.followed.send_replace(head(B256::repeat_byte(3)));
-    assert_eq!(desk.publisher.publish(rollup(10)).await, Err(PublishError::Late));
+    assert_eq!(desk.publisher.publish(rollup(10), Vec::new()).await, Err(PublishError::Late));
     desk.followed.send_replace(head(B256::ZERO));
-    desk.publisher.publish(rollup(10)).await.unwrap();
+    desk.publisher.publish(rollup(10), Vec::new()).await.unwrap();
 }
 
 #[tokio::test]
@@ -275,10 +275,13 @@ async fn a_rollup_on_its_way_is_given_one_block() {
     let desk = Desk::open(|_| {}).await;
     desk.l1.mine();
     // Sent on top of block 2, though it was sealed on block 1.
-    desk.publisher.publish(rollup_on(1, 10)).await.unwrap();
-    assert_eq!(desk.publisher.publish(rollup_on(2, 10)).await, Err(PublishError::Underway));
+    desk.publisher.publish(rollup_on(1, 10), Vec::new()).await.unwrap();
+    assert_eq!(
+        desk.publisher.publish(rollup_on(2, 10), Vec::new()).await,
+        Err(PublishError::Underway)
+    );
     desk.l1.mine();
-    desk.publisher.publish(rollup_on(3, 10)).await.unwrap();
+    desk.publisher.publish(rollup_on(3, 10), Vec::new()).await.unwrap();
     let nonces: Vec<u64> = desk.sent().iter().map(Transaction::nonce).collect();
     assert_eq!(nonces, [0, 0]);
 }
@@ -286,7 +289,7 @@ async fn a_rollup_on_its_way_is_given_one_block() {
 #[tokio::test]
 async fn of_several_waiting_rollups_the_newest_is_published() {
     let desk = Desk::open(|_| {}).await;
-    let orders = (1..=4).map(|number| desk.publisher.publish(rollup_on(1, number)));
+    let orders = (1..=4).map(|number| desk.publisher.publish(rollup_on(1, number), Vec::new()));
     let results = futures::future::join_all(orders).await;
     let superseded = results.iter().filter(|result| **result == Err(PublishError::Superseded));
     assert_eq!(superseded.count(), 3);

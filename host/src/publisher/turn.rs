@@ -27,13 +27,13 @@ pub fn check(
     canonical: Option<B256>,
     content: &Content,
 ) -> Result<(), PublishError> {
-    let Content::Rollup(rollup) = content else { return Ok(()) };
+    let Content::Rollup(rollup, _) = content else { return Ok(()) };
     let header = &rollup.header;
     if canonical.is_some_and(|canonical| canonical != header.parent) {
         return Err(PublishError::Late);
     }
     if let Some((_, slot)) = outbox.find(Purpose::Publish)
-        && let Content::Rollup(former) = &slot.content
+        && let Content::Rollup(former, _) = &slot.content
         && former.header.parent == header.parent
         && slot.sent_at >= header.l1ProofNumber
     {
@@ -52,7 +52,7 @@ pub fn carrying(
     policy: CarrierPolicy,
     block_gas_limit: u64,
 ) -> Carrying {
-    let Content::Rollup(rollup) = content else { return Carrying::Calldata };
+    let Content::Rollup(rollup, _) = content else { return Carrying::Calldata };
     let former = outbox.find(purpose).map(|(_, slot)| slot.fees.max_blob_fee > 0);
     let policy = match (former, outbox.kinds()) {
         (Some(true), _) => return Carrying::Blobs,

@@ -35,6 +35,10 @@ pub fn module(backend: Backend) -> Result<RpcModule<Backend>, RegisterMethodErro
     module.register_async_method("obscuro_rollup", |params, backend, _| async move {
         rollup(&params, &**backend).await
     })?;
+    module.register_async_method("obscuro_prove", |params, backend, _| async move {
+        let (challenge,): (B256,) = params.parse()?;
+        Answer::Ok(backend.prove(challenge).await?)
+    })?;
     module.register_async_method("obscuro_withdrawals", |params, backend, _| async move {
         withdrawals(&params, &**backend).await
     })?;

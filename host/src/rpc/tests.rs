@@ -61,6 +61,11 @@ impl RpcBackend for Echo {
         async { Ok(found) }.boxed()
     }
 
+    fn prove(&self, challenge: B256) -> BoxFuture<'_, Result<NodeProof, RpcFailure>> {
+        let (enclave, config_hash) = (Address::repeat_byte(1), NetworkConfig::default().hash());
+        async move { Ok(NodeProof { enclave, config_hash, quote: challenge.into() }) }.boxed()
+    }
+
     fn withdrawals(&self, _: B256) -> BoxFuture<'_, Result<Vec<Withdrawal>, RpcFailure>> {
         async { Ok((0..5).map(withdrawal).collect()) }.boxed()
     }
@@ -112,6 +117,10 @@ async fn every_method_answers() {
     let view = call(&node, "obscuro_rollup", json!(["0x3"])).await.unwrap();
     let view: RollupView = serde_json::from_value(view).unwrap();
     assert_eq!((view.hash, view.header), (header(3).hash(), header(3)));
+    let challenge = B256::repeat_byte(7);
+    let proof = call(&node, "obscuro_prove", json!([challenge])).await.unwrap();
+    let proof: NodeProof = serde_json::from_value(proof).unwrap();
+    assert_eq!(proof.quote, Bytes::from(challenge));
     let absent = call(&node, "obscuro_rollup", json!([B256::ZERO])).await;
     assert_eq!(absent, Ok(Value::Null));
     handle.stop().await;
@@ -145,6 +154,7 @@ async fn bad_input_gets_standard_codes() {
         ("obscuro_envelope", json!([]), -32_602),
         ("obscuro_envelope", json!(["zz"]), -32_602),
         ("obscuro_envelope", json!(["0x1"]), -32_602),
+        ("obscuro_prove", json!(["0x01"]), -32_602),
         ("obscuro_envelope", json!([{"a": 1}]), -32_602),
         ("obscuro_envelope", json!(["0x00"]), CODE_UNAVAILABLE.into()),
         ("obscuro_envelopes", json!(["0x01"]), -32_602),

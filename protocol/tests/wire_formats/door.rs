@@ -5,12 +5,14 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use obscuro_protocol::{
     config::L1BlockId,
     door::{
-        CarriedPayload, Carrier, DoorError, Folded, FromEnclave, Head, L1Block, Peer, Registration,
-        Reply, Request, Retry, RollupId, SeedShare, Started, ToEnclave,
+        Attestation, CarriedPayload, Carrier, DoorError, Duty, EpochOpening, Folded, FromEnclave,
+        Head, L1Block, Peer, Registration, Reply, Request, Retry, RollupId, SeedRejected,
+        SeedShare, Started, ToEnclave,
     },
     envelope::{open, seal},
     gossip::Gossip,
     keys::Label,
+    l1::{EpochShare, SeedAnswer},
     padding::pad,
     rollup::{SignedRollup, Withdrawal},
     wire,
@@ -21,16 +23,24 @@ fn enclave() -> Address {
     Address::repeat_byte(0x11)
 }
 
+fn newcomer() -> Address {
+    Address::repeat_byte(0x12)
+}
+
+fn signature() -> Bytes {
+    Bytes::from(vec![0x1b; 65])
+}
+
+fn certificates() -> Vec<Bytes> {
+    vec![opaque("PCK"), opaque("PCK CA"), opaque("root")]
+}
+
 fn opaque(text: &'static str) -> Bytes {
     Bytes::from_static(text.as_bytes())
 }
 
 fn rollup() -> SignedRollup {
-    SignedRollup {
-        header: header(),
-        signature: Bytes::from(vec![0x1b; 65]),
-        payload: opaque("payload"),
-    }
+    SignedRollup { header: header(), signature: signature(), payload: opaque("payload") }
 }
 
 fn block() -> L1BlockId {
@@ -53,6 +63,7 @@ fn door() {
                 Carrier::Blobs(vec![opaque("blob 0"), opaque("blob 1")]),
             ]),
             "replies": messages(&replies()),
+            "duties": messages(&DUTIES),
             "errors": messages(&[
                 DoorError::Retry(Retry::Start),
                 DoorError::Rejected("malformed L1 header".into()),
@@ -82,6 +93,8 @@ fn door() {
     );
 }
 
+const DUTIES: [Duty; 4] = [Duty::Attest, Duty::ShareSeed, Duty::OpenEpoch, Duty::RejectSeed];
+
 fn requests() -> Vec<Request> {
     let l1_block = L1Block {
         header: opaque("header"),
@@ -107,7 +120,11 @@ fn requests() -> Vec<Request> {
         Request::TakeTransactions,
         Request::Candidate(Box::new(rollup())),
         Request::Seal,
+        Request::Attest,
         Request::SeedShares,
+        Request::OpenEpoch,
+        Request::RejectSeed,
+        Request::Prove(keccak256("challenge")),
         Request::Rollup(RollupId::Number(42)),
         Request::Withdrawals(keccak256("rollup")),
         Request::Readmit(opaque("transaction")),
@@ -123,6 +140,7 @@ fn replies() -> Vec<Reply> {
     };
     let registration = Registration {
         quote: opaque("quote"),
+        certificates: certificates(),
         enclave: enclave(),
         encryption_key: opaque("encryption key"),
         network_key: opaque("network key"),
@@ -132,14 +150,41 @@ fn replies() -> Vec<Reply> {
     let folded = Folded {
         block: block(),
         identity: Some(opaque("identity")),
+        is_start_over: true,
         snapshot: Some(opaque("snapshot")),
     };
-    let share = SeedShare {
+    let attestation = Attestation {
+        quote: opaque("quote"),
+        certificates: certificates(),
         enclave: enclave(),
+        encryption_key_hash: keccak256("encryption key"),
+        l1_block: 1_234_560,
+    };
+    let share = SeedShare {
+        answer: SeedAnswer {
+            enclave: newcomer(),
+            responder: enclave(),
+            epoch: 2,
+            encryptedSeed: opaque("encrypted seed"),
+            signature: signature(),
+        },
         rank: 2,
-        registered: 1_234_000,
-        encrypted_seed: opaque("encrypted seed"),
-        signature: Bytes::from(vec![0x1b; 65]),
+        waits_since: 1_234_000,
+    };
+    let opening = EpochOpening {
+        epoch: 2,
+        responder: enclave(),
+        network_key: opaque("network key"),
+        shares: vec![EpochShare { enclave: newcomer(), encryptedSeed: opaque("encrypted seed") }],
+        signature: signature(),
+        rank: 1,
+        since: 1_234_000,
+    };
+    let rejected = SeedRejected {
+        enclave: newcomer(),
+        responder: enclave(),
+        epoch: 2,
+        signature: signature(),
     };
     let withdrawal = Withdrawal {
         index: 5,
@@ -157,7 +202,11 @@ fn replies() -> Vec<Reply> {
         Reply::Transactions(opaque("transactions")),
         Reply::Sealed(Some(Box::new(rollup()))),
         Reply::Sealed(None),
+        Reply::Attestation(Box::new(attestation)),
         Reply::SeedShares(vec![share]),
+        Reply::EpochOpening(Box::new(opening)),
+        Reply::SeedRejected(rejected),
+        Reply::Proof(opaque("quote")),
         Reply::Rollup(Some(Box::new(header()))),
         Reply::Rollup(None),
         Reply::Withdrawals(vec![withdrawal]),
@@ -173,7 +222,8 @@ fn head() -> Head {
         included: 1_234_560,
         is_aggregator: true,
         is_registered: true,
-        seed_shares_due: false,
+        host_address: "/ip4/192.0.2.2/tcp/9000".into(),
+        duties: DUTIES.to_vec(),
         has_seed: true,
         network_key: opaque("network key"),
         peers: vec![Peer { enclave: enclave(), host_address: "/ip4/192.0.2.1/tcp/9000".into() }],

@@ -1,8 +1,8 @@
 //! What is sealed to a key: user envelopes and their replies, seed shares. Made with repeatable
 //! entropy, so that making is frozen as well as opening.
 
-use super::{compare, keys::SEED, keys::seed, support::Counter};
-use alloy_primitives::{B256, Bytes, keccak256};
+use super::{compare, config, keys::SEED, keys::seed, support::Counter};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use obscuro_protocol::{
     envelope::{Received, Session, SessionKeys, open, open_from, seal, seal_to},
     keys::{kem_key_pair, kem_public_key_bytes},
@@ -45,20 +45,39 @@ fn user_envelope() {
     assert_eq!(session.open_reply(tag, &bytes(&made["sealedReply"])).unwrap(), reply);
 }
 
+/// The seeds of all epochs, oldest first, one behind the other. The context names network, responder,
+/// requester and the newest epoch.
 #[test]
 fn seed_share() {
     let (private, public) = kem_key_pair(&Secret::new([8; 32]));
-    let share = seal_to(&public, b"context", SEED.as_slice(), &mut Counter(200)).unwrap();
-    assert_eq!(open_from(&private, b"context", &share).unwrap(), SEED.as_slice());
+    let (responder, requester) = (Address::repeat_byte(0x11), Address::repeat_byte(0x12));
+    let seeds = [SEED, B256::repeat_byte(6)];
+    let epoch = seeds.len() as u64;
+    let config = config();
+    let context = [
+        &config.l1ChainId.to_be_bytes()[..],
+        config.contracts.networkManagement.as_slice(),
+        responder.as_slice(),
+        requester.as_slice(),
+        &epoch.to_be_bytes(),
+    ]
+    .concat();
+    let share = seal_to(&public, &context, &seeds.concat(), &mut Counter(200)).unwrap();
+    assert_eq!(open_from(&private, &context, &share).unwrap(), seeds.concat());
     assert!(open_from(&private, b"another", &share).is_err());
     compare(
         "seed_share.json",
         json!({
             "recipientEntropy": B256::repeat_byte(8),
             "recipient": Bytes::from(kem_public_key_bytes(&public)),
-            "context": Bytes::from_static(b"context"),
+            "l1ChainId": config.l1ChainId,
+            "networkManagement": config.contracts.networkManagement,
+            "responder": responder,
+            "requester": requester,
+            "epoch": epoch,
+            "context": Bytes::from(context),
             "entropy": 200,
-            "seed": SEED,
+            "seeds": seeds,
             "share": Bytes::from(share),
         }),
     );

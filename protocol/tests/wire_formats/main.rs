@@ -12,9 +12,11 @@ mod queries;
 mod support;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_sol_types::SolStruct;
 use obscuro_protocol::{
-    attestation::{ReportData, development_digest},
+    attestation::{Challenge, ReportData},
     config::{Contracts, L1BlockId, NetworkConfig},
+    l1::{SeedEpoch, SeedRejection, SeedShare},
     rollup::{RollupHeader, Withdrawal, signing_domain, withdrawal_proofs, withdrawals_root},
     viewing::{ViewingKey, session_digest},
 };
@@ -25,16 +27,17 @@ use std::{fs, path::PathBuf};
 fn thaw(name: &str, value: &Value) -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../vectors").join(name);
     if std::env::var_os("FREEZE").is_some() {
-        fs::write(&path, serde_json::to_string_pretty(value).unwrap() + "\n").unwrap();
+        // The order of keys depends on features of other crates otherwise.
+        let mut value = value.clone();
+        value.sort_all_objects();
+        fs::write(&path, serde_json::to_string_pretty(&value).unwrap() + "\n").unwrap();
     }
     serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap()
 }
 
-/// The same, for what is made anew to the byte.
+/// The same, for what is made anew to the byte. Compared as values.
 fn compare(name: &str, value: Value) {
-    let frozen = thaw(name, &value);
-    let text = |value| serde_json::to_string_pretty(value).unwrap();
-    assert_eq!(text(&frozen), text(&value), "{name} differs from what is frozen");
+    assert_eq!(thaw(name, &value), value, "{name} differs from what is frozen");
 }
 
 fn header() -> RollupHeader {
@@ -73,7 +76,7 @@ fn config() -> NetworkConfig {
             rollupManagement: Address::repeat_byte(4),
             bridgeManagement: Address::repeat_byte(5),
         },
-        attestationRoot: Address::repeat_byte(6),
+        attestationRoot: keccak256("root certificate"),
         gasLimit: 300_000_000,
         baseFee: 1_000_000_000,
         revealDefault: 4,
@@ -141,6 +144,11 @@ fn signed_messages() {
         network_key: b"network key",
         encrypted_seed: b"encrypted seed",
     };
+    let challenge = Challenge {
+        enclave: Address::repeat_byte(0x11),
+        config_hash: keccak256("config"),
+        challenge: keccak256("challenge"),
+    };
     let viewing = ViewingKey {
         account: Address::repeat_byte(0x77),
         viewingKey: Address::repeat_byte(0x88),
@@ -150,10 +158,62 @@ fn signed_messages() {
         "signed_messages.json",
         json!({
             "reportData": report_data.hash(),
-            "developmentQuoteDigest": development_digest(keccak256("measurement"), report_data.hash()),
+            "challenge": {
+                "enclave": challenge.enclave,
+                "configHash": challenge.config_hash,
+                "challenge": challenge.challenge,
+                "reportData": challenge.hash(),
+            },
+            "seed": seed_messages(),
             "viewingKey": viewing,
             "viewingKeyDigest": viewing.signing_hash(2_908),
             "sessionDigest": session_digest(keccak256("session"), keccak256("config"), 2_000_000_000),
         }),
     );
+}
+
+/// What enclaves sign for `NetworkManagement`.
+fn seed_messages() -> Value {
+    let (chain_id, contract) = (1, Address::repeat_byte(3));
+    let domain = signing_domain(chain_id, contract);
+    let share = |enclave, text| SeedShare {
+        enclave: Address::repeat_byte(enclave),
+        epoch: 2,
+        encryptedSeedHash: keccak256(text),
+    };
+    let shown = |share: &SeedShare| {
+        json!({
+            "enclave": share.enclave,
+            "epoch": share.epoch,
+            "encryptedSeedHash": share.encryptedSeedHash,
+        })
+    };
+    let opening = SeedEpoch {
+        epoch: 2,
+        networkKeyHash: keccak256("network key"),
+        shares: vec![share(0x12, "encrypted seed"), share(0x13, "another")],
+    };
+    let rejection = SeedRejection {
+        enclave: Address::repeat_byte(0x12),
+        responder: Address::repeat_byte(0x11),
+        epoch: 2,
+    };
+    json!({
+        "chainId": chain_id,
+        "contract": contract,
+        "share": shown(&opening.shares[0]),
+        "shareDigest": opening.shares[0].eip712_signing_hash(&domain),
+        "opening": {
+            "epoch": opening.epoch,
+            "networkKeyHash": opening.networkKeyHash,
+            "shares": opening.shares.iter().map(shown).collect::<Vec<_>>(),
+        },
+        "openingDigest": opening.eip712_signing_hash(&domain),
+        "rejection": {
+            "enclave": rejection.enclave,
+            "responder": rejection.responder,
+            "epoch": rejection.epoch,
+        },
+        "rejectionDigest": rejection.eip712_signing_hash(&domain),
+    })
 }

@@ -5,7 +5,6 @@ use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use k256::ecdsa::SigningKey;
 use obscuro_protocol::{
-    attestation::{development_digest, development_quote, verify_development},
     query::{
         At, CallRequest, LogFilter, LogInfo, Position, Query, ReceiptInfo, Refusal, Reply, Request,
         TransactionInfo,
@@ -62,25 +61,6 @@ fn viewing_keys() {
             "session": keccak256("session"),
             "configHash": config().hash(),
             "credentials": messages(&[credentials, Credentials::default()]),
-        }),
-    );
-}
-
-#[test]
-fn development_quotes() {
-    let (root, address) = key(0x0c);
-    let (measurement, report_data) = (keccak256("measurement"), keccak256("report data"));
-    let quote =
-        development_quote(measurement, &sign(&root, development_digest(measurement, report_data)));
-    assert_eq!(verify_development(&quote, report_data, address), Ok(measurement));
-    compare(
-        "development_quote.json",
-        json!({
-            "rootKey": B256::repeat_byte(0x0c),
-            "root": address,
-            "measurement": measurement,
-            "reportData": report_data,
-            "quote": quote,
         }),
     );
 }

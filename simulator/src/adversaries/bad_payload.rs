@@ -24,7 +24,7 @@ impl Adversary for BadPayload {
         let Effect::Gossip(own) = &effect else { return vec![effect] };
         let Some(bad) = spoil(node, own, world) else { return vec![effect] };
         *world.counts.attacks.entry("bad payloads").or_default() += 1;
-        node.order(Purpose::Publish, Content::Rollup(Box::new(bad.clone())), world);
+        node.order(Purpose::Publish, Content::Rollup(Box::new(bad.clone()), Vec::new()), world);
         vec![Effect::Gossip(Box::new(bad))]
     }
 }

@@ -51,7 +51,7 @@ impl Adversary for Equivocator {
                 let rollup =
                     other.flatten().filter(|other| other.header.round() == own.header.round());
                 let rollup = rollup.unwrap_or(own);
-                node.order(Purpose::Publish, Content::Rollup(rollup), world);
+                node.order(Purpose::Publish, Content::Rollup(rollup, Vec::new()), world);
                 Vec::new()
             }
             effect => vec![effect],

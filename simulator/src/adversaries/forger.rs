@@ -40,7 +40,7 @@ impl Branch {
         *world.counts.attacks.entry("illegal withdrawals ordered").or_default() += 1;
         self.headers = vec![forged.header.clone()];
         self.began = like.l1ProofNumber;
-        node.order(Purpose::Publish, Content::Rollup(Box::new(forged)), world);
+        node.order(Purpose::Publish, Content::Rollup(Box::new(forged), Vec::new()), world);
     }
 
     /// Whether it should be begun anew.
@@ -61,7 +61,7 @@ impl Branch {
         if let Some(forged) = stolen::forge(node, &like, thief, world) {
             self.headers.push(forged.header.clone());
             *world.counts.attacks.entry("rollups on forged ones").or_default() += 1;
-            node.order(Purpose::Publish, Content::Rollup(Box::new(forged)), world);
+            node.order(Purpose::Publish, Content::Rollup(Box::new(forged), Vec::new()), world);
         }
         self.collect(node, world);
     }

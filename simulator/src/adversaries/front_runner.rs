@@ -24,7 +24,7 @@ impl Adversary for FrontRunner {
             // As soon as it has a candidate, and without telling anybody.
             Effect::Gossip(rollup) => {
                 *world.counts.attacks.entry("rollups front-run").or_default() += 1;
-                node.order(Purpose::Publish, Content::Rollup(rollup), world);
+                node.order(Purpose::Publish, Content::Rollup(rollup, Vec::new()), world);
                 Vec::new()
             }
             Effect::Publish(_) => Vec::new(),

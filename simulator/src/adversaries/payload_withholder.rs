@@ -61,7 +61,7 @@ impl PayloadWithholder {
             to: world.config.contracts.rollupManagement,
             blob_versioned_hashes: vec![hash],
             max_fee_per_blob_gas: FEE,
-            input: publish_input(rollup, Carrying::Blobs),
+            input: publish_input(rollup, &[], Carrying::Blobs),
             ..Default::default()
         };
         let signature = node.operator.sign_hash_sync(&transaction.signature_hash()).ok()?;

@@ -7,6 +7,7 @@ use crate::{l1::Called, node::Node, world::World};
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::{SolCall, SolValue, sol};
 use obscuro_enclave::{
+    epochs::KeyRing,
     executor::{self, BlockEnv, CallRequest, CallResult, FeeRule},
     ledger::Ledger,
     trie::NodeCache,
@@ -49,7 +50,8 @@ impl Conservation {
         else {
             return Ok(());
         };
-        let ledger = Ledger::new(&world.config, seed, &node.disk, &self.cache);
+        let Some(keys) = KeyRing::new(std::slice::from_ref(seed)).founding() else { return Ok(()) };
+        let ledger = Ledger::new(&world.config, &keys, &node.disk, &self.cache);
         let root = rollup.header.stateRoot;
         let obx = world.config.contracts.obscuroToken;
         let Some(block) = world.l1.block(head.l1.hash) else { return Ok(()) };

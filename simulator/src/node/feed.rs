@@ -162,9 +162,11 @@ impl Node {
         match self.ask(world, Request::L1Block(Box::new(block.block.clone()))) {
             Ok(Reply::Folded(folded)) => {
                 if let Some(identity) = &folded.identity {
-                    self.disk.snapshot = None;
                     self.disk.keep_identity(identity);
                     self.watch_secrets(world);
+                }
+                if folded.is_start_over {
+                    self.disk.snapshot = None;
                     world.say(Some(self.id), "the enclave's seed changed");
                     return Fed::Input(Input::StartedOver);
                 }

@@ -6,18 +6,22 @@ use crate::{events::NodeEvent, l1::Called, world::World};
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::{SolCall, SolValue};
 use obscuro_host::{
-    membership::{nodeCall, steps::Join},
-    publisher::outbox::{Content, Purpose},
+    membership::steps::Join,
+    publisher::{
+        ANSWERS_MAX,
+        outbox::{Content, Purpose},
+    },
 };
 use obscuro_protocol::{
-    door::{DoorError, Head, Reply, Request},
+    door::{DoorError, Duty, Head, Reply, Request, SeedShare},
     gossip::Gossip,
     l1::{
+        IAttestationVerifier::registerPlatformCall,
         IERC20::{allowanceCall, approveCall},
         INetworkManagement::{
-            registerCall, registrationFeeCall, setHostAddressCall, shareSeedCall,
+            reattestCall, registerCall, registrationFeeCall, setHostAddressCall, shareSeedCall,
         },
-        Registration,
+        Registration, SeedAnswer,
     },
 };
 use std::time::Duration;
@@ -35,12 +39,18 @@ impl Node {
         if !head.is_registered {
             return self.join(head, world);
         }
-        if let Some(life) = &mut self.life {
-            life.sent.is_registered();
-        }
         self.move_house(head, world);
-        if head.seed_shares_due {
-            self.share_seed(head, world);
+        let due = self.life.as_ref().map(|life| life.sent.due(head));
+        for duty in due.unwrap_or_default() {
+            match duty {
+                Duty::Attest => self.attest(world),
+                Duty::ShareSeed => self.share_seed(head, world),
+                // The owner begins no epoch here, and nobody shares another seed.
+                Duty::OpenEpoch | Duty::RejectSeed => {}
+            }
+            if let Some(life) = &mut self.life {
+                life.sent.duty(duty, head.l1.number);
+            }
         }
     }
 
@@ -58,8 +68,11 @@ impl Node {
                 self.call(Purpose::Approve, token, input, U256::ZERO, world);
             }
             Join::Register { genesis } => {
-                life.sent.registration(now);
-                self.register(head, genesis, world);
+                if self.register(head, genesis, world)
+                    && let Some(life) = &mut self.life
+                {
+                    life.sent.registration(now);
+                }
             }
         }
     }
@@ -78,17 +91,24 @@ impl Node {
         }
     }
 
-    fn register(&mut self, head: &Head, genesis: bool, world: &mut World) {
+    /// Whether the enclave is on its way; otherwise its machine is.
+    fn register(&mut self, head: &Head, genesis: bool, world: &mut World) -> bool {
         let contract = world.config.contracts.networkManagement;
         let fee = self.number(contract, registrationFeeCall {}.abi_encode(), world);
         let owner = self.operator.address();
         let request = Request::Register { owner, l1_block: head.l1.clone(), genesis };
         let made = match self.ask(world, request) {
             Ok(Reply::Registration(made)) => made,
-            Ok(_) => return,
-            Err(error) => return self.check_alive(error, world),
+            Ok(_) => return false,
+            Err(error) => {
+                self.check_alive(error, world);
+                return false;
+            }
         };
         self.disk.keep_identity(&made.identity);
+        if self.introduce(&made.certificates, world) {
+            return false;
+        }
         let registration = Registration {
             quote: made.quote,
             enclave: made.enclave,
@@ -102,23 +122,61 @@ impl Node {
         world.say(Some(self.id), format!("registers {}", registration.enclave));
         let input = registerCall { registration }.abi_encode();
         self.call(Purpose::Register, contract, input, fee, world);
+        true
+    }
+
+    /// Registers the machine, unless L1 knows it.
+    fn introduce(&mut self, certificates: &[Bytes], world: &mut World) -> bool {
+        let Some(der) = certificates.first().cloned() else { return false };
+        let verifier = world.config.contracts.attestationVerifier;
+        let input = registerPlatformCall { der }.abi_encode();
+        let head = world.l1.head(world.network.l1_of[self.id]);
+        let is_new =
+            matches!(world.l1.call(head, verifier, input.clone().into()), Called::Returned(_));
+        if is_new {
+            self.call(Purpose::RegisterPlatform, verifier, input, U256::ZERO, world);
+        }
+        is_new
+    }
+
+    fn attest(&mut self, world: &mut World) {
+        let made = match self.ask(world, Request::Attest) {
+            Ok(Reply::Attestation(made)) => made,
+            Ok(_) => return,
+            Err(error) => return self.check_alive(error, world),
+        };
+        let call = reattestCall {
+            enclave: made.enclave,
+            quote: made.quote,
+            encryptionKeyHash: made.encryption_key_hash,
+            l1Block: made.l1_block,
+        };
+        let contract = world.config.contracts.networkManagement;
+        self.call(Purpose::Attest, contract, call.abi_encode(), U256::ZERO, world);
+    }
+
+    /// Answers that a rollup carries.
+    pub(super) fn answers(&mut self, world: &mut World) -> Vec<SeedAnswer> {
+        let head = self.life.as_ref().and_then(|life| life.head.clone());
+        if head.is_none_or(|head| !head.duties.contains(&Duty::ShareSeed)) {
+            return Vec::new();
+        }
+        match self.ask(world, Request::SeedShares) {
+            Ok(Reply::SeedShares(shares)) => {
+                shares.into_iter().take(ANSWERS_MAX).map(|share| share.answer).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn move_house(&mut self, head: &Head, world: &mut World) {
         let (address, now) = (self.host_address(), head.l1.number);
         let contract = world.config.contracts.networkManagement;
         let Some(life) = &mut self.life else { return };
-        if !life.sent.address_is_due(&address, now) {
+        if !life.sent.address_is_due(&address, head) {
             return;
         }
         let enclave = life.address;
-        let block = world.l1.head(world.network.l1_of[self.id]);
-        let call = nodeCall { enclave }.abi_encode();
-        let Called::Returned(answer) = world.l1.call(block, contract, call.into()) else { return };
-        let Ok(registered) = nodeCall::abi_decode_returns(&answer) else { return };
-        if life.sent.address_is_right(registered.hostAddress == address) {
-            return;
-        }
         life.sent.address(now);
         let input = setHostAddressCall { enclave, hostAddress: address }.abi_encode();
         self.call(Purpose::Move, contract, input, U256::ZERO, world);
@@ -132,15 +190,15 @@ impl Node {
         };
         let now = head.l1.number;
         let Some(life) = &mut self.life else { return };
-        let responder = life.address;
         let due = life.sent.shares_due(shares, now);
-        for share in due {
-            let enclave = share.enclave;
+        for SeedShare { answer, .. } in due {
+            let enclave = answer.enclave;
             let call = shareSeedCall {
                 enclave,
-                responder,
-                encryptedSeed: share.encrypted_seed,
-                signature: share.signature,
+                responder: answer.responder,
+                epoch: answer.epoch,
+                encryptedSeed: answer.encryptedSeed,
+                signature: answer.signature,
             };
             let contract = world.config.contracts.networkManagement;
             self.call(Purpose::ShareSeed(enclave), contract, call.abi_encode(), U256::ZERO, world);

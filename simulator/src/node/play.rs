@@ -64,7 +64,10 @@ impl Node {
                 self.plan(world, window.unwrap_or_default(), closed);
             }
             Effect::Gossip(rollup) => self.spread(&Gossip::Candidate(rollup), world),
-            Effect::Publish(rollup) => self.order(Purpose::Publish, Content::Rollup(rollup), world),
+            Effect::Publish(rollup) => {
+                let answers = self.answers(world);
+                self.order(Purpose::Publish, Content::Rollup(rollup, answers), world);
+            }
             Effect::Forward(message) => self.forward(&message, world),
             Effect::Ignore(message) => self.drop_message(&message),
             Effect::Reject(message) => {

@@ -152,7 +152,7 @@ impl Node {
             Content::Call { to, input, value } => {
                 Ok(Prepared { to: *to, input: input.clone(), value: *value, sidecar: None })
             }
-            Content::Rollup(rollup) => {
+            Content::Rollup(rollup, answers) => {
                 if carrying == Carrying::Blobs {
                     return Err(PublishError::Blobs("not simulated".to_owned()));
                 }
@@ -160,7 +160,7 @@ impl Node {
                 self.disk.payloads.insert(rollup.header.payloadHash, payload);
                 Ok(Prepared {
                     to: world.config.contracts.rollupManagement,
-                    input: carrier::publish_input(rollup, carrying),
+                    input: carrier::publish_input(rollup, answers, carrying),
                     value: U256::ZERO,
                     sidecar: None,
                 })

@@ -1,4 +1,4 @@
-//! `enclaved` as a process: how it ends. Not here: what the enclave answers (`enclave`), and a host
+//! `enclaved-software` as a process: how it ends. Not here: what the enclave answers (`enclave`), and a host
 //! that is killed (`cli`).
 
 use std::{
@@ -24,7 +24,7 @@ impl Running {
     fn start(arguments: &[&str], stdin: Stdio) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket: PathBuf = directory.path().join("socket");
-        let child = Command::new(env!("CARGO_BIN_EXE_enclaved"))
+        let child = Command::new(env!("CARGO_BIN_EXE_enclaved-software"))
             .arg("--socket")
             .arg(&socket)
             .arg("--sealing-key")

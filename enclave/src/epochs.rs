@@ -1,0 +1,102 @@
+//! Seed epochs (protocol 2.5): the seeds that an enclave holds, and which of them apply at an L1
+//! block. What is new is encrypted under the newest epoch's seed, which a removed enclave never
+//! gets; what is old stays readable under the older ones. Not here: how seeds are handed over
+//! (`membership`) and sealed (`identity`).
+
+use crate::store::{EncryptedStore, Store};
+use alloy_primitives::Bytes;
+use obscuro_protocol::keys::{KemPrivateKey, Label, MasterSeed, kem_public_key_bytes};
+use std::sync::Arc;
+
+/// Most epochs of one network: their seeds fill the share that a newcomer gets (4,096 bytes on L1).
+pub const EPOCHS_MAX: usize = 90;
+
+/// What the seed of one epoch yields.
+pub struct EpochKeys {
+    /// The seed.
+    pub seed: MasterSeed,
+    /// Opens user envelopes.
+    pub network: KemPrivateKey,
+    /// Its public half on the wire: the name of the epoch's seed.
+    pub network_public: Bytes,
+}
+
+impl EpochKeys {
+    /// Derives what is asked for often.
+    pub fn new(seed: MasterSeed) -> Self {
+        let (network, public) = seed.network_key();
+        Self { seed, network, network_public: kem_public_key_bytes(&public).into() }
+    }
+}
+
+/// Every seed that an enclave holds. A reorganisation of L1 can leave it with seeds that no epoch
+/// has.
+#[derive(Clone, Default)]
+pub struct KeyRing(Vec<Arc<EpochKeys>>);
+
+impl KeyRing {
+    /// The keys of these seeds.
+    pub fn new(seeds: &[MasterSeed]) -> Self {
+        Self(seeds.iter().map(|seed| Arc::new(EpochKeys::new(seed.duplicate()))).collect())
+    }
+
+    /// Whether this enclave holds no seed at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them; which one was obtained last comes first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &EpochKeys> {
+        self.0.iter().rev().map(|keys| &**keys)
+    }
+
+    /// The keys that apply where L1 shows these network keys, by epoch; `None` unless the seed of each
+    /// is here.
+    pub fn of(&self, network_keys: &[Bytes]) -> Option<NetworkKeys> {
+        let held = |key: &Bytes| self.0.iter().find(|held| held.network_public == *key).cloned();
+        NetworkKeys::new(network_keys.iter().map(held).collect::<Option<_>>()?)
+    }
+
+    /// The keys before L1 shows any: those of the seed that this enclave made or was given first.
+    pub fn founding(&self) -> Option<NetworkKeys> {
+        NetworkKeys::new(self.0.first().into_iter().cloned().collect())
+    }
+}
+
+/// The keys of all epochs up to an L1 block.
+#[derive(Clone)]
+pub struct NetworkKeys {
+    current: Arc<EpochKeys>,
+    /// Newest first.
+    earlier: Vec<Arc<EpochKeys>>,
+}
+
+impl NetworkKeys {
+    fn new(mut epochs: Vec<Arc<EpochKeys>>) -> Option<Self> {
+        let current = epochs.pop()?;
+        epochs.reverse();
+        Some(Self { current, earlier: epochs })
+    }
+
+    /// The epoch under which everything new is encrypted.
+    pub fn current(&self) -> &EpochKeys {
+        &self.current
+    }
+
+    /// All epochs, the current one first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &EpochKeys> {
+        std::iter::once(&*self.current).chain(self.earlier.iter().map(|keys| &**keys))
+    }
+
+    /// The host's store: written under the current epoch, read under all.
+    pub fn store<'a>(&self, store: &'a dyn Store) -> EncryptedStore<'a> {
+        let under =
+            |keys: &EpochKeys| EncryptedStore::new(store, keys.seed.derive(Label::State).expose());
+        let oldest_first = self.earlier.iter().rev();
+        let earlier = oldest_first.map(|keys| under(keys)).reduce(|old, new| new.or_earlier(old));
+        match earlier {
+            Some(earlier) => under(&self.current).or_earlier(earlier),
+            None => under(&self.current),
+        }
+    }
+}

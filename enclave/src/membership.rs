@@ -1,0 +1,237 @@
+//! The enclave's place in the network (protocol 2.5, 3): its own registration and attestation, the
+//! seeds for others, new seed epochs. What is decided here depends on verified L1 blocks only. Not
+//! here: what L1 says about nodes (`view`), how quotes are judged (`obscuro_protocol::attestation`).
+
+use crate::{
+    device::Entropy,
+    epochs::{EPOCHS_MAX, EpochKeys},
+    identity::Identity,
+    node::{Node, Surroundings},
+    view::{RegisteredNode, View},
+};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
+use alloy_sol_types::SolStruct;
+use obscuro_protocol::{
+    attestation::Challenge,
+    config::L1BlockId,
+    door::{Attestation, DoorError, Duty, EpochOpening, Registration, SeedRejected, SeedShare},
+    keys::MasterSeed,
+    l1::{self, EpochShare, SeedAnswer, SeedEpoch, SeedRejection},
+    rollup::signing_domain,
+};
+
+/// Most shares in the transaction that opens an epoch; the contract's limit. Others ask later.
+const EPOCH_SHARES_MAX: usize = 64;
+
+impl Node {
+    /// For [`obscuro_protocol::door::Reply::Registration`].
+    pub fn register(
+        &self,
+        owner: Address,
+        block: &L1BlockId,
+        genesis: bool,
+        around: Surroundings<'_>,
+    ) -> Result<Registration, DoorError> {
+        let had_seed = !self.ring().is_empty();
+        let registration = self
+            .identity
+            .write()
+            .register(around.device, &self.config, owner, block, genesis)
+            .map_err(|error| DoorError::Fatal(error.to_string()))?;
+        if genesis && !had_seed {
+            self.start_at_checkpoint(around)?;
+        }
+        Ok(registration)
+    }
+
+    /// A fresh quote for the registration that L1 holds, over the L1 head.
+    pub fn attest(&self, around: Surroundings<'_>) -> Result<Attestation, DoorError> {
+        let view = self.chain.read().head();
+        let identity = self.identity.read();
+        let node = view.nodes.get(&identity.address());
+        let node = node.ok_or_else(|| DoorError::Rejected("not registered on L1".into()))?;
+        identity
+            .attest(around.device, &self.config, node.owner, &view.block)
+            .map_err(|error| DoorError::Fatal(error.to_string()))
+    }
+
+    /// A quote for a user who wants to know what runs here.
+    pub fn prove(&self, challenge: B256, around: Surroundings<'_>) -> Result<Bytes, DoorError> {
+        let enclave = self.identity.read().address();
+        let report_data = Challenge { enclave, config_hash: self.config_hash, challenge }.hash();
+        around.device.quote(report_data).map_err(|error| DoorError::Fatal(error.to_string()))
+    }
+
+    /// What the network expects of this enclave at an L1 block.
+    pub(crate) fn duties(&self, view: &View, enclave: Address, has_seed: bool) -> Vec<Duty> {
+        let Some(node) = view.nodes.get(&enclave).filter(|node| !node.left) else {
+            return Vec::new();
+        };
+        let mut duties = Vec::new();
+        // In time: half of the lifetime is left for L1 to take the next quote.
+        let half = view.attestation.lifetime_blocks() / 2;
+        let is_fresh = node
+            .attestation
+            .is_some_and(|seen| view.block.number <= seen.block.saturating_add(half));
+        if !is_fresh {
+            duties.push(Duty::Attest);
+        }
+        if !has_seed && view.epoch() > 0 && node.epoch == view.epoch() {
+            duties.push(Duty::RejectSeed);
+        }
+        if has_seed && view.is_responder(enclave) && view.awaiting_seed().next().is_some() {
+            duties.push(Duty::ShareSeed);
+        }
+        if has_seed && self.may_open_epoch(view, enclave) {
+            duties.push(Duty::OpenEpoch);
+        }
+        duties
+    }
+
+    fn may_open_epoch(&self, view: &View, enclave: Address) -> bool {
+        let Some(begun) = view.epoch_begun else { return false };
+        let is_asked = match begun.opener {
+            Address::ZERO => view.is_responder(enclave),
+            opener => opener == enclave && view.member(enclave).is_some(),
+        };
+        is_asked && (view.epoch() as usize) < EPOCHS_MAX
+    }
+
+    /// The seeds for every member on the head that waits for them.
+    pub fn seed_shares(&self, around: Surroundings<'_>) -> Result<Vec<SeedShare>, DoorError> {
+        let (view, keys) = (self.chain.read().head(), self.keys()?);
+        let identity = self.identity.read();
+        let responder = identity.address();
+        if !view.is_responder(responder) {
+            return Err(DoorError::Rejected("this enclave may not answer registrations".into()));
+        }
+        let mut seeds: Vec<&MasterSeed> = keys.newest_first().map(|keys| &keys.seed).collect();
+        seeds.reverse();
+        let waiting = view.awaiting_seed().filter(|(_, node)| !node.rejected.contains(&responder));
+        let shares = waiting.filter_map(|(enclave, node)| {
+            let encrypted = identity.share_seeds(
+                around.device,
+                &self.config,
+                enclave,
+                &node.encryption_key,
+                seeds.iter().copied(),
+            )?;
+            Some(self.seed_share(&view, &identity, enclave, node, encrypted))
+        });
+        Ok(shares.collect())
+    }
+
+    fn seed_share(
+        &self,
+        view: &View,
+        identity: &Identity,
+        enclave: Address,
+        node: &RegisteredNode,
+        encrypted_seed: Bytes,
+    ) -> SeedShare {
+        let (responder, epoch) = (identity.address(), view.epoch());
+        let encrypted_seed_hash = keccak256(&encrypted_seed);
+        let signed = l1::SeedShare { enclave, epoch, encryptedSeedHash: encrypted_seed_hash };
+        let signature = self.sign_for_network(identity, &signed);
+        SeedShare {
+            answer: SeedAnswer {
+                enclave,
+                responder,
+                epoch,
+                encryptedSeed: encrypted_seed,
+                signature,
+            },
+            rank: rank(view, responder, enclave.as_slice()),
+            waits_since: node.waits_since,
+        }
+    }
+
+    /// A fresh seed for the epoch that the contract's owner asks for, with a share for every member:
+    /// also for this enclave, which learns from L1, like all others, whether its seed was taken.
+    pub fn open_epoch(&self, around: Surroundings<'_>) -> Result<EpochOpening, DoorError> {
+        let (view, keys) = (self.chain.read().head(), self.keys()?);
+        let identity = self.identity.read();
+        let responder = identity.address();
+        let (Some(begun), true) = (view.epoch_begun, self.may_open_epoch(&view, responder)) else {
+            return Err(DoorError::Rejected("this enclave may not open a seed epoch".into()));
+        };
+        let fresh = EpochKeys::new(MasterSeed::new(Entropy(around.device).secret()));
+        let mut seeds: Vec<&MasterSeed> = keys.newest_first().map(|keys| &keys.seed).collect();
+        seeds.reverse();
+        seeds.push(&fresh.seed);
+        // Its own share first: it must not be among those that are left out.
+        let mut members: Vec<_> = view.members().collect();
+        members.sort_by_key(|(enclave, _)| *enclave != responder);
+        let shares: Vec<EpochShare> = members
+            .into_iter()
+            .take(EPOCH_SHARES_MAX)
+            .filter_map(|(enclave, node)| {
+                let key = &node.encryption_key;
+                let encrypted = identity.share_seeds(
+                    around.device,
+                    &self.config,
+                    enclave,
+                    key,
+                    seeds.iter().copied(),
+                )?;
+                Some(EpochShare { enclave, encryptedSeed: encrypted })
+            })
+            .collect();
+        let epoch = begun.epoch;
+        let signed = SeedEpoch {
+            epoch,
+            networkKeyHash: keccak256(&fresh.network_public),
+            shares: shares
+                .iter()
+                .map(|share| l1::SeedShare {
+                    enclave: share.enclave,
+                    epoch,
+                    encryptedSeedHash: keccak256(&share.encryptedSeed),
+                })
+                .collect(),
+        };
+        Ok(EpochOpening {
+            epoch,
+            responder,
+            network_key: fresh.network_public.clone(),
+            signature: self.sign_for_network(&identity, &signed),
+            shares,
+            rank: rank(&view, responder, &epoch.to_be_bytes()),
+            since: begun.since,
+        })
+    }
+
+    /// Refuses the seed that L1 says this enclave was given: it is not the network's.
+    pub fn reject_seed(&self) -> Result<SeedRejected, DoorError> {
+        let view = self.chain.read().head();
+        let identity = self.identity.read();
+        let enclave = identity.address();
+        let node = view.nodes.get(&enclave);
+        let is_given = node.is_some_and(|node| node.epoch != 0 && node.epoch == view.epoch());
+        let (true, Some(responder)) = (is_given, node.and_then(|node| node.answered_by)) else {
+            return Err(DoorError::Rejected("there is no share to reject".into()));
+        };
+        if self.keys_at(&view).is_ok() {
+            return Err(DoorError::Rejected("the seed is the network's".into()));
+        }
+        let epoch = view.epoch();
+        let signature =
+            self.sign_for_network(&identity, &SeedRejection { enclave, responder, epoch });
+        Ok(SeedRejected { enclave, responder, epoch, signature })
+    }
+
+    fn sign_for_network(&self, identity: &Identity, message: &impl SolStruct) -> Bytes {
+        let domain = signing_domain(self.config.l1ChainId, self.config.contracts.networkManagement);
+        identity.sign(message.eip712_signing_hash(&domain))
+    }
+}
+
+/// How many responders should act before this one, so that nodes do not burn gas racing (protocol
+/// 3.5): the order is another one for each task.
+fn rank(view: &View, own: Address, task: &[u8]) -> u64 {
+    let distance = |responder: Address| keccak256([responder.as_slice(), task].concat());
+    let nearer = |(enclave, _): &(Address, &RegisteredNode)| {
+        view.is_responder(*enclave) && distance(*enclave) < distance(own)
+    };
+    view.members().filter(nearer).count() as u64
+}
