@@ -12,12 +12,14 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, Bytes};
 use obscuro_devnet::l1::Incoming;
+use obscuro_host::l1::block::Fetched;
 use obscuro_protocol::{
     config::{L1BlockId, NetworkConfig},
     door::Head,
     rollup::{RollupHeader, SignedRollup},
 };
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
@@ -54,6 +56,8 @@ pub struct World {
     pub counts: Counts,
     /// Miners' times.
     pub mining: Random,
+    /// The newest blocks as hosts gather them.
+    pub gathered: RefCell<Vec<Fetched>>,
     /// Accounts that may hold something on L2.
     pub accounts: Vec<Address>,
     /// The L1 block with which the play began; none below it is reorganised.
@@ -186,6 +190,7 @@ impl World {
             mining: Random::new(seed, "mining"),
             l1_chance: Random::new(seed, "l1"),
             is_mining: true,
+            gathered: RefCell::default(),
             accounts: Vec::new(),
             first_block: 0,
             last_block: 0,

@@ -30,6 +30,8 @@ use std::time::Duration;
 const FETCH: Duration = Duration::from_millis(8);
 /// Wait before something that failed is tried again.
 const BACK_OFF: Duration = Duration::from_millis(400);
+/// Gathered blocks that are kept for other nodes.
+const GATHERED_MAX: usize = 8;
 /// Times that a block which the enclave does not take is tried again.
 const ATTEMPTS_MAX: u32 = 6;
 
@@ -259,10 +261,18 @@ fn delay_of(answer: &Fed, usual: Duration) -> Duration {
 /// A block as the host presents it, without receipts if the bloom excludes the contracts.
 pub fn gather(block: &Block, world: &World) -> Fetched {
     let header = L1Header { hash: block.hash, fields: block.header.clone() };
-    if may_concern(&world.config.contracts, &header) {
-        return gather_all(block, world);
+    if !may_concern(&world.config.contracts, &header) {
+        return bare(header);
     }
-    bare(header)
+    // Every host gathers the same: once is enough.
+    if let Some(known) = world.gathered.borrow().iter().find(|known| known.id.hash == block.hash) {
+        return known.clone();
+    }
+    let fetched = gather_all(block, world);
+    let mut gathered = world.gathered.borrow_mut();
+    gathered.truncate(GATHERED_MAX - 1);
+    gathered.insert(0, fetched.clone());
+    fetched
 }
 
 /// The same with everything that L1 says of it.
