@@ -1,9 +1,10 @@
 //! `obscuro gateway`. Not here: the gateway itself (`obscuro_gateway`).
 
 use crate::setup;
+use alloy_provider::Provider;
 use clap::Args;
 use eyre::Result;
-use obscuro_gateway::GatewayOptions;
+use obscuro_gateway::{GatewayOptions, network_key};
 use std::{net::SocketAddr, path::PathBuf};
 
 #[derive(Args)]
@@ -31,13 +32,14 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<()> {
     let config = setup::network(&arguments.network)?;
     let l1 = setup::l1(&arguments.l1, &config).await?;
-    let network_key = setup::network_key(&l1, &config).await?.to_vec();
+    let network_key = network_key::read(&l1, &config).await?.to_vec();
     let chain_id = config.l2ChainId;
     let gateway = obscuro_gateway::start(GatewayOptions {
         listen: arguments.listen,
         node_url: arguments.node,
         config,
         network_key,
+        l1: Some(l1.root().clone()),
         data_dir: arguments.data_dir,
         unlocked: Vec::new(),
         origins: arguments.origin,

@@ -1,13 +1,10 @@
 //! What several commands share: logging, waiting for Ctrl-C, reading the network's configuration.
 //! Not here: any command.
 
-use alloy_primitives::Bytes;
 use alloy_provider::{Provider, ProviderBuilder};
-use alloy_rpc_types_eth::Filter;
 use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::SolEvent;
-use eyre::{Context, OptionExt, Result, ensure};
-use obscuro_protocol::{config::NetworkConfig, l1::INetworkManagement::NetworkKeyPublished};
+use eyre::{Context, Result, ensure};
+use obscuro_protocol::config::NetworkConfig;
 use std::{fs, path::Path};
 use tracing_subscriber::EnvFilter;
 
@@ -58,16 +55,4 @@ pub async fn l1(url: &str, config: &NetworkConfig) -> Result<impl Provider + use
         config.l1ChainId
     );
     Ok(provider)
-}
-
-/// The network key as the contract published it: users encrypt to nothing else.
-pub async fn network_key(l1: &impl Provider, config: &NetworkConfig) -> Result<Bytes> {
-    let filter = Filter::new()
-        .address(config.contracts.networkManagement)
-        .event_signature(NetworkKeyPublished::SIGNATURE_HASH)
-        .from_block(config.checkpoint.number);
-    let logs = l1.get_logs(&filter).await.wrap_err("cannot read the network key from L1")?;
-    let log =
-        logs.first().ok_or_eyre("the network has no key yet: its first node must register")?;
-    Ok(NetworkKeyPublished::decode_log(&log.inner)?.data.networkKey)
 }

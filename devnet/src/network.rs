@@ -212,6 +212,7 @@ impl Devnet {
             node_url: format!("http://{}", nodes[0].rpc_addr()),
             config: config.clone(),
             network_key: network_key.clone(),
+            l1: Some(funder_provider(&l1_url).await?.root().clone()),
             data_dir: Some(directory.join("gateway")),
             unlocked: accounts::accounts(),
             origins: Vec::new(),
@@ -262,6 +263,7 @@ impl Devnet {
             node_url: format!("http://{}", self.nodes[node].rpc_addr()),
             config: self.config.clone(),
             network_key: self.network_key.clone(),
+            l1: Some(funder_provider(&self.l1_url).await?.root().clone()),
             data_dir: None,
             unlocked,
             origins: Vec::new(),
@@ -349,7 +351,7 @@ fn verifier() -> Role {
     Role::Verifier
 }
 
-/// The first node creates the network; the others join it together.
+/// The first node creates a new network, then the others join it together.
 async fn start_nodes(
     options: &DevnetOptions,
     directory: &Path,
@@ -369,12 +371,17 @@ async fn start_nodes(
             is_new && number == 0,
         )
     };
+    let count = options.aggregators + options.verifiers;
+    // Whoever still has the seed may have to give it to the first.
+    if !is_new {
+        return try_join_all((0..count).map(start)).await;
+    }
     let mut nodes = vec![start(0).await?];
     nodes[0]
         .await_seed(READY_TIMEOUT)
         .await
         .ok_or_eyre("the first node did not create the network")?;
-    nodes.extend(try_join_all((1..options.aggregators + options.verifiers).map(start)).await?);
+    nodes.extend(try_join_all((1..count).map(start)).await?);
     Ok(nodes)
 }
 

@@ -4,10 +4,13 @@ use crate::{
     accounts::{Accounts, AccountsError},
     chain::Chain,
     clock::L1Clock,
+    network_key,
     node::{Follower, Node, NodeUrlError},
     rpc::{self, Context, Filters, Receipts},
     sealed::Sealed,
 };
+use alloy_primitives::Bytes;
+use alloy_provider::RootProvider;
 use alloy_signer_local::PrivateKeySigner;
 use jsonrpsee::server::ServerHandle;
 use obscuro_protocol::{config::NetworkConfig, keys::kem_public_key};
@@ -26,6 +29,9 @@ pub struct GatewayOptions {
     /// (`NetworkKeyPublished`) and never from the node: a node that could name the key would name
     /// one of its own and read everything.
     pub network_key: Vec<u8>,
+    /// The L1 node, which is trusted, where newer keys are read: a seed epoch brings one. Without it
+    /// the gateway stops working two epochs later.
+    pub l1: Option<RootProvider>,
     /// Where the viewing key and the accounts' authorisations are kept, readable by this user only;
     /// without it they are forgotten when the gateway stops.
     pub data_dir: Option<PathBuf>,
@@ -84,7 +90,8 @@ impl Drop for GatewayHandle {
 
 /// Starts a gateway. The node need not be reachable yet.
 pub async fn start(options: GatewayOptions) -> Result<GatewayHandle, GatewayError> {
-    let network_key = kem_public_key(&options.network_key).ok_or(GatewayError::NetworkKey)?;
+    let parsed = kem_public_key(&options.network_key).ok_or(GatewayError::NetworkKey)?;
+    let network_key = (Bytes::from(options.network_key), parsed);
     let config = Arc::new(options.config);
     let clock = Arc::new(L1Clock::default());
     let accounts =
@@ -92,8 +99,12 @@ pub async fn start(options: GatewayOptions) -> Result<GatewayHandle, GatewayErro
     let (node, dispatcher) = Node::new(&options.node_url)?;
     let chain = Arc::new(Chain::new(&config));
     let sealed = Sealed::new(network_key, &config, accounts.clone(), clock.clone(), node.clone());
+    let sealed = Arc::new(sealed);
     let follower = Follower::new(node.clone(), chain.clone(), clock.clone());
-    let following = tokio::spawn(follower.clone().run());
+    let mut tasks = vec![tokio::spawn(follower.clone().run()), dispatcher];
+    if let Some(l1) = options.l1 {
+        tasks.push(tokio::spawn(network_key::follow(l1, config.clone(), sealed.clone())));
+    }
     let context = Context {
         config,
         accounts,
@@ -106,5 +117,5 @@ pub async fn start(options: GatewayOptions) -> Result<GatewayHandle, GatewayErro
         receipts: Receipts::default(),
     };
     let (addr, server) = rpc::serve(options.listen, options.origins, context).await?;
-    Ok(GatewayHandle { addr, server, tasks: vec![following, dispatcher] })
+    Ok(GatewayHandle { addr, server, tasks })
 }

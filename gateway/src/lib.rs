@@ -9,12 +9,13 @@
 //!
 //! The way of a request: `rpc` (parameters in, Ethereum's objects out) → `sealed` (query, credentials,
 //! envelope) → `node` (batches over HTTP) and back. `chain` follows the rollups, `accounts` keeps the
-//! viewing key.
+//! viewing key, `network_key` follows L1.
 
 mod accounts;
 mod chain;
 mod clock;
 mod gateway;
+pub mod network_key;
 mod node;
 mod objects;
 mod rpc;

@@ -69,7 +69,7 @@ pub struct Context {
     /// What keeps `chain` at the head.
     pub follower: Arc<Follower>,
     /// The enclave, for what is not.
-    pub sealed: Sealed,
+    pub sealed: Arc<Sealed>,
     /// Installed filters.
     pub filters: Filters,
     /// Receipts that were asked for.

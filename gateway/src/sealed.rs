@@ -68,13 +68,18 @@ pub struct Sealed {
 impl Sealed {
     /// To the enclaves of one network.
     pub fn new(
-        network_key: KemPublicKey,
+        network_key: (Bytes, KemPublicKey),
         config: &NetworkConfig,
         accounts: Arc<Accounts>,
         clock: Arc<L1Clock>,
         node: Arc<Node>,
     ) -> Self {
         Self { sessions: Sessions::new(network_key, config.hash()), accounts, clock, node }
+    }
+
+    /// Seals to another network key from now on; whether it is another.
+    pub fn set_network_key(&self, wire: &Bytes, network_key: KemPublicKey) -> bool {
+        self.sessions.set_network_key(wire, network_key)
     }
 
     /// Asks with the right to read these accounts, as far as they gave it; others look as if they

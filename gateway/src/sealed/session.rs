@@ -27,7 +27,8 @@ const SESSION_SECONDS_LEFT_MIN: u64 = 900;
 
 /// Makes sessions.
 pub struct Sessions {
-    network_key: KemPublicKey,
+    /// As published, and parsed.
+    network_key: Mutex<(Bytes, KemPublicKey)>,
     config_hash: B256,
     current: Mutex<Option<Arc<OpenSession>>>,
 }
@@ -42,8 +43,8 @@ pub struct OpenSession {
 
 impl Sessions {
     /// Sessions with the enclaves of one network.
-    pub fn new(network_key: KemPublicKey, config_hash: B256) -> Self {
-        Self { network_key, config_hash, current: Mutex::default() }
+    pub fn new(network_key: (Bytes, KemPublicKey), config_hash: B256) -> Self {
+        Self { network_key: Mutex::new(network_key), config_hash, current: Mutex::default() }
     }
 
     /// The session to use at this time.
@@ -61,8 +62,20 @@ impl Sessions {
         *self.current.lock() = None;
     }
 
+    /// Later sessions are with those who hold another key; whether it is another.
+    pub fn set_network_key(&self, wire: &Bytes, network_key: KemPublicKey) -> bool {
+        let mut known = self.network_key.lock();
+        if known.0 == *wire {
+            return false;
+        }
+        *known = (wire.clone(), network_key);
+        drop(known);
+        self.renew();
+        true
+    }
+
     fn open(&self, accounts: &Accounts, expires_at: u64) -> Result<OpenSession, SessionError> {
-        let session = Session::new(&self.network_key, self.config_hash, &mut random())?;
+        let session = Session::new(&self.network_key.lock().1, self.config_hash, &mut random())?;
         Ok(OpenSession {
             signature: accounts.sign_session(session.id(), expires_at)?,
             session,

@@ -44,6 +44,7 @@ pub fn options(node: &FakeNode) -> GatewayOptions {
         node_url: node.url(),
         config: config(),
         network_key: node.network_key.clone(),
+        l1: None,
         data_dir: None,
         unlocked: Vec::new(),
         origins: Vec::new(),
