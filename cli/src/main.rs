@@ -5,6 +5,8 @@ mod bridge;
 mod date;
 mod devnet;
 mod gateway;
+mod membership;
+mod network;
 mod node;
 mod setup;
 mod verify;
@@ -30,6 +32,9 @@ enum Command {
     Node(node::Arguments),
     /// Run a gateway: ordinary Ethereum JSON-RPC in, sealed envelopes out
     Gateway(gateway::Arguments),
+    /// See how a network fares: members, programs, copies of the seed
+    #[command(subcommand)]
+    Network(network::Command),
     /// Move assets between L1 and L2
     #[command(subcommand)]
     Bridge(bridge::Command),
@@ -49,9 +54,10 @@ async fn main() -> ExitCode {
         Command::Devnet(arguments) => devnet::run(arguments).await,
         Command::Node(arguments) => node::run(arguments).await,
         Command::Gateway(arguments) => gateway::run(arguments).await,
+        Command::Network(command) => network::run(command).await,
         Command::Bridge(command) => bridge::run(command).await,
         Command::Account(command) => account::run(command).await,
-        Command::Verify(command) => verify::run(command),
+        Command::Verify(command) => verify::run(command).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

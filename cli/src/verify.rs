@@ -1,6 +1,10 @@
 //! `obscuro verify`: what something proves, in plain words. Not here: how it is verified
 //! (`obscuro_protocol::attestation`).
 
+mod node;
+
+pub use node::window;
+
 use crate::date;
 use alloy_primitives::{B256, Bytes, hex};
 use clap::{Args, Subcommand};
@@ -20,6 +24,8 @@ use std::{
 pub enum Command {
     /// Verify the quote of an SGX enclave or a TDX trust domain, and say what it proves
     Quote(Quote),
+    /// Verify what a node runs, against the network's contract on L1, and say what it proves
+    Node(node::Arguments),
 }
 
 #[derive(Args)]
@@ -54,9 +60,10 @@ pub struct Quote {
     json: bool,
 }
 
-pub fn run(command: Command) -> Result<()> {
+pub async fn run(command: Command) -> Result<()> {
     match command {
         Command::Quote(arguments) => quote(&arguments),
+        Command::Node(arguments) => node::run(arguments).await,
     }
 }
 
@@ -131,7 +138,6 @@ fn print(attested: &Attested, root: &[u8], time: u64, arguments: &Quote) {
         println!("it says nothing about hardware, and protects nobody's data.");
     }
     println!();
-    let line = |name: &str, value: String| println!("  {name:<18}{value}");
     line("program", format!("{} ({measured})", attested.measurement));
     if let Some(version) = attested.security_version {
         line("security version", version.to_string());
@@ -150,6 +156,10 @@ fn print(attested: &Attested, root: &[u8], time: u64, arguments: &Quote) {
         println!();
         println!("Whether this is the program you expect was not asked: pass --measurement.");
     }
+}
+
+fn line(name: &str, value: String) {
+    println!("  {name:<18}{value}");
 }
 
 fn meaning(status: TcbStatus) -> &'static str {

@@ -7,7 +7,11 @@ pub mod eavesdropper;
 pub mod recorder;
 pub mod traces;
 
-use alloy_primitives::B256;
+use alloy_network::TransactionBuilder;
+use alloy_primitives::{Address, B256};
+use alloy_provider::{Provider, ProviderBuilder};
+use alloy_rpc_types_eth::TransactionRequest;
+use alloy_signer_local::PrivateKeySigner;
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read},
@@ -211,6 +215,31 @@ impl Devnet {
     pub fn network_file(&self) -> PathBuf {
         self.data_dir().join("network.json")
     }
+}
+
+/// The enclave of a node.
+pub fn enclave(node: &str) -> Address {
+    let status = rpc(node, "obscuro_status", json!([])).unwrap();
+    serde_json::from_value(status["enclave"].clone()).unwrap()
+}
+
+/// Sends a call on L1 and waits until it has succeeded; the block.
+pub fn send_l1(devnet: &Devnet, signer: PrivateKeySigner, to: &str, input: Vec<u8>) -> u64 {
+    let (url, to) = (devnet.l1().parse().unwrap(), to.parse().unwrap());
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let l1 = ProviderBuilder::new().wallet(signer).connect_http(url);
+            l1.client().set_poll_interval(Duration::from_millis(100));
+            let call = TransactionRequest::default().with_to(to).with_input(input);
+            let sent = l1.send_transaction(call).await.unwrap();
+            let receipt = sent.get_receipt().await.unwrap();
+            assert!(receipt.status(), "L1 transaction reverted");
+            receipt.block_number.unwrap()
+        })
+    })
+    .join()
+    .unwrap()
 }
 
 /// A gateway of its own that holds no keys.
