@@ -70,6 +70,11 @@ impl Chain {
         self.views.insert(view.block.hash, Arc::new(view));
     }
 
+    /// Forgets views that were folded blindly: with a new seed, they can be folded again.
+    pub fn forget_blind(&mut self) {
+        self.views.retain(|_, view| !view.is_blind);
+    }
+
     /// Makes a view the head and forgets what lies too deep below it. Returns the former head.
     pub fn set_head(&mut self, view: Arc<View>) -> Arc<View> {
         let oldest_block = view.block.number.saturating_sub(VIEWS_RETAINED_BLOCKS);

@@ -15,7 +15,7 @@ use obscuro_protocol::{
     attestation::Challenge,
     config::L1BlockId,
     door::{Attestation, DoorError, Duty, EpochOpening, Registration, SeedRejected, SeedShare},
-    keys::MasterSeed,
+    keys::{MasterSeed, kem_public_key},
     l1::{self, EpochShare, SeedAnswer, SeedEpoch, SeedRejection},
     rollup::signing_domain,
 };
@@ -32,6 +32,9 @@ impl Node {
         genesis: bool,
         around: Surroundings<'_>,
     ) -> Result<Registration, DoorError> {
+        if genesis && self.chain.read().head().epoch() > 0 {
+            return Err(DoorError::Rejected("the network is founded".into()));
+        }
         let had_seed = !self.ring().is_empty();
         let registration = self
             .identity
@@ -79,7 +82,7 @@ impl Node {
         if !has_seed && view.epoch() > 0 && node.epoch == view.epoch() {
             duties.push(Duty::RejectSeed);
         }
-        if has_seed && view.is_responder(enclave) && view.awaiting_seed().next().is_some() {
+        if has_seed && view.is_responder(enclave) && answerable(view, enclave).next().is_some() {
             duties.push(Duty::ShareSeed);
         }
         if has_seed && self.may_open_epoch(view, enclave) {
@@ -107,8 +110,7 @@ impl Node {
         }
         let mut seeds: Vec<&MasterSeed> = keys.newest_first().map(|keys| &keys.seed).collect();
         seeds.reverse();
-        let waiting = view.awaiting_seed().filter(|(_, node)| !node.rejected.contains(&responder));
-        let shares = waiting.filter_map(|(enclave, node)| {
+        let shares = answerable(&view, responder).filter_map(|(enclave, node)| {
             let encrypted = identity.share_seeds(
                 around.device,
                 &self.config,
@@ -224,6 +226,14 @@ impl Node {
         let domain = signing_domain(self.config.l1ChainId, self.config.contracts.networkManagement);
         identity.sign(message.eip712_signing_hash(&domain))
     }
+}
+
+/// Members that wait for the seed and can take it from this responder: their key is one, and they have
+/// not rejected a share of its before, after which L1 takes no other.
+fn answerable(view: &View, responder: Address) -> impl Iterator<Item = (Address, &RegisteredNode)> {
+    view.awaiting_seed().filter(move |(_, node)| {
+        !node.rejected.contains(&responder) && kem_public_key(&node.encryption_key).is_some()
+    })
 }
 
 /// How many responders should act before this one, so that nodes do not burn gas racing (protocol

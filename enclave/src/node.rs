@@ -130,7 +130,8 @@ impl Node {
 
     /// The keys at an L1 block.
     pub(crate) fn keys_at(&self, view: &View) -> Result<NetworkKeys, DoorError> {
-        self.ring.read().of(&view.network_keys).ok_or(DoorError::Retry(Retry::Seed))
+        let keys = self.ring.read().of(&view.network_keys);
+        keys.filter(|_| !view.is_blind).ok_or(DoorError::Retry(Retry::Seed))
     }
 
     /// The ledger over the host's store.
@@ -165,11 +166,13 @@ impl Node {
         let mut identity = None;
         if ring.of(folded.network_keys()).is_none() {
             // Of the rollups on a branch that this enclave could not read before, it knows nothing.
-            let was_reading = ring.of(&parent.network_keys).is_some();
+            let was_reading = self.keys_at(&parent).is_ok();
             match (self.take_shares(&folded), was_reading) {
                 (false, _) => return Ok(self.fold_without_seed(folded)),
                 (true, false) => return self.start_over(folded.block(), around),
                 (true, true) => {
+                    // Other branches may have the same epoch: there, too, it reads from now on.
+                    self.chain.write().forget_blind();
                     *self.ring.write() = KeyRing::new(self.identity.read().seeds());
                     identity = Some(self.identity.read().seal(around.device, self.config_hash));
                 }
@@ -201,7 +204,7 @@ impl Node {
 
     /// Follows L1 as far as that is possible without reading rollups.
     fn fold_without_seed(&self, folded: crate::view::Folded) -> Folded {
-        let view = folded.decide(Vec::new());
+        let view = folded.unread();
         let block = view.block.clone();
         self.chain.write().insert(view);
         Folded { block, identity: None, is_start_over: false, snapshot: None }
@@ -218,8 +221,7 @@ impl Node {
         let view = self.chain.read().view(block).ok_or(DoorError::Retry(Retry::L1Block(block)))?;
         let former = self.chain.read().head();
         let moved = former.head.hash != view.head.hash && self.keys_at(&view).is_ok();
-        let nonces =
-            if moved { self.follow_head(&former.head, &view, around)? } else { Vec::new() };
+        let nonces = if moved { self.follow_head(&former, &view, around)? } else { Vec::new() };
         self.chain.write().set_head(view.clone());
         // Only now: whoever is being admitted meanwhile is judged by the former head and pool.
         let mut pool = self.pool.lock();
@@ -234,16 +236,20 @@ impl Node {
     /// canonical ones are indexed. Returns the senders' nonces, below which nothing need wait.
     fn follow_head(
         &self,
-        former: &Rollup,
+        former: &View,
         view: &View,
         around: Surroundings<'_>,
     ) -> Result<Vec<(Address, u64)>, DoorError> {
         let keys = self.keys_at(view)?;
         let (head, ledger) = (&view.head, self.ledger(&keys, around.store));
-        let (orphaned, adopted) = self.branches(former.hash, head.hash);
-        for rollup in &orphaned {
-            let body = executed_body(&ledger, *rollup)?;
-            self.return_to_pool(&body);
+        let (orphaned, adopted) = self.branches(former.head.hash, head.hash);
+        // On the branch that is left, another epoch may have begun: its bodies are under that one.
+        if let Ok(former_keys) = self.keys_at(former) {
+            let ledger = self.ledger(&former_keys, around.store);
+            for rollup in &orphaned {
+                let body = executed_body(&ledger, *rollup)?;
+                self.return_to_pool(&body);
+            }
         }
         for rollup in adopted.iter().rev() {
             let body = executed_body(&ledger, *rollup)?;

@@ -45,6 +45,9 @@ pub struct View {
     pub deposit_count: u64,
     /// The canonical rollup.
     pub head: Arc<Rollup>,
+    /// Whether rollups up to here could not be read when this view was folded: its head is then only
+    /// the last one known.
+    pub is_blind: bool,
     /// L1 block that included it.
     pub included: u64,
     /// Newest L1 block with a rollup that is not canonical. Until the canonical chain progresses
@@ -180,6 +183,7 @@ impl View {
             deposits: Arc::default(),
             deposit_count: 0,
             head: Arc::new(genesis),
+            is_blind: false,
             included: config.checkpoint.number,
             contested: 0,
         }
@@ -261,6 +265,12 @@ impl Folded {
     /// The network keys of all epochs.
     pub fn network_keys(&self) -> &[Bytes] {
         &self.view.network_keys
+    }
+
+    /// The view of an enclave that cannot read rollups.
+    pub fn unread(mut self) -> View {
+        self.view.is_blind = !self.view.network_keys.is_empty();
+        self.decide(Vec::new())
     }
 
     /// The view once the valid ones among [`Self::published`] are known: the canonical rule picks

@@ -6,7 +6,7 @@ use alloy_consensus::{
 use alloy_eips::Encodable2718;
 use alloy_primitives::IntoLogData;
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256, keccak256};
-use alloy_sol_types::SolEvent;
+use alloy_sol_types::{SolEvent, SolValue};
 use k256::ecdsa::SigningKey;
 use obscuro_enclave::{
     Enclave,
@@ -24,7 +24,8 @@ use obscuro_protocol::{
     envelope::Session,
     keys,
     l1::{
-        IAttestationVerifier, IBridgeManagement, INetworkManagement, IRollupManagement, SeedAnswer,
+        IAttestationVerifier::{self, IAttestationVerifierEvents},
+        IBridgeManagement, INetworkManagement, IRollupManagement, SeedAnswer,
     },
     query::{Query, Reply as Answer, Request as UserRequest},
     rollup::SignedRollup,
@@ -83,10 +84,20 @@ pub struct TestDevice {
 }
 
 impl TestDevice {
-    fn new(seed: u64, counter: u64) -> Self {
+    pub fn new(seed: u64, counter: u64) -> Self {
         let machine = Secret::new(keccak256(seed.to_be_bytes()).into());
         let tee = SoftwareDevice::new(machine).unwrap();
         Self { seed, counter: AtomicU64::new(counter), tee }
+    }
+
+    /// How L1 names the machine.
+    pub fn machine(&self) -> B256 {
+        self.tee.machine().id()
+    }
+
+    /// The same machine, running another program.
+    pub fn with_measurement(self, measurement: B256) -> Self {
+        Self { tee: self.tee.with_measurement(measurement), ..self }
     }
 }
 
@@ -112,7 +123,7 @@ impl Device for TestDevice {
     }
 
     fn sealing_key(&self) -> Secret {
-        Secret::new(keccak256(self.seed.to_be_bytes()).into())
+        Secret::new(keccak256((self.seed, self.tee.measurement()).abi_encode()).into())
     }
 
     fn cores(&self) -> usize {
@@ -175,16 +186,38 @@ pub struct Node {
     pub registration: Registration,
     /// All that the host was told.
     pub replies: Mutex<Vec<Vec<u8>>>,
+    /// What the host has to keep for the enclave's next life.
+    pub kept: Mutex<Kept>,
+    /// The L1 block whose children it expected when it started.
+    pub position: L1BlockId,
+}
+
+/// The newest of what an enclave sealed for itself.
+#[derive(Clone, Default)]
+pub struct Kept {
+    pub identity: Option<Bytes>,
+    pub snapshot: Option<Bytes>,
 }
 
 impl Node {
     pub fn start(seed: u64, genesis: bool) -> Self {
-        let mut node = Self::restart(seed, TestStore::default(), None);
-        let l1_block = config().checkpoint;
-        match node.ask(Request::Register { owner: OWNER, l1_block, genesis }) {
+        Self::start_on(TestDevice::new(seed, 0), config(), &config().checkpoint, genesis)
+    }
+
+    /// A new node that asks for its registration, over an L1 block.
+    pub fn start_on(
+        device: TestDevice,
+        config: NetworkConfig,
+        l1_block: &L1BlockId,
+        genesis: bool,
+    ) -> Self {
+        let mut node = Self::live(device, config, TestStore::default(), Kept::default());
+        let request = Request::Register { owner: OWNER, l1_block: l1_block.clone(), genesis };
+        match node.ask(request) {
             Ok(Reply::Registration(registration)) => node.registration = *registration,
             other => panic!("{other:?}"),
         }
+        node.kept.get_mut().unwrap().identity = Some(node.registration.identity.clone());
         node
     }
 
@@ -202,12 +235,29 @@ impl Node {
     ) -> Self {
         // Another life has other entropy.
         let counter = identity.is_some() as u64 * 1_000_000;
-        let enclave = Enclave::new(TestDevice::new(seed, counter));
-        let replies = Mutex::default();
-        let node = Self { enclave, store, registration: empty_registration(), replies };
-        let start = Request::Start { config: Box::new(config()), identity, snapshot };
-        assert!(matches!(node.ask(start), Ok(Reply::Started(_))));
-        node
+        Self::live(TestDevice::new(seed, counter), config(), store, Kept { identity, snapshot })
+    }
+
+    fn live(device: TestDevice, config: NetworkConfig, store: TestStore, kept: Kept) -> Self {
+        let enclave = Enclave::new(device);
+        let Kept { identity, snapshot } = kept.clone();
+        let mut node = Self {
+            enclave,
+            store,
+            registration: empty_registration(),
+            replies: Mutex::default(),
+            kept: Mutex::new(kept),
+            position: config.checkpoint.clone(),
+        };
+        let start = Request::Start { config: Box::new(config), identity, snapshot };
+        match node.ask(start) {
+            Ok(Reply::Started(started)) => {
+                node.kept.get_mut().unwrap().identity = Some(started.identity);
+                node.position = started.position;
+                node
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Feeds a whole branch from the checkpoint, again if the seed came with it.
@@ -231,7 +281,12 @@ impl Node {
 
     pub fn feed(&self, block: &L1Block) -> Result<Folded, DoorError> {
         match self.ask(Request::L1Block(Box::new(block.clone())))? {
-            Reply::Folded(folded) => Ok(*folded),
+            Reply::Folded(folded) => {
+                let mut kept = self.kept.lock().unwrap();
+                kept.identity = folded.identity.clone().or(kept.identity.take());
+                kept.snapshot = folded.snapshot.clone().or(kept.snapshot.take());
+                Ok(*folded)
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -315,7 +370,7 @@ impl L1 {
     }
 }
 
-fn log(address: Address, event: impl SolEvent) -> Log {
+pub fn log(address: Address, event: impl SolEvent) -> Log {
     Log { address, data: event.encode_log_data() }
 }
 
@@ -335,31 +390,36 @@ pub fn published_in_blobs(rollup: &SignedRollup, blobs: Vec<B256>) -> Log {
     log(config().contracts.rollupManagement, event)
 }
 
-/// The logs of `AttestationVerifier` that a registration needs.
+/// The logs of `AttestationVerifier` that the first registration needs.
 pub fn introduced(registration: &Registration) -> Vec<Log> {
     let (authority, program) = (Authority::development(), SoftwareDevice::program_measurement());
-    let verifier = config().contracts.attestationVerifier;
     let events = authority.verifier_events(&[program], policy()).into_iter();
-    let mut logs: Vec<Log> =
-        events.map(|event| Log { address: verifier, data: event.into_log_data() }).collect();
-    let [machine, issuer, _] = &registration.certificates[..] else { panic!("certificates") };
-    let platform = IAttestationVerifier::PlatformRegistered {
-        platform: platform_id(machine).unwrap(),
-        machine: B256::ZERO,
-        authority: platform_id(issuer).unwrap(),
-        fmspc: FMSPC.into(),
-        der: machine.clone(),
-    };
-    logs.push(log(verifier, platform));
-    logs
+    events.map(attesting).chain([platform(&registration.certificates)]).collect()
 }
 
-/// The logs of a registration; at genesis with the network key and the seed.
-pub fn registered(registration: &Registration, stake: u64) -> Vec<Log> {
-    let network = config().contracts.networkManagement;
-    let mut logs = introduced(registration);
-    logs.push(log(
-        network,
+/// A log of `AttestationVerifier`.
+pub fn attesting(event: IAttestationVerifierEvents) -> Log {
+    Log { address: config().contracts.attestationVerifier, data: event.into_log_data() }
+}
+
+/// The log of a machine with these certificates.
+pub fn platform(certificates: &[Bytes]) -> Log {
+    let [machine, issuer, _] = certificates else { panic!("certificates") };
+    attesting(IAttestationVerifierEvents::PlatformRegistered(
+        IAttestationVerifier::PlatformRegistered {
+            platform: platform_id(machine).unwrap(),
+            machine: B256::ZERO,
+            authority: platform_id(issuer).unwrap(),
+            fmspc: FMSPC.into(),
+            der: machine.clone(),
+        },
+    ))
+}
+
+/// The log of a registration that names an L1 block.
+pub fn registering(registration: &Registration, stake: u64, l1_block: &L1BlockId) -> Log {
+    log(
+        config().contracts.networkManagement,
         INetworkManagement::NodeRegistered {
             enclave: registration.enclave,
             owner: OWNER,
@@ -367,10 +427,17 @@ pub fn registered(registration: &Registration, stake: u64) -> Vec<Log> {
             encryptionKey: registration.encryption_key.clone(),
             hostAddress: "/ip4/127.0.0.1/tcp/1".into(),
             stake: U256::from(stake),
-            l1Block: config().checkpoint.number,
-            l1BlockHash: config().checkpoint.hash,
+            l1Block: l1_block.number,
+            l1BlockHash: l1_block.hash,
         },
-    ));
+    )
+}
+
+/// The logs of a registration; at genesis with the network key and the seed.
+pub fn registered(registration: &Registration, stake: u64) -> Vec<Log> {
+    let network = config().contracts.networkManagement;
+    let mut logs = introduced(registration);
+    logs.push(registering(registration, stake, &config().checkpoint));
     if !registration.network_key.is_empty() {
         logs.push(log(
             network,
@@ -484,8 +551,13 @@ pub struct Reader {
 
 impl Reader {
     pub fn new(node: &Node, seed: u64, users: &[&User]) -> Self {
+        Self::to(&node.registration.network_key, seed, users)
+    }
+
+    /// One that encrypts to this network key.
+    pub fn to(network_key: &[u8], seed: u64, users: &[&User]) -> Self {
         let device = TestDevice::new(seed, 0);
-        let key = keys::kem_public_key(&node.registration.network_key).unwrap();
+        let key = keys::kem_public_key(network_key).unwrap();
         let session =
             Session::new(&key, config().hash(), &mut obscuro_enclave::device::Entropy(&device))
                 .unwrap();
