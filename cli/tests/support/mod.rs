@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod eavesdropper;
+pub mod node;
 pub mod recorder;
 pub mod traces;
 
