@@ -4,7 +4,11 @@
 
 mod support;
 
+use alloy_network::TransactionBuilder;
 use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_provider::{Provider, ProviderBuilder};
+use alloy_rpc_types_eth::TransactionRequest;
+use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolEvent};
 use obscuro_devnet::accounts;
 use obscuro_protocol::l1::{
@@ -222,16 +226,31 @@ fn a_running_network_is_upgraded() {
 
     // The old program's users move; what it took before its end is not lost.
     let gateway = Gateway::start(&devnet, &new.rpc);
-    let sunset = head(&devnet) + 4;
+    let sunset = head(&devnet) + 5;
     approve(&devnet, current, 1, sunset);
     let (stop, key) = (AtomicBool::new(false), devnet.text("/accounts/1/privateKey"));
-    thread::scope(|scope| {
+    let summary = &devnet.summary;
+    let acknowledged = thread::scope(|scope| {
         let traffic = Traffic { gateway: &gateway.url, key, stop: &stop };
         let flowing = scope.spawn(move || traffic.flow());
+        let staying = scope.spawn(|| send_until_refused(summary, 2, &stop));
         eventually("the sunset", LIMIT, || (head(&devnet) > sunset + 4).then_some(()));
         stop.store(true, Ordering::Relaxed);
         assert!(flowing.join().unwrap() > 0);
+        staying.join().unwrap()
     });
+    let key = devnet.text("/accounts/2/privateKey");
+    let authorise = ["account", "authorise", "--private-key", key, "--gateway", &gateway.url];
+    assert!(obscuro(&authorise).status().unwrap().success());
+    println!("{} transactions acknowledged by the old program", acknowledged.len());
+    assert!(!acknowledged.is_empty());
+    for hash in acknowledged {
+        let receipt = eventually("a transaction of the old program's users", LIMIT, || {
+            let found = rpc(&gateway.url, "eth_getTransactionReceipt", json!([hash])).unwrap();
+            (!found.is_null()).then_some(found)
+        });
+        assert_eq!(receipt["status"], "0x1");
+    }
     let rollups = logs(&devnet, "RollupManagement", &[json!(RollupPublished::SIGNATURE_HASH)]);
     let late: Vec<&Value> = rollups.iter().filter(|log| block(log) >= sunset).collect();
     assert!(!late.is_empty(), "the network goes on");
@@ -265,6 +284,35 @@ fn a_seed_epoch_begins_while_users_go_on() {
     let shares = logs(&devnet, "NetworkManagement", &text);
     assert_eq!(shares.len(), 2, "its first seed, and that of epoch 2");
     agree(&nodes[0], &nodes[1], 0);
+}
+
+/// Sends one transaction after the other without waiting for receipts, until the node takes no more;
+/// those that were acknowledged.
+#[tokio::main(flavor = "current_thread")]
+async fn send_until_refused(summary: &Value, account: usize, stop: &AtomicBool) -> Vec<B256> {
+    let key = summary["accounts"][account]["privateKey"].as_str().unwrap();
+    let signer: PrivateKeySigner = key.parse().unwrap();
+    let gateway = summary["gateway"]["rpc"].as_str().unwrap().parse().unwrap();
+    let gateway = ProviderBuilder::new().wallet(signer).connect_http(gateway);
+    let mut acknowledged = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let transfer = TransactionRequest::default()
+            .with_to(Address::repeat_byte(0xdd))
+            .with_value(U256::ONE)
+            .with_nonce(acknowledged.len() as u64)
+            .with_gas_limit(100_000)
+            .with_gas_price(10_000_000_000);
+        match gateway.send_transaction(transfer).await {
+            Ok(sent) => acknowledged.push(*sent.tx_hash()),
+            Err(refused) => {
+                println!("the old program takes no more: {refused}");
+                break;
+            }
+        }
+        // The pace of a busy user.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    acknowledged
 }
 
 /// Has the owner begin an epoch, and waits until it is open.
