@@ -28,6 +28,8 @@ pub enum Verdict {
 pub struct Chain {
     views: HashMap<B256, Arc<View>>,
     head: Arc<View>,
+    /// The last head that was not blind: what the pool and the index stand at.
+    followed: Arc<View>,
     verdicts: HashMap<B256, (u64, Verdict)>,
     /// By round (parent, L1 proof), with the number of the L1 proof.
     sealed: BTreeMap<(u64, B256, B256), Arc<SignedRollup>>,
@@ -41,6 +43,7 @@ impl Chain {
         Self {
             views: HashMap::from([(root.block.hash, root.clone())]),
             verdicts: HashMap::from([(root.head.hash, verdict)]),
+            followed: root.clone(),
             head: root,
             sealed: BTreeMap::new(),
         }
@@ -49,6 +52,11 @@ impl Chain {
     /// The view at the L1 head.
     pub fn head(&self) -> Arc<View> {
         self.head.clone()
+    }
+
+    /// The last head whose rollups this enclave could read.
+    pub fn followed(&self) -> Arc<View> {
+        self.followed.clone()
     }
 
     /// The view at an L1 block.
@@ -75,17 +83,19 @@ impl Chain {
         self.views.retain(|_, view| !view.is_blind);
     }
 
-    /// Makes a view the head and forgets what lies too deep below it. Returns the former head.
-    pub fn set_head(&mut self, view: Arc<View>) -> Arc<View> {
+    /// Makes a view the head and forgets what lies too deep below it.
+    pub fn set_head(&mut self, view: Arc<View>) {
         let oldest_block = view.block.number.saturating_sub(VIEWS_RETAINED_BLOCKS);
-        let former = std::mem::replace(&mut self.head, view);
+        if !view.is_blind {
+            self.followed = view.clone();
+        }
+        self.head = view;
         self.views.retain(|_, view| view.block.number >= oldest_block);
         let oldest_rollup = self.head.head.header.number.saturating_sub(VIEWS_RETAINED_BLOCKS);
         self.verdicts.retain(|_, (number, _)| *number >= oldest_rollup);
         while self.sealed.len() > SEALED_RETAINED {
             self.sealed.pop_first();
         }
-        former
     }
 
     /// What is known of a rollup.

@@ -19,7 +19,9 @@ use obscuro_protocol::{
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-const SEALED_BYTES_MAX: usize = 1_024 + 2 * EPOCHS_MAX * 32;
+/// Most seeds that an enclave holds: reorganisations of L1 can leave it with more than the network has.
+const SEEDS_MAX: usize = 2 * EPOCHS_MAX;
+const SEALED_BYTES_MAX: usize = 1_024 + SEEDS_MAX * 32;
 
 /// Keys that this enclave made for itself, and the seeds once it has them.
 pub struct Identity {
@@ -116,12 +118,18 @@ impl Identity {
         &self.seeds
     }
 
-    /// Takes seeds that it does not hold yet.
+    /// Takes seeds that it does not hold yet. When there is no room for them, what it held goes: those
+    /// of other branches come again from L1.
     pub fn adopt(&mut self, seeds: Vec<MasterSeed>) {
+        let is_new = |held: &[MasterSeed], seed: &MasterSeed| {
+            held.iter().all(|held| held.secret().expose() != seed.secret().expose())
+        };
+        let fresh = seeds.iter().filter(|seed| is_new(&self.seeds, seed)).count();
+        if self.seeds.len() + fresh > SEEDS_MAX {
+            self.seeds.clear();
+        }
         for seed in seeds {
-            let is_known =
-                self.seeds.iter().any(|held| held.secret().expose() == seed.secret().expose());
-            if !is_known && self.seeds.len() < 2 * EPOCHS_MAX {
+            if is_new(&self.seeds, &seed) {
                 self.seeds.push(seed);
             }
         }

@@ -79,7 +79,7 @@ impl Node {
         if !is_fresh {
             duties.push(Duty::Attest);
         }
-        if !has_seed && view.epoch() > 0 && node.epoch == view.epoch() {
+        if !has_seed && rejectable(view, enclave).is_some() {
             duties.push(Duty::RejectSeed);
         }
         if has_seed && view.is_responder(enclave) && answerable(view, enclave).next().is_some() {
@@ -208,11 +208,8 @@ impl Node {
         let view = self.chain.read().head();
         let identity = self.identity.read();
         let enclave = identity.address();
-        let node = view.nodes.get(&enclave);
-        let is_given = node.is_some_and(|node| node.epoch != 0 && node.epoch == view.epoch());
-        let (true, Some(responder)) = (is_given, node.and_then(|node| node.answered_by)) else {
-            return Err(DoorError::Rejected("there is no share to reject".into()));
-        };
+        let responder = rejectable(&view, enclave)
+            .ok_or_else(|| DoorError::Rejected("there is no share to reject".into()))?;
         if self.keys_at(&view).is_ok() {
             return Err(DoorError::Rejected("the seed is the network's".into()));
         }
@@ -234,6 +231,13 @@ fn answerable(view: &View, responder: Address) -> impl Iterator<Item = (Address,
     view.awaiting_seed().filter(move |(_, node)| {
         !node.rejected.contains(&responder) && kem_public_key(&node.encryption_key).is_some()
     })
+}
+
+/// Who gave an enclave its share of the current epoch, if it may reject it: not its own.
+fn rejectable(view: &View, enclave: Address) -> Option<Address> {
+    let node = view.nodes.get(&enclave).filter(|node| !node.left)?;
+    let is_given = node.epoch != 0 && node.epoch == view.epoch();
+    node.answered_by.filter(|responder| is_given && *responder != enclave)
 }
 
 /// How many responders should act before this one, so that nodes do not burn gas racing (protocol

@@ -219,7 +219,7 @@ impl Node {
     /// Makes a fed block the L1 head.
     pub fn set_head(&self, block: B256, around: Surroundings<'_>) -> Result<Head, DoorError> {
         let view = self.chain.read().view(block).ok_or(DoorError::Retry(Retry::L1Block(block)))?;
-        let former = self.chain.read().head();
+        let former = self.chain.read().followed();
         let moved = former.head.hash != view.head.hash && self.keys_at(&view).is_ok();
         let nonces = if moved { self.follow_head(&former, &view, around)? } else { Vec::new() };
         self.chain.write().set_head(view.clone());

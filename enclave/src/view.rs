@@ -316,7 +316,7 @@ impl Folded {
         match event {
             Network::NodeRegistered(event) => self.register(event, genesis, config),
             Network::NodeReattested(event) => self.reattest(event, config),
-            Network::SeedEpochBegun(event) => {
+            Network::SeedEpochBegun(event) if event.epoch == self.view.epoch() + 1 => {
                 let (epoch, opener) = (event.epoch, event.opener);
                 self.view.epoch_begun = Some(EpochBegun { epoch, opener, since: block });
             }
@@ -327,9 +327,14 @@ impl Folded {
                     node.rejected.clear();
                     node.waits_since = block;
                 }
+                // For L1, who made a seed holds it.
+                self.update_node(event.responder, |node| {
+                    node.epoch = event.epoch;
+                    node.answered_by = Some(event.responder);
+                });
             }
             // Epochs follow each other: the contract sees to it.
-            Network::NetworkKeyPublished(_) => {}
+            Network::NetworkKeyPublished(_) | Network::SeedEpochBegun(_) => {}
             Network::SeedShared(event) => {
                 self.update_node(event.enclave, |node| {
                     node.epoch = event.epoch;

@@ -314,6 +314,90 @@ fn a_branch_that_left_a_node_out_is_left_again() {
 }
 
 #[test]
+fn transactions_survive_a_branch_that_cannot_be_read() {
+    let ([first, second, third], mut l1, alice, reader) = three();
+    let nodes = [&first, &second, &third];
+    all_follow(&nodes, &mut l1, vec![epoch_begun(2, Address::ZERO)]);
+    let mut forks = [1, 2].map(|salt| L1 { salt, ..l1.clone() });
+    pay(&reader, &second, &alice, 0);
+    publish(&second, &nodes, &mut l1);
+    // L1 turns to a branch where the second was left out, and on to one where it was not.
+    let made = opening_at(&first, &mut forks[0].clone());
+    let mut partial = made.clone();
+    partial.shares.retain(|share| share.enclave != second.registration.enclave);
+    assert!(!all_follow(&nodes, &mut forks[0], opened(&partial))[1].has_seed);
+    assert!(all_follow(&nodes, &mut forks[1], opened(&made))[1].has_seed);
+    let rollup = publish(&second, &nodes, &mut forks[1]);
+    assert_eq!(rollup.header.gasUsed, 21_000);
+}
+
+/// The opening that a node makes at the tip of a branch.
+fn opening_at(node: &Node, l1: &mut L1) -> EpochOpening {
+    node.follow(&l1.block(vec![], vec![]));
+    opening(node).unwrap()
+}
+
+#[test]
+fn an_epoch_of_somebody_who_holds_no_seed_is_not_followed() {
+    let ([first, second, third], mut l1, alice, reader) = three();
+    let nodes = [&first, &second, &third];
+    pay(&reader, &first, &alice, 0);
+    // A forged L1, or a broken contract. Whoever makes a seed of their own does not know the first.
+    let device = TestDevice::new(666, 0);
+    let mut seeds = [(); 2].map(|()| MasterSeed::new(Entropy(&device).secret()));
+    let network_key = EpochKeys::new(seeds[1].duplicate()).network_public;
+    for known in [false, true] {
+        let mut fork = L1 { salt: 1 + u64::from(known), ..l1.clone() };
+        if known {
+            seeds[0] = founding_seed(&first.registration.network_key);
+        }
+        let made = EpochOpening {
+            epoch: 2,
+            responder: third.registration.enclave,
+            network_key: network_key.clone(),
+            shares: vec![l1::EpochShare {
+                enclave: first.registration.enclave,
+                encryptedSeed: seed_theft::share_of(&seeds, &first, third.registration.enclave),
+            }],
+            signature: Bytes::new(),
+            rank: 0,
+            since: 0,
+        };
+        // Made by somebody who does know it, the same share is taken: a test of the test.
+        let head = first.follow(&fork.block(opened(&made), vec![]));
+        assert_eq!(head.has_seed, known);
+        if !known {
+            let seedless = DoorError::Retry(Retry::Seed);
+            assert_eq!(first.ask(Request::TakeTransactions).unwrap_err(), seedless);
+            assert_eq!(first.ask(Request::Seal).unwrap_err(), seedless);
+        }
+    }
+    // The true L1 is as it was.
+    all_follow(&nodes, &mut l1, vec![]);
+    publish(&first, &nodes, &mut l1);
+}
+
+#[test]
+fn whoever_opened_an_epoch_holds_its_seed_for_l1() {
+    let ([first, second, third], mut l1, _, _) = three();
+    let nodes = [&first, &second, &third];
+    // A number that does not follow is nothing that anybody opens.
+    let heads = all_follow(&nodes, &mut l1, vec![epoch_begun(3, Address::ZERO)]);
+    assert!(heads.iter().all(|head| head.duties.is_empty()) && opening(&first).is_err());
+    all_follow(&nodes, &mut l1, vec![epoch_begun(2, Address::ZERO)]);
+    // A broken TEE leaves its own share out: L1 takes no answer for it, and no rejection.
+    let mut made = opening(&first).unwrap();
+    made.shares.retain(|share| share.enclave != first.registration.enclave);
+    let heads = all_follow(&nodes, &mut l1, opened(&made));
+    assert!(heads.iter().all(|head| head.duties.is_empty()));
+    let held: Vec<bool> = heads.iter().map(|head| head.has_seed).collect();
+    assert_eq!(held, [false, true, true]);
+    assert_eq!(shares(&second), Ok(vec![]));
+    let refused = DoorError::Rejected("there is no share to reject".into());
+    assert_eq!(first.ask(Request::RejectSeed).unwrap_err(), refused);
+}
+
+#[test]
 fn a_restart_with_a_snapshot_reads_across_epochs() {
     let (first, mut l1, alice) = network();
     let second = join(&[&first], &mut l1, TestDevice::new(2, 0), 1_000);
@@ -387,6 +471,26 @@ fn a_newcomer_gets_all_seeds_and_replays_everything() {
     let head = fifth.catch_up(&l1);
     assert_eq!((head.has_seed, head.duties), (false, vec![]), "it waits for the current one");
     be_answered(&all, &mut l1, &fifth);
+}
+
+#[test]
+fn seeds_of_abandoned_branches_make_room() {
+    use obscuro_enclave::identity::Identity;
+    let device = TestDevice::new(1, 0);
+    let mut identity = Identity::generate(&device);
+    let mut network = vec![MasterSeed::new(Entropy(&device).secret())];
+    for _ in 0..2 * EPOCHS_MAX + 5 {
+        network.truncate(1);
+        network.push(MasterSeed::new(Entropy(&device).secret()));
+        identity.adopt(network.iter().map(MasterSeed::duplicate).collect());
+        assert!(identity.seeds().len() <= 2 * EPOCHS_MAX);
+        let sealed = identity.seal(&device, config().hash());
+        let read = Identity::unseal(&device, config().hash(), &sealed).expect("it fits");
+        for seed in &network {
+            let is_held = |held: &MasterSeed| held.secret().expose() == seed.secret().expose();
+            assert!(read.seeds().iter().any(is_held));
+        }
+    }
 }
 
 #[test]

@@ -105,7 +105,6 @@ fn ciphertexts_open_for_whom_and_from_whom_they_are() {
     let cases = [
         ("for another", share(&first, &fourth).encryptedSeed, from),
         ("from another", share(&second, &third).encryptedSeed, from),
-        ("that the newcomer cannot make itself", share(&first, &third).encryptedSeed, to),
         ("empty", Bytes::new(), from),
         ("garbled", [&share(&first, &third).encryptedSeed[..], &[0]].concat().into(), from),
     ];
@@ -118,6 +117,11 @@ fn ciphertexts_open_for_whom_and_from_whom_they_are() {
         let asked = third.ask(Request::Seal).unwrap_err();
         assert_eq!(asked, DoorError::Retry(Retry::Seed), "a ciphertext {case}");
     }
+    // As if it had made the seed: nothing that L1 says of a newcomer.
+    let mut branch = l1.clone();
+    branch.block(vec![shared(to, to, 1, share(&first, &third).encryptedSeed)], vec![]);
+    let head = Node::start(3, false).catch_up(&branch);
+    assert!(!head.has_seed && head.duties.is_empty());
     all_follow(&nodes, &mut l1, vec![answered_as(share(&first, &third))]);
     assert!(third.catch_up(&l1).has_seed);
 }
@@ -190,19 +194,24 @@ fn a_seed_of_the_hosts_making_is_rejected_and_the_right_one_awaited() {
 
 /// A share of another network's seed for `to`, which says that it is from `from`.
 fn fake_share(to: &Node, from: Address) -> Bytes {
-    let device = TestDevice::new(666, 0);
-    let seed = MasterSeed::new(Entropy(&device).secret());
+    share_of(&[MasterSeed::new(Entropy(&TestDevice::new(666, 0)).secret())], to, from)
+}
+
+/// A share of these seeds as anybody can make it.
+pub fn share_of(seeds: &[MasterSeed], to: &Node, from: Address) -> Bytes {
+    let device = TestDevice::new(667, 0);
     let config = config();
     let context = [
         &config.l1ChainId.to_be_bytes()[..],
         config.contracts.networkManagement.as_slice(),
         from.as_slice(),
         to.registration.enclave.as_slice(),
-        &1_u64.to_be_bytes(),
+        &(seeds.len() as u64).to_be_bytes(),
     ]
     .concat();
     let key = keys::kem_public_key(&to.registration.encryption_key).unwrap();
-    let sealed = envelope::seal_to(&key, &context, seed.secret().expose(), &mut Entropy(&device));
+    let plain: Vec<u8> = seeds.iter().flat_map(|seed| *seed.secret().expose()).collect();
+    let sealed = envelope::seal_to(&key, &context, &plain, &mut Entropy(&device));
     sealed.unwrap().into()
 }
 
