@@ -347,7 +347,10 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
         TcbMinimum storage minimum = _tcbMinima[fmspc];
         if (minimum.validUntil < block.timestamp) revert TcbMinimumExpired(fmspc, minimum.validUntil);
         bool enough = platform.pceSvn >= minimum.pceSvn && Quote.reaches(platform.cpuSvn, minimum.sgxComponents);
-        if (evidence.tdx) enough = enough && Quote.reaches(evidence.tdxComponents(), minimum.tdxComponents);
+        if (evidence.tdx) {
+            (bytes16 components, bytes16 least) = (evidence.tdxComponents(), minimum.tdxComponents);
+            enough = enough && components[1] == least[1] && Quote.reaches(components, least);
+        }
         if (!enough) revert TcbTooLow(fmspc);
     }
 

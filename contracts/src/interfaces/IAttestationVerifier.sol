@@ -62,7 +62,8 @@ interface IAttestationVerifier {
     /// @param sgxComponents compared with the CPUSVN in the PCK certificate.
     /// @param pceSvn compared with the PCESVN in the PCK certificate.
     /// @param validUntil unix time after which the minimum is out of date, and no quote of such a machine accepted.
-    /// @param tdxComponents compared with TEE_TCB_SVN in a TD's report.
+    /// @param tdxComponents compared with TEE_TCB_SVN in a TD's report. Its second byte is the version of the TDX module and
+    /// must be equal: another module has security versions of its own.
     struct TcbMinimum {
         bytes16 sgxComponents;
         uint16 pceSvn;
