@@ -102,7 +102,8 @@ impl Node {
 
     /// The seeds for every member on the head that waits for them.
     pub fn seed_shares(&self, around: Surroundings<'_>) -> Result<Vec<SeedShare>, DoorError> {
-        let (view, keys) = (self.chain.read().head(), self.keys()?);
+        let view = self.chain.read().head();
+        let keys = self.keys_at(&view)?;
         let identity = self.identity.read();
         let responder = identity.address();
         if !view.is_responder(responder) {
@@ -151,7 +152,8 @@ impl Node {
     /// A fresh seed for the epoch that the contract's owner asks for, with a share for every member:
     /// also for this enclave, which learns from L1, like all others, whether its seed was taken.
     pub fn open_epoch(&self, around: Surroundings<'_>) -> Result<EpochOpening, DoorError> {
-        let (view, keys) = (self.chain.read().head(), self.keys()?);
+        let view = self.chain.read().head();
+        let keys = self.keys_at(&view)?;
         let identity = self.identity.read();
         let responder = identity.address();
         let (Some(begun), true) = (view.epoch_begun, self.may_open_epoch(&view, responder)) else {

@@ -203,8 +203,8 @@ impl Node {
 
     /// This enclave's candidate on the head; the same in every call of a round.
     pub fn seal(&self, around: Surroundings<'_>) -> Result<Option<SignedRollup>, DoorError> {
-        let keys = self.keys()?;
         let view = self.chain.read().head();
+        let keys = self.keys_at(&view)?;
         let enclave = self.identity.read().address();
         if !view.is_aggregator(enclave) {
             return Ok(None);

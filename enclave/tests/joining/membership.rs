@@ -76,6 +76,33 @@ fn attestations_lapse_and_are_renewed() {
 }
 
 #[test]
+fn whoever_lapsed_while_an_epoch_was_opened_catches_up() {
+    let (first, second, mut l1, alice, attested) = pair();
+    let nodes = [&first, &second];
+    pass_until(&nodes, &mut l1, attested + LIFETIME / 2);
+    let log = reattested(&first, &l1);
+    all_follow(&nodes, &mut l1, vec![log]);
+    pass_until(&nodes, &mut l1, attested + LIFETIME + 1);
+    all_follow(&nodes, &mut l1, vec![epoch_begun(2, Address::ZERO)]);
+    let made = opening(&first).unwrap();
+    assert_eq!(made.shares.len(), 1);
+    let heads = all_follow(&nodes, &mut l1, opened(&made));
+    assert_eq!((heads[1].has_seed, heads[1].duties.clone()), (false, vec![Duty::Attest]));
+    let reader = Reader::to(&made.network_key, 8, &[&alice]);
+    pay(&reader, &first, &alice, 0);
+    let block = l1.publish(&first.seal().unwrap());
+    nodes.iter().for_each(|node| drop(node.follow(&block)));
+    // Its next life knows as little, whatever it was given before.
+    let second = next_life(2, &second, second.store.clone());
+    assert_eq!(second.catch_up(&l1), Head { forget: vec![], ..second.set_head(l1.tip.hash) });
+    let log = reattested(&second, &l1);
+    assert!(has(&first.follow(&l1.block(vec![log], vec![])), Duty::ShareSeed));
+    be_answered(&[&first], &mut l1, &second);
+    assert!(second.set_head(l1.tip.hash).is_aggregator);
+    assert_eq!(paid(&reader, &second), Answer::Count(1));
+}
+
+#[test]
 fn a_quote_that_enclaves_refuse_ends_membership_until_the_next() {
     let (first, second, mut l1, _, _) = pair();
     let nodes = [&first, &second];
