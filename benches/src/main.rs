@@ -1,8 +1,9 @@
-//! `cargo run --release -p obscuro-benches [build|rpc]`: measures beside a peer in the same run and
+//! `cargo run --release -p obscuro-benches [build|rpc|joining]`: measures beside a peer in the same run and
 //! prints tables with ratios. Machines differ: only the ratios mean something. Not here: limits in
 //! tests; nothing asserts a time.
 
 mod build;
+mod joining;
 mod rpc;
 mod workload;
 
@@ -17,6 +18,9 @@ fn main() -> eyre::Result<()> {
     }
     if matches!(part.as_str(), "" | "rpc") {
         rpc::run()?;
+    }
+    if matches!(part.as_str(), "" | "joining") {
+        joining::run()?;
     }
     Ok(())
 }
