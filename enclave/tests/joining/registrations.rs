@@ -336,6 +336,8 @@ fn after(change: Change) -> (Node, L1, Claim, Head) {
     let mut claim = honest(&l1);
     change(&mut claim);
     let head = node.follow(&l1.block(claim.logs(), vec![]));
+    // Whoever folds these blocks at any other time comes to the same.
+    assert_eq!(follower_of(&node, &l1).set_head(l1.tip.hash), head);
     (node, l1, claim, head)
 }
 
