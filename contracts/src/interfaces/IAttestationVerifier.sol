@@ -239,7 +239,7 @@ interface IAttestationVerifier {
     function publishCollateral(bytes calldata json, bytes calldata signature) external;
 
     /// @notice Sets when quotes of a measurement count. A sunset block that is not in the future ends it at once.
-    /// @dev Requires: the owner; the measurement is not zero; a sunset block is after the activation block.
+    /// @dev Requires: the owner; the measurement is not zero; the activation block is not zero; a sunset block is after it.
     function approveMeasurement(bytes32 measurement, uint64 activationBlock, uint64 sunsetBlock) external;
 
     /// @notice Sets the policy.
