@@ -18,6 +18,7 @@ const IMPLEMENTED: &[(&str, Rule, &[&str])] = &[
     ("IL2Bridge", Rule::Each, &["L2Bridge", "IL2Bridge"]),
     ("IERC20", Rule::Each, &["ObscuroToken", "WrappedToken"]),
     ("function decimals", Rule::Each, &["ObscuroToken", "WrappedToken"]),
+    ("function totalSupply", Rule::Each, &["ObscuroToken", "WrappedToken"]),
     ("IAttestationVerifier", Rule::Each, &["AttestationVerifier", "IAttestationVerifier"]),
     (
         "IManagementErrors",

@@ -12,7 +12,7 @@ use obscuro_protocol::{
     config::{L1BlockId, NetworkConfig},
     door::{Attestation, Registration},
     envelope,
-    keys::{self, KemPrivateKey, LABEL_LOTTERY, MasterSeed},
+    keys::{self, KemPrivateKey, LABEL_LOTTERY, LABEL_SNAPSHOT, MasterSeed},
     secret::Secret,
     wire,
 };
@@ -111,6 +111,12 @@ impl Identity {
     pub fn lottery_nonce(&self, parent: B256, randao: B256) -> U256 {
         let context = [parent.as_slice(), randao.as_slice()].concat();
         U256::from_be_bytes(*keys::derive(&self.lottery, LABEL_LOTTERY, &context).expose())
+    }
+
+    /// Seals snapshots, for this enclave's own next life only: a snapshot is believed, so nobody else,
+    /// whatever seed they hold, may be able to make one.
+    pub fn snapshot_key(&self) -> Secret {
+        keys::derive(&self.encryption, LABEL_SNAPSHOT, &[])
     }
 
     /// The seeds that this enclave holds; the first epoch's first.

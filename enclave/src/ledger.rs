@@ -402,9 +402,13 @@ impl<'a> Ledger<'a> {
         let Some(record) = self.store.get_record(BODY, rollup)? else {
             return Ok(None);
         };
-        wire::decode(&record, BODY_BYTES_MAX)
-            .map(|body| Some(Arc::new(body)))
-            .map_err(|error| LedgerError::Fatal(format!("rollup body {rollup}: {error}")))
+        let body: Body = wire::decode(&record, BODY_BYTES_MAX)
+            .map_err(|error| LedgerError::Fatal(format!("rollup body {rollup}: {error}")))?;
+        // Whoever holds the seed of an earlier epoch can make records, but no rollup of this hash.
+        if body.header.hash() != rollup && rollup != self.config.hash() {
+            return Err(LedgerError::Fatal(format!("rollup body {rollup} is another's")));
+        }
+        Ok(Some(Arc::new(body)))
     }
 
     /// The encrypted store, for records of other modules.

@@ -12,14 +12,19 @@ use crate::{
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_sol_types::SolStruct;
 use obscuro_protocol::{
-    attestation::Challenge,
+    attestation::{Challenge, INTEL_ROOT},
     config::L1BlockId,
     door::{Attestation, DoorError, Duty, EpochOpening, Registration, SeedRejected, SeedShare},
     keys::{MasterSeed, kem_public_key},
     l1::{self, EpochShare, SeedAnswer, SeedEpoch, SeedRejection},
     rollup::signing_domain,
 };
+use std::cmp::Reverse;
 
+/// Most members answered at a time, those that wait longest first.
+const ANSWERS_MAX: usize = 64;
+/// The longest that a node waits for others, in L1 blocks.
+const RANK_MAX: usize = 8;
 /// Most shares in the transaction that opens an epoch; the contract's limit. Others ask later.
 const EPOCH_SHARES_MAX: usize = 64;
 
@@ -65,6 +70,17 @@ impl Node {
         around.device.quote(report_data).map_err(|error| DoorError::Fatal(error.to_string()))
     }
 
+    /// Refuses what would hand the seed over, or vouch for a rollup, to a host that mines an L1 of its
+    /// own: L1 consensus is not verified yet (protocol 4.3), so a network under Intel's root has to
+    /// wait. Development networks protect nothing anyway.
+    pub(crate) fn require_consensus(&self) -> Result<(), DoorError> {
+        if self.config.attestationRoot == keccak256(INTEL_ROOT) {
+            let reason = "L1 consensus is not verified yet: only development networks may go on";
+            return Err(DoorError::Rejected(reason.into()));
+        }
+        Ok(())
+    }
+
     /// What the network expects of this enclave at an L1 block.
     pub(crate) fn duties(&self, view: &View, enclave: Address, has_seed: bool) -> Vec<Duty> {
         let Some(node) = view.nodes.get(&enclave).filter(|node| !node.left) else {
@@ -102,6 +118,7 @@ impl Node {
 
     /// The seeds for every member on the head that waits for them.
     pub fn seed_shares(&self, around: Surroundings<'_>) -> Result<Vec<SeedShare>, DoorError> {
+        self.require_consensus()?;
         let view = self.chain.read().head();
         let keys = self.keys_at(&view)?;
         let identity = self.identity.read();
@@ -111,7 +128,9 @@ impl Node {
         }
         let mut seeds: Vec<&MasterSeed> = keys.newest_first().map(|keys| &keys.seed).collect();
         seeds.reverse();
-        let shares = answerable(&view, responder).filter_map(|(enclave, node)| {
+        let mut waiting: Vec<_> = answerable(&view, responder).collect();
+        waiting.sort_by_key(|(_, node)| node.waits_since);
+        let shares = waiting.into_iter().take(ANSWERS_MAX).filter_map(|(enclave, node)| {
             let encrypted = identity.share_seeds(
                 around.device,
                 &self.config,
@@ -152,6 +171,7 @@ impl Node {
     /// A fresh seed for the epoch that the contract's owner asks for, with a share for every member:
     /// also for this enclave, which learns from L1, like all others, whether its seed was taken.
     pub fn open_epoch(&self, around: Surroundings<'_>) -> Result<EpochOpening, DoorError> {
+        self.require_consensus()?;
         let view = self.chain.read().head();
         let keys = self.keys_at(&view)?;
         let identity = self.identity.read();
@@ -165,7 +185,8 @@ impl Node {
         seeds.push(&fresh.seed);
         // Its own share first: it must not be among those that are left out.
         let mut members: Vec<_> = view.members().collect();
-        members.sort_by_key(|(enclave, _)| *enclave != responder);
+        // Then whoever has most to lose: members without a stake are cheap to make.
+        members.sort_by_key(|(enclave, node)| (*enclave != responder, Reverse(node.stake)));
         let shares: Vec<EpochShare> = members
             .into_iter()
             .take(EPOCH_SHARES_MAX)
@@ -243,11 +264,11 @@ fn rejectable(view: &View, enclave: Address) -> Option<Address> {
 }
 
 /// How many responders should act before this one, so that nodes do not burn gas racing (protocol
-/// 3.5): the order is another one for each task.
+/// 3.5): the order is another one for each task. Bounded, so that silent ones cannot delay for long.
 fn rank(view: &View, own: Address, task: &[u8]) -> u64 {
     let distance = |responder: Address| keccak256([responder.as_slice(), task].concat());
     let nearer = |(enclave, _): &(Address, &RegisteredNode)| {
         view.is_responder(*enclave) && distance(*enclave) < distance(own)
     };
-    view.members().filter(nearer).count() as u64
+    view.members().filter(nearer).take(RANK_MAX).count() as u64
 }

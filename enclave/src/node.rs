@@ -25,6 +25,7 @@ use obscuro_protocol::{
     limits::{GOSSIP_BYTES_MAX, PAYLOAD_BYTES_MAX},
     padding,
     rollup::RollupHeader,
+    secret::Secret,
     wire,
 };
 use parking_lot::{Mutex, RwLock};
@@ -84,11 +85,10 @@ impl Node {
             config_hash,
         };
         node.start_at_checkpoint(around)?;
-        let ring = node.ring();
+        let key = node.identity.read().snapshot_key();
         if let Some(snapshot) = snapshot
-            && let Some(view) =
-                ring.newest_first().find_map(|keys| open_snapshot(keys, config_hash, snapshot))
-            && ring.of(&view.network_keys).is_some()
+            && let Some(view) = open_snapshot(&key, config_hash, snapshot)
+            && node.ring().of(&view.network_keys).is_some()
         {
             *node.chain.write() = Chain::new(view);
         }
@@ -387,7 +387,7 @@ impl Node {
         while deep.block.number > target || deep.included != deep.block.number {
             deep = chain.view(deep.parent)?;
         }
-        let key = self.keys_at(view).ok()?.current().seed.derive(Label::Snapshot);
+        let key = self.identity.read().snapshot_key();
         envelope::seal(
             &key,
             &wire::encode(&*deep),
@@ -416,9 +416,8 @@ fn unknown_genesis(config: &NetworkConfig) -> Rollup {
     }
 }
 
-fn open_snapshot(keys: &EpochKeys, config_hash: B256, sealed: &[u8]) -> Option<View> {
-    let key = keys.seed.derive(Label::Snapshot);
-    let plain = envelope::open(&key, sealed, config_hash.as_slice()).ok()?;
+fn open_snapshot(key: &Secret, config_hash: B256, sealed: &[u8]) -> Option<View> {
+    let plain = envelope::open(key, sealed, config_hash.as_slice()).ok()?;
     wire::decode(&plain, SNAPSHOT_BYTES_MAX).ok()
 }
 

@@ -203,6 +203,7 @@ impl Node {
 
     /// This enclave's candidate on the head; the same in every call of a round.
     pub fn seal(&self, around: Surroundings<'_>) -> Result<Option<SignedRollup>, DoorError> {
+        self.require_consensus()?;
         let view = self.chain.read().head();
         let keys = self.keys_at(&view)?;
         let enclave = self.identity.read().address();

@@ -410,8 +410,11 @@ impl Folded {
             network_key: &[],
             encrypted_seed: &[],
         };
-        let attestation = self.attest(&event.quote, &report_data);
-        self.update_node(event.enclave, |node| node.attestation = attestation);
+        // What was proven before does not become untrue: collateral that is out of date must not end
+        // the membership of all who attest again in time.
+        if let Some(attestation) = self.attest(&event.quote, &report_data) {
+            self.update_node(event.enclave, |node| node.attestation = Some(attestation));
+        }
     }
 
     /// Verifies a quote again, whatever the contract said (protocol 3.4).

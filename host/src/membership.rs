@@ -110,17 +110,21 @@ impl Membership {
         if !head.is_registered {
             return self.join(head, sent).await;
         }
-        self.move_house(followed, sent).await?;
+        // One that fails must not keep this node from the others.
+        let mut outcome = self.move_house(followed, sent).await;
         for duty in sent.due(head) {
-            match duty {
-                Duty::Attest => self.attest().await?,
-                Duty::OpenEpoch => self.open_epoch(head.l1.number, sent).await?,
-                Duty::RejectSeed => self.reject_seed().await?,
-                Duty::ShareSeed => self.share_seed(head.l1.number, sent).await?,
+            let done = match duty {
+                Duty::Attest => self.attest().await,
+                Duty::OpenEpoch => self.open_epoch(head.l1.number, sent).await,
+                Duty::RejectSeed => self.reject_seed().await,
+                Duty::ShareSeed => self.share_seed(head.l1.number, sent).await,
+            };
+            if done.is_ok() {
+                sent.duty(duty, head.l1.number);
             }
-            sent.duty(duty, head.l1.number);
+            outcome = outcome.and(done);
         }
-        Ok(())
+        outcome
     }
 
     /// Corrects the address that L1 gives to peers.

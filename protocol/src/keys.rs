@@ -31,8 +31,6 @@ pub enum Label {
     State,
     /// `prevrandao` and the order of transactions.
     Randomness,
-    /// Snapshots of the L1 view.
-    Snapshot,
 }
 
 impl Label {
@@ -44,7 +42,6 @@ impl Label {
             Self::Gossip => b"obscuro/v1/gossip",
             Self::State => b"obscuro/v1/state",
             Self::Randomness => b"obscuro/v1/randomness",
-            Self::Snapshot => b"obscuro/v1/snapshot",
         }
     }
 }
@@ -61,6 +58,9 @@ pub const LABEL_ENVELOPE_REQUEST: &[u8] = b"request";
 pub const LABEL_ENVELOPE_REPLY: &[u8] = b"reply";
 /// HPKE info of seed shares; chain id, contract, responder, requester and epoch follow.
 pub const LABEL_SEED_SHARE: &[u8] = b"obscuro/v1/seed-share";
+/// Snapshots of the L1 view, derived from an enclave's own encryption key: who once held a seed must
+/// not be able to make one.
+pub const LABEL_SNAPSHOT: &[u8] = b"obscuro/v1/snapshot";
 /// An enclave's lottery nonces, keyed by its own lottery key.
 pub const LABEL_LOTTERY: &[u8] = b"obscuro/v1/lottery";
 /// The key that seals an enclave's identity, from what its TEE gives it.

@@ -374,22 +374,22 @@ fn tcb_info(registry: &Registry) -> Result<String, AttestationError> {
 }
 
 #[test]
-fn the_younger_statement_counts_then_the_higher_number() {
-    // Each counts more than those before it.
-    let ages = [(2023, 99), (2024, 16), (2024, 17), (2024, 18), (2025, 1), (2025, 2)];
+fn of_what_the_policy_admits_the_younger_statement_counts_then_the_higher_number() {
+    // Each counts more than those before it: the policy demands 17.
+    let ages = [(2024, 16), (2025, 1), (2025, 2), (2023, 99), (2024, 17), (2024, 18), (2025, 17)];
     let ages = ages.map(|(year, number)| aged(year, number));
     let of = |json: &str| statement(signer(), json, Bytes::new());
     for (i, older) in ages.iter().enumerate() {
         for younger in &ages[i..] {
             // The honest one is there before.
-            let counts = if ages[..2].contains(younger) { &ages[2] } else { younger };
+            let counts = if ages[..4].contains(younger) { &ages[4] } else { younger };
             for pair in [[older, younger], [younger, older]] {
                 assert_eq!(tcb_info(&then(pair.map(|json| of(json)))).as_ref(), Ok(counts));
             }
         }
     }
     // A renewal of the same age takes the place of the former.
-    let registry = then([statement(signer(), &ages[2], Bytes::from_static(b"renewed"))]);
+    let registry = then([statement(signer(), &ages[4], Bytes::from_static(b"renewed"))]);
     let collateral = registry.collateral(attested(0).platform, Tee::Sgx).unwrap();
     assert_eq!(collateral.tcb_info_signature, Bytes::from_static(b"renewed"));
     // The other TEE's stays.

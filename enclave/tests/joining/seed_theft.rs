@@ -285,3 +285,23 @@ fn a_network_is_founded_once() {
     let third = Node::start(3, true);
     assert!(!third.catch_up(&l1).has_seed);
 }
+
+#[test]
+fn under_intels_root_nothing_is_given_while_l1_consensus_is_not_verified() {
+    use alloy_primitives::keccak256;
+    use obscuro_protocol::attestation::INTEL_ROOT;
+    let config = NetworkConfig { attestationRoot: keccak256(INTEL_ROOT), ..config() };
+    let (enclave, store) = (Enclave::new(TestDevice::new(1, 0)), TestStore::default());
+    let ask =
+        |request| door::decode::<Reply>(&enclave.handle(&door::encode(&request), &store)).unwrap();
+    let start = Request::Start { config: Box::new(config), identity: None, snapshot: None };
+    assert!(matches!(ask(start), Reply::Started(_)));
+    for request in [Request::SeedShares, Request::OpenEpoch, Request::Seal] {
+        match ask(request) {
+            Reply::Refused(DoorError::Rejected(reason)) => {
+                assert!(reason.contains("consensus"), "{reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

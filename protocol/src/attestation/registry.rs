@@ -26,8 +26,8 @@ pub struct Registry {
     platforms: BTreeMap<B256, Platform>,
     /// The newest revocation list of each authority; the contract takes no older one.
     crls: BTreeMap<B256, Bytes>,
-    /// The newest of each subject and signer.
-    statements: BTreeMap<(Subject, B256), Signed>,
+    /// The newest of each subject, signer and evaluation number.
+    statements: BTreeMap<(Subject, B256, u32), Signed>,
     approvals: BTreeMap<B256, Approval>,
     removed: BTreeSet<B256>,
     minimum_security_version: u16,
@@ -130,7 +130,7 @@ impl Registry {
     fn statement(&mut self, event: CollateralPublished) {
         let Ok(json) = String::from_utf8(event.json.to_vec()) else { return };
         let Ok(statement) = Statement::read(&json) else { return };
-        let key = (statement.subject, event.authority);
+        let key = (statement.subject, event.authority, statement.evaluation_number);
         let is_newer = |known: &Signed| statement.precedence(&known.statement).is_ge();
         if self.statements.get(&key).is_none_or(is_newer) {
             self.statements.insert(key, Signed { statement, json, signature: event.signature });
@@ -202,11 +202,10 @@ impl Registry {
             return Err(missing("attestation root that this network trusts"));
         }
         let (signer, tcb_info) = self
-            .newest(Subject::TcbInfo(tee, machine.fmspc))
+            .newest(Subject::TcbInfo(tee, machine.fmspc), None)
             .ok_or_else(|| missing("TCB info for this kind of platform"))?;
-        let qe_identity = self
-            .statements
-            .get(&(Subject::QeIdentity(tee), signer))
+        let (_, qe_identity) = self
+            .newest(Subject::QeIdentity(tee), Some(signer))
             .ok_or_else(|| missing("QE identity by that signer"))?;
         Ok(Collateral {
             root_certificate: self.root.clone(),
@@ -222,11 +221,18 @@ impl Registry {
         })
     }
 
-    /// The newest statement about something and its signer.
-    fn newest(&self, subject: Subject) -> Option<(B256, &Signed)> {
-        let about = self.statements.iter().filter(|((about, _), _)| *about == subject);
+    /// The newest statement about something, by anyone or by one signer, among those that the policy
+    /// admits: Intel issues two evaluation numbers at a time, and whoever publishes the lower one must
+    /// not hide the other.
+    fn newest(&self, subject: Subject, signer: Option<B256>) -> Option<(B256, &Signed)> {
+        let about = self.statements.iter().filter(|((about, by, _), _)| {
+            *about == subject && signer.is_none_or(|signer| signer == *by)
+        });
+        let rank = |signed: &Signed| signed.statement.evaluation_number >= self.minimum_evaluation;
         about
-            .max_by(|(_, a), (_, b)| a.statement.precedence(&b.statement))
-            .map(|((_, signer), signed)| (*signer, signed))
+            .max_by(|(_, a), (_, b)| {
+                rank(a).cmp(&rank(b)).then_with(|| a.statement.precedence(&b.statement))
+            })
+            .map(|((_, signer, _), signed)| (*signer, signed))
     }
 }

@@ -33,7 +33,6 @@ fn name(label: Label) -> &'static str {
         Label::Gossip => "gossip",
         Label::State => "state",
         Label::Randomness => "randomness",
-        Label::Snapshot => "snapshot",
     }
 }
 
@@ -46,7 +45,6 @@ fn key_derivation() {
         Label::Gossip,
         Label::State,
         Label::Randomness,
-        Label::Snapshot,
     ];
     let seed = seed();
     let derived = labels.map(|label| (name(label).to_string(), json!(shown(&seed.derive(label)))));
