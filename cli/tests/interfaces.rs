@@ -19,6 +19,7 @@ const IMPLEMENTED: &[(&str, Rule, &[&str])] = &[
     ("IERC20", Rule::Each, &["ObscuroToken", "WrappedToken"]),
     ("function decimals", Rule::Each, &["ObscuroToken", "WrappedToken"]),
     ("function totalSupply", Rule::Each, &["ObscuroToken", "WrappedToken"]),
+    ("function isAncestor", Rule::Each, &["RollupManagement", "IRollupManagement"]),
     ("IAttestationVerifier", Rule::Each, &["AttestationVerifier", "IAttestationVerifier"]),
     (
         "IManagementErrors",
