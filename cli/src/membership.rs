@@ -96,6 +96,7 @@ pub struct Node {
     /// L1 block in which it left.
     pub left: Option<u64>,
     encryption_key: Bytes,
+    lottery_key: Bytes,
     /// Which event brought the quote.
     position: usize,
 }
@@ -222,6 +223,7 @@ impl Network {
                     enclave: event.enclave,
                     owner: event.owner,
                     encryption_key: &event.encryptionKey,
+                    lottery_key: &event.lotteryKey,
                     config_hash: self.config_hash,
                     l1_block: event.l1Block,
                     l1_block_hash: event.l1BlockHash,
@@ -243,6 +245,7 @@ impl Network {
                     waits_since: block,
                     left: None,
                     encryption_key: event.encryptionKey,
+                    lottery_key: event.lotteryKey,
                     position,
                 });
             }
@@ -254,6 +257,7 @@ impl Network {
                     enclave: event.enclave,
                     owner: node.owner,
                     encryption_key: &node.encryption_key,
+                    lottery_key: &node.lottery_key,
                     config_hash: self.config_hash,
                     l1_block: event.l1Block,
                     l1_block_hash: event.l1BlockHash,

@@ -24,6 +24,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("alloy-trie", &["enclave", "devnet"]),
     ("libp2p", &["host"]),
     ("dcap-qvl", &["protocol"]),
+    ("blst", &["protocol"]),
 ];
 
 fn metadata() -> Value {

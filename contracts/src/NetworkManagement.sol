@@ -47,6 +47,9 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
     /// @dev Bytes of an X-Wing public key: ML-KEM-768 (1,184) and X25519 (32).
     uint256 private constant KEY_LENGTH = 1216;
 
+    /// @dev Bytes of a compressed BLS12-381 public key in G2. Whether it is one is for enclaves to judge.
+    uint256 private constant LOTTERY_KEY_LENGTH = 96;
+
     /// @dev An X-Wing share of one seed is about 1,200 bytes, and 32 more for each epoch: room for ninety.
     uint256 private constant SEED_LENGTH_MAX = 4096;
 
@@ -117,9 +120,7 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         n.attestedAt = uint32(r.l1Block);
         n.admission = admission;
         n.stake = stake;
-        emit NodeRegistered(
-            r.enclave, msg.sender, r.quote, r.encryptionKey, r.hostAddress, r.stake, r.l1Block, l1BlockHash
-        );
+        _announce(r, l1BlockHash);
         if (genesis) {
             _openEpoch(1, r.enclave, r.networkKey);
             _give(n, r.enclave, r.enclave, 1, r.encryptedSeed);
@@ -129,19 +130,18 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
     }
 
     /// @inheritdoc INetworkManagement
-    function reattest(address enclave, bytes calldata quote, bytes32 encryptionKeyHash, uint64 l1Block) external {
+    function reattest(address enclave, bytes calldata quote, bytes32 keysHash, uint64 l1Block) external {
         Node storage n = _present(enclave);
         bytes32 l1BlockHash = _recentBlockHash(l1Block);
         if (l1Block <= n.attestedAt) revert NotNewer(l1Block, n.attestedAt);
-        bytes32 reportData =
-            _reportData(enclave, n.owner, encryptionKeyHash, l1Block, l1BlockHash, EMPTY_HASH, EMPTY_HASH);
+        bytes32 reportData = _reportData(enclave, n.owner, keysHash, l1Block, l1BlockHash, EMPTY_HASH, EMPTY_HASH);
         (,, uint40 admission) = attestation.verify(quote, reportData);
 
         // A block in the past.
         // forge-lint: disable-next-line(unsafe-typecast)
         n.attestedAt = uint32(l1Block);
         n.admission = admission;
-        emit NodeReattested(enclave, quote, encryptionKeyHash, l1Block, l1BlockHash);
+        emit NodeReattested(enclave, quote, keysHash, l1Block, l1BlockHash);
     }
 
     /// @inheritdoc INetworkManagement
@@ -329,6 +329,20 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         return _holdsSeed(n) ? n.responder : address(0);
     }
 
+    function _announce(Registration calldata r, bytes32 l1BlockHash) private {
+        emit NodeRegistered(
+            r.enclave,
+            msg.sender,
+            r.quote,
+            r.encryptionKey,
+            r.lotteryKey,
+            r.hostAddress,
+            r.stake,
+            r.l1Block,
+            l1BlockHash
+        );
+    }
+
     function _openEpoch(uint32 epoch, address responder, bytes calldata networkKey) private {
         _epochs = Epochs(epoch, 0, address(0));
         networkKeyHash[epoch] = keccak256(networkKey);
@@ -393,7 +407,7 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         return _reportData(
             r.enclave,
             msg.sender,
-            keccak256(r.encryptionKey),
+            keccak256(bytes.concat(r.encryptionKey, r.lotteryKey)),
             r.l1Block,
             l1BlockHash,
             genesis ? keccak256(r.networkKey) : EMPTY_HASH,
@@ -404,7 +418,7 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
     function _reportData(
         address enclave,
         address owner_,
-        bytes32 encryptionKeyHash,
+        bytes32 keysHash,
         uint64 l1Block,
         bytes32 l1BlockHash,
         bytes32 networkKeyHash_,
@@ -417,7 +431,7 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
                 address(this),
                 enclave,
                 owner_,
-                encryptionKeyHash,
+                keysHash,
                 networkConfigHash,
                 l1Block,
                 l1BlockHash,
@@ -455,6 +469,7 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
 
     function _checkFields(Registration calldata r, bool genesis) private pure {
         if (r.encryptionKey.length != KEY_LENGTH) revert BadKeyLength(r.encryptionKey.length);
+        if (r.lotteryKey.length != LOTTERY_KEY_LENGTH) revert BadKeyLength(r.lotteryKey.length);
         _checkHostAddress(r.hostAddress);
         if (genesis != (r.networkKey.length != 0) || genesis != (r.encryptedSeed.length != 0)) {
             revert GenesisMismatch();

@@ -27,6 +27,8 @@ contract RollupManagement is IRollupManagement, EIP712 {
     uint256 private constant L1_PROOF_AGE_BLOCKS_MAX = 256;
     /// @dev More newcomers at a time wait for the next rollup, or for stand-alone answers.
     uint256 private constant ANSWERS_MAX = 16;
+    /// @dev Bytes of a compressed BLS12-381 signature in G1.
+    uint256 private constant LOTTERY_PROOF_LENGTH = 48;
 
     INetworkManagement public immutable network;
     /// @inheritdoc IRollupManagement
@@ -50,6 +52,7 @@ contract RollupManagement is IRollupManagement, EIP712 {
     function publish(
         RollupHeader calldata header,
         bytes calldata signature,
+        bytes calldata lotteryProof,
         bytes calldata payload,
         INetworkManagement.SeedAnswer[] calldata answers
     ) external {
@@ -58,10 +61,11 @@ contract RollupManagement is IRollupManagement, EIP712 {
         _checkL1Proof(header);
         bytes32[] memory blobs = _checkPayload(header, payload);
         _checkAggregator(header, hash, signature);
+        if (lotteryProof.length != LOTTERY_PROOF_LENGTH) revert BadProofLength(lotteryProof.length);
         if (answers.length > ANSWERS_MAX) revert TooManyAnswers(answers.length);
 
         _tree.grow(hash, header.parent, header.withdrawalsRoot, _sliceBlocks);
-        emit RollupPublished(hash, header.aggregator, header, signature, blobs);
+        emit RollupPublished(hash, header.aggregator, header, signature, lotteryProof, blobs);
         if (answers.length != 0) network.shareSeeds(answers);
     }
 

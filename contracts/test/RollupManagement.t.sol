@@ -20,7 +20,7 @@ contract RollupManagementTest is Network {
         bytes memory signed = sign(h);
         vm.expectRevert(error);
         vm.prank(operator, operator);
-        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        rollups.publish(h, signed, LOTTERY_PROOF, PAYLOAD, noAnswers());
     }
 
     function test_constructor_revertsForZeroArguments() public {
@@ -119,7 +119,7 @@ contract RollupManagementTest is Network {
         bytes memory signed = sign(h);
         vm.expectRevert(IRollupManagement.PayloadMissingOrDouble.selector);
         vm.prank(operator, operator);
-        rollups.publish(h, signed, "", noAnswers());
+        rollups.publish(h, signed, LOTTERY_PROOF, "", noAnswers());
     }
 
     function test_publish_revertsForPayloadAndBlob() public {
@@ -135,14 +135,14 @@ contract RollupManagementTest is Network {
             abi.encodeWithSelector(IRollupManagement.BadSignature.selector, vm.addr(GENESIS_KEY + 1), founder)
         );
         vm.prank(operator, operator);
-        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        rollups.publish(h, signed, LOTTERY_PROOF, PAYLOAD, noAnswers());
     }
 
     function test_publish_revertsForMalformedSignature() public {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
         vm.expectRevert();
         vm.prank(operator, operator);
-        rollups.publish(h, filled(64, 0x01), PAYLOAD, noAnswers());
+        rollups.publish(h, filled(64, 0x01), LOTTERY_PROOF, PAYLOAD, noAnswers());
     }
 
     function test_publish_revertsForVerifier() public {
@@ -154,7 +154,7 @@ contract RollupManagementTest is Network {
         bytes memory signed = signature(0x7e51, rollups.digest(h));
         vm.expectRevert(abi.encodeWithSelector(IRollupManagement.NotAggregator.selector, verifier));
         vm.prank(operator, operator);
-        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        rollups.publish(h, signed, LOTTERY_PROOF, PAYLOAD, noAnswers());
     }
 
     function test_publish_revertsAfterLeaving() public {
@@ -170,7 +170,7 @@ contract RollupManagementTest is Network {
         address stranger = makeAddress("stranger");
         vm.expectRevert(abi.encodeWithSelector(IRollupManagement.NotOwner.selector, stranger, operator));
         vm.prank(stranger, stranger);
-        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        rollups.publish(h, signed, LOTTERY_PROOF, PAYLOAD, noAnswers());
     }
 
     /// @dev Hosts look for a payload in the input of the transaction.
@@ -180,16 +180,16 @@ contract RollupManagementTest is Network {
         address sender = makeAddress("sender");
         vm.expectRevert(abi.encodeWithSelector(IRollupManagement.PayloadNotInTransaction.selector, operator));
         vm.prank(operator, sender);
-        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        rollups.publish(h, signed, LOTTERY_PROOF, PAYLOAD, noAnswers());
         // An account that delegates to a contract (EIP-7702), called by itself.
         vm.etch(operator, bytes.concat(hex"ef0100", bytes20(address(network))));
         vm.expectRevert(abi.encodeWithSelector(IRollupManagement.PayloadNotInTransaction.selector, operator));
         vm.prank(operator, operator);
-        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        rollups.publish(h, signed, LOTTERY_PROOF, PAYLOAD, noAnswers());
         // Blobs belong to the transaction, whoever calls.
         vm.blobhashes(blobs(1));
         vm.prank(operator, sender);
-        rollups.publish(h, signed, "", noAnswers());
+        rollups.publish(h, signed, LOTTERY_PROOF, "", noAnswers());
     }
 
     function test_publish_revertsAfterTheAttestationLapsed() public {
@@ -205,7 +205,7 @@ contract RollupManagementTest is Network {
         bytes memory signed = sign(h);
         vm.expectRevert(abi.encodeWithSelector(IRollupManagement.TooManyAnswers.selector, 17));
         vm.prank(operator, operator);
-        rollups.publish(h, signed, PAYLOAD, new INetworkManagement.SeedAnswer[](17));
+        rollups.publish(h, signed, LOTTERY_PROOF, PAYLOAD, new INetworkManagement.SeedAnswer[](17));
     }
 
     /// @dev S3's revision: one transaction by the newcomer, and its seed comes with the next rollup.
@@ -223,7 +223,7 @@ contract RollupManagementTest is Network {
         vm.expectEmit(address(network));
         emit INetworkManagement.SeedShared(newcomer, founder, 1, seed);
         vm.prank(operator, operator);
-        rollups.publish(h, signedHeader, PAYLOAD, answers);
+        rollups.publish(h, signedHeader, LOTTERY_PROOF, PAYLOAD, answers);
         vm.assertTrue(network.isResponder(newcomer));
         vm.assertEq(rollups.headOf(0), rollups.hashRollup(h));
     }
@@ -241,7 +241,7 @@ contract RollupManagementTest is Network {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
         bytes memory signedHeader = sign(h);
         vm.prank(operator, operator);
-        rollups.publish(h, signedHeader, PAYLOAD, answers);
+        rollups.publish(h, signedHeader, LOTTERY_PROOF, PAYLOAD, answers);
         vm.assertEq(rollups.headOf(0), rollups.hashRollup(h));
     }
 
@@ -251,9 +251,9 @@ contract RollupManagementTest is Network {
         bytes32 hash = rollups.hashRollup(h);
         bytes memory signed = sign(h);
         vm.expectEmit(address(rollups));
-        emit IRollupManagement.RollupPublished(hash, founder, h, signed, new bytes32[](0));
+        emit IRollupManagement.RollupPublished(hash, founder, h, signed, LOTTERY_PROOF, new bytes32[](0));
         vm.prank(operator, operator);
-        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        rollups.publish(h, signed, LOTTERY_PROOF, PAYLOAD, noAnswers());
 
         IRollupManagement.Rollup memory r = rollups.rollup(hash);
         vm.assertEq(r.parent, GENESIS);
@@ -270,9 +270,19 @@ contract RollupManagementTest is Network {
         bytes32 hash = rollups.hashRollup(h);
         vm.blobhashes(blobs(6));
         vm.expectEmit(address(rollups));
-        emit IRollupManagement.RollupPublished(hash, founder, h, signed, blobs(6));
+        emit IRollupManagement.RollupPublished(hash, founder, h, signed, LOTTERY_PROOF, blobs(6));
         vm.prank(operator, operator);
-        rollups.publish(h, signed, "", noAnswers());
+        rollups.publish(h, signed, LOTTERY_PROOF, "", noAnswers());
+    }
+
+    function test_publish_revertsForProofLength() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory signed = sign(h);
+        for (uint256 length = 47; length <= 49; length += 2) {
+            vm.expectRevert(abi.encodeWithSelector(IRollupManagement.BadProofLength.selector, length));
+            vm.prank(operator, operator);
+            rollups.publish(h, signed, filled(length, 0x01), PAYLOAD, noAnswers());
+        }
     }
 
     function test_publish_ignoresNonce(uint256 nonce) public {
@@ -300,7 +310,7 @@ contract RollupManagementTest is Network {
         vm.assertTrue(rollups.digest(h) != before);
         vm.expectPartialRevert(IRollupManagement.BadSignature.selector);
         vm.prank(operator, operator);
-        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        rollups.publish(h, signed, LOTTERY_PROOF, PAYLOAD, noAnswers());
     }
 
     function test_hashRollup_isHashStruct() public view {
@@ -478,7 +488,7 @@ contract RollupManagementTest is Network {
         IRollupManagement.RollupHeader memory h = header(parent);
         bytes memory signedHeader = sign(h);
         vm.prank(operator, operator);
-        rollups.publish(h, signedHeader, PAYLOAD, answers);
+        rollups.publish(h, signedHeader, LOTTERY_PROOF, PAYLOAD, answers);
     }
 
     /// @dev Publishes with every field filled, so that calldata costs what it will.
@@ -497,7 +507,7 @@ contract RollupManagementTest is Network {
         bytes memory signed = sign(h);
         bytes32 hash = rollups.hashRollup(h);
         vm.prank(operator, operator);
-        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        rollups.publish(h, signed, LOTTERY_PROOF, PAYLOAD, noAnswers());
         return hash;
     }
 

@@ -102,7 +102,7 @@ contract VectorsTest is Test {
                 filledAddress(0x03),
                 filledAddress(0x11),
                 filledAddress(0xaa),
-                keccak256("encryption key"),
+                keccak256("encryption keylottery key"),
                 keccak256("config"),
                 uint64(99),
                 keccak256("block"),
@@ -111,6 +111,15 @@ contract VectorsTest is Test {
             )
         );
         vm.assertEq(data, word(".reportData"));
+    }
+
+    /// @dev Lengths are what the contracts check.
+    function test_lottery() public {
+        load("lottery.json");
+        bytes memory proof = vm.parseJsonBytes(json, ".proof");
+        vm.assertEq(proof.length, uint256(48));
+        vm.assertEq(vm.parseJsonBytes(json, ".publicKey").length, uint256(96));
+        vm.assertEq(keccak256(proof), word(".nonce"));
     }
 
     /// @dev What the contract accepts is tested with the same type strings in network/Seeds.t.sol.

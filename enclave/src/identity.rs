@@ -5,14 +5,15 @@ use crate::{
     device::{Device, DeviceError, Entropy},
     epochs::EPOCHS_MAX,
 };
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes};
 use k256::ecdsa::SigningKey;
 use obscuro_protocol::{
-    attestation::ReportData,
+    attestation::{ReportData, keys_hash},
     config::{L1BlockId, NetworkConfig},
     door::{Attestation, Registration},
     envelope,
-    keys::{self, KemPrivateKey, LABEL_LOTTERY, LABEL_SNAPSHOT, MasterSeed},
+    keys::{self, KemPrivateKey, LABEL_SNAPSHOT, MasterSeed},
+    lottery::{Draw, LotteryKey},
     secret::Secret,
     wire,
 };
@@ -39,6 +40,12 @@ struct Clear {
     encryption: [u8; 32],
     lottery: [u8; 32],
     seeds: Vec<[u8; 32]>,
+}
+
+/// What L1 is told besides the address.
+struct PublicKeys {
+    encryption: Bytes,
+    lottery: Bytes,
 }
 
 impl Identity {
@@ -106,11 +113,10 @@ impl Identity {
         }
     }
 
-    /// The lottery nonce of a round: fixed by this enclave's secret, the parent and the proof
-    /// block's RANDAO, so that no restart draws again (protocol 5.5).
-    pub fn lottery_nonce(&self, parent: B256, randao: B256) -> U256 {
-        let context = [parent.as_slice(), randao.as_slice()].concat();
-        U256::from_be_bytes(*keys::derive(&self.lottery, LABEL_LOTTERY, &context).expose())
+    /// The proof of this enclave's lot in a round. There is one only, so that no restart draws again
+    /// (protocol 5.5).
+    pub fn lottery_proof(&self, draw: &Draw) -> Bytes {
+        LotteryKey::new(&self.lottery).prove(draw)
     }
 
     /// Seals snapshots, for this enclave's own next life only: a snapshot is believed, so nobody else,
@@ -198,11 +204,11 @@ impl Identity {
         if genesis && self.seeds.is_empty() {
             self.seeds.push(MasterSeed::new(Entropy(device).secret()));
         }
-        let encryption_key = self.encryption_key();
+        let keys = &self.public_keys();
         let (network_key, encrypted_seed) = match (self.seeds.first(), genesis) {
             (Some(seed), true) => {
                 let to = self.address();
-                let share = self.share_seeds(device, config, to, &encryption_key, [seed]);
+                let share = self.share_seeds(device, config, to, &keys.encryption, [seed]);
                 (network_key_bytes(seed), share.unwrap_or_default())
             }
             _ => (Vec::new(), Bytes::new()),
@@ -210,14 +216,15 @@ impl Identity {
         let report_data = ReportData {
             network_key: &network_key,
             encrypted_seed: &encrypted_seed,
-            ..self.report_data(config, owner, &encryption_key, l1_block)
+            ..self.report_data(config, owner, keys, l1_block)
         };
         Ok(Registration {
             quote: device.quote(report_data.hash())?,
             certificates: device.certificates()?,
             enclave: self.address(),
             identity: self.seal(device, config.hash()),
-            encryption_key: encryption_key.into(),
+            encryption_key: keys.encryption.clone(),
+            lottery_key: keys.lottery.clone(),
             network_key: network_key.into(),
             encrypted_seed,
         })
@@ -231,13 +238,13 @@ impl Identity {
         owner: Address,
         l1_block: &L1BlockId,
     ) -> Result<Attestation, DeviceError> {
-        let encryption_key = self.encryption_key();
-        let report_data = self.report_data(config, owner, &encryption_key, l1_block);
+        let keys = self.public_keys();
+        let report_data = self.report_data(config, owner, &keys, l1_block);
         Ok(Attestation {
             quote: device.quote(report_data.hash())?,
             certificates: device.certificates()?,
             enclave: self.address(),
-            encryption_key_hash: keccak256(&encryption_key),
+            keys_hash: keys_hash(&keys.encryption, &keys.lottery),
             l1_block: l1_block.number,
         })
     }
@@ -246,7 +253,7 @@ impl Identity {
         &self,
         config: &NetworkConfig,
         owner: Address,
-        encryption_key: &'a [u8],
+        keys: &'a PublicKeys,
         l1_block: &L1BlockId,
     ) -> ReportData<'a> {
         ReportData {
@@ -254,7 +261,8 @@ impl Identity {
             contract: config.contracts.networkManagement,
             enclave: self.address(),
             owner,
-            encryption_key,
+            encryption_key: &keys.encryption,
+            lottery_key: &keys.lottery,
             config_hash: config.hash(),
             l1_block: l1_block.number,
             l1_block_hash: l1_block.hash,
@@ -267,8 +275,11 @@ impl Identity {
         keys::kem_key_pair(&self.encryption).0
     }
 
-    fn encryption_key(&self) -> Vec<u8> {
-        keys::kem_public_key_bytes(&keys::kem_key_pair(&self.encryption).1)
+    fn public_keys(&self) -> PublicKeys {
+        PublicKeys {
+            encryption: keys::kem_public_key_bytes(&keys::kem_key_pair(&self.encryption).1).into(),
+            lottery: LotteryKey::new(&self.lottery).public_key(),
+        }
     }
 }
 

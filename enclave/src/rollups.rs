@@ -18,6 +18,7 @@ use obscuro_protocol::{
     door::{Carrier, DoorError, L1Block, Retry},
     l1::IRollupManagement::RollupPublished,
     limits::{PAYLOAD_BYTES_MAX, PROOF_AGE_BLOCKS_MAX, ROLLUP_BLOBS_MAX, TRANSACTION_BYTES_MAX},
+    lottery::{self, Draw},
     payload::{self, Item, Payload, PayloadError},
     rollup::{RollupHeader, SignedRollup, Withdrawal, recover, signing_domain},
 };
@@ -46,7 +47,8 @@ impl Node {
         }
         let proof = self.chain.read().ancestor(parent, header.l1ProofNumber, header.l1Proof);
         let Some(proof) = proof else { return Ok(None) };
-        if self.check_context(header, &event.signature, &proof).is_err() {
+        let claim = Claim { header, signature: &event.signature, lottery: &event.lotteryProof };
+        if self.check_context(claim, &proof).is_err() {
             return Ok(None);
         }
         let hash = header.hash();
@@ -59,7 +61,7 @@ impl Node {
         let Some(payload) = carried_payload(event, hash, block)? else { return Ok(None) };
         let verdict = match known {
             Some(verdict) => verdict,
-            None => self.judge(header, &payload, &proof, &self.keys_at(&proof)?, around)?,
+            None => self.judge(claim, &payload, &proof, &self.keys_at(&proof)?, around)?,
         };
         self.chain.write().judge(hash, header.number, verdict.clone());
         Ok(verdict.valid())
@@ -75,7 +77,8 @@ impl Node {
         let proof = self.chain.read().view(header.l1Proof);
         let proof = proof.ok_or(DoorError::Retry(Retry::L1Block(header.l1Proof)))?;
         let keys = self.keys_at(&proof)?;
-        self.check_context(header, &rollup.signature, &proof).map_err(DoorError::Rejected)?;
+        let claim = Claim { header, signature: &rollup.signature, lottery: &rollup.lottery_proof };
+        self.check_context(claim, &proof).map_err(DoorError::Rejected)?;
         if keccak256(&rollup.payload) != header.payloadHash {
             return Err(DoorError::Rejected("payload does not match the header".into()));
         }
@@ -84,7 +87,7 @@ impl Node {
         let verdict = match known {
             Some(verdict) => verdict,
             None => {
-                let verdict = self.judge(header, &rollup.payload, &proof, &keys, around)?;
+                let verdict = self.judge(claim, &rollup.payload, &proof, &keys, around)?;
                 self.chain.write().judge(hash, header.number, verdict.clone());
                 verdict
             }
@@ -95,14 +98,11 @@ impl Node {
         }
     }
 
-    /// The checks that depend on the branch of L1: parent canonical at the proof, aggregator
-    /// attested and staked at the proof, signature.
-    fn check_context(
-        &self,
-        header: &RollupHeader,
-        signature: &[u8],
-        proof: &View,
-    ) -> Result<(), String> {
+    /// The cheap checks, and those that the header alone does not decide: parent canonical at the proof,
+    /// aggregator attested and staked at the proof, signature, and that the nonce is of this proof of
+    /// the lottery.
+    fn check_context(&self, claim: Claim<'_>, proof: &View) -> Result<(), String> {
+        let Claim { header, signature, lottery } = claim;
         if proof.head.hash != header.parent || proof.block.number != header.l1ProofNumber {
             return Err("the parent is not canonical at the L1 proof".into());
         }
@@ -116,18 +116,28 @@ impl Node {
         if recover(&header.signing_hash(&domain), signature) != Some(header.aggregator) {
             return Err("the signature is not the aggregator's".into());
         }
+        if lottery::nonce(lottery) != header.nonce {
+            return Err("the nonce is not that of the lottery proof".into());
+        }
         Ok(())
     }
 
-    /// Executes a rollup and compares every field that execution determines.
+    /// Verifies the lot, executes the rollup and compares every field that execution determines. All
+    /// of it follows from the header, whose nonce names the lottery proof: so does the verdict.
     fn judge(
         &self,
-        header: &RollupHeader,
+        claim: Claim<'_>,
         bytes: &[u8],
         proof: &View,
         keys: &NetworkKeys,
         around: Surroundings<'_>,
     ) -> Result<Verdict, DoorError> {
+        let header = claim.header;
+        let key = proof.aggregator(header.aggregator).map(|node| &node.lottery_key[..]);
+        let draw = self.draw(proof);
+        if lottery::verify(key.unwrap_or_default(), &draw, claim.lottery) != Some(header.nonce) {
+            return Ok(Verdict::Invalid("the aggregator did not draw this nonce".into()));
+        }
         let parsed = match self.parse_payload(bytes, keys, around.device) {
             Ok(parsed) => parsed,
             Err(reason) => return Ok(Verdict::Invalid(reason)),
@@ -151,6 +161,12 @@ impl Node {
         }
         let rollup = ledger.commit(&proof.head, outcome, header.clone())?;
         Ok(Verdict::Valid(Arc::new(rollup)))
+    }
+
+    /// What the rounds proven by a block are drawn by.
+    fn draw(&self, view: &View) -> Draw {
+        let (parent, randao) = (view.head.hash, view.randao);
+        Draw { config_hash: self.config_hash, parent, randao }
     }
 
     fn parse_payload(
@@ -241,7 +257,8 @@ impl Node {
         around: Surroundings<'_>,
     ) -> Result<Option<SignedRollup>, DoorError> {
         let ledger = self.ledger(keys, around.store);
-        let nonce = self.identity.read().lottery_nonce(view.head.hash, view.randao);
+        let lottery_proof = self.identity.read().lottery_proof(&self.draw(view));
+        let nonce = lottery::nonce(&lottery_proof);
         for _ in 0..BUILD_ATTEMPTS_MAX {
             let selected = self.select(view, &ledger)?;
             let candidates: Vec<Candidate<'_>> =
@@ -275,7 +292,7 @@ impl Node {
             let signature = identity.sign(header.signing_hash(&domain));
             let rollup = ledger.commit(&view.head, outcome, header.clone())?;
             self.chain.write().judge(rollup.hash, header.number, Verdict::Valid(Arc::new(rollup)));
-            return Ok(Some(SignedRollup { header, signature, payload }));
+            return Ok(Some(SignedRollup { header, signature, lottery_proof, payload }));
         }
         Err(DoorError::Rejected("no payload fits the limit".into()))
     }
@@ -328,6 +345,14 @@ impl Node {
         };
         self.build_bytes.store(next, Ordering::Relaxed);
     }
+}
+
+/// A header with what its aggregator adds to it, from L1 or from a peer.
+#[derive(Clone, Copy)]
+struct Claim<'a> {
+    header: &'a RollupHeader,
+    signature: &'a [u8],
+    lottery: &'a [u8],
 }
 
 /// The payload that L1 carried for a published rollup; `None` if its blobs hold another one, which

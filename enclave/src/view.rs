@@ -62,6 +62,8 @@ pub struct RegisteredNode {
     pub owner: Address,
     /// X-Wing key that receives the seed.
     pub encryption_key: Bytes,
+    /// BLS key that proves its lots.
+    pub lottery_key: Bytes,
     /// Where its host listens.
     pub host_address: String,
     /// OBX at stake.
@@ -219,10 +221,20 @@ impl View {
         self.member(enclave).is_some_and(|member| self.holds_seed(member))
     }
 
-    /// Whether an enclave may publish. The contract has checked the amount of the stake.
+    /// A node whose enclave may take part in the round proven by this block. The contract has checked
+    /// the amount of the stake. Not in the block of its registration: whoever made that one could have
+    /// chosen a lottery key that suits its RANDAO.
+    pub fn aggregator(&self, enclave: Address) -> Option<&RegisteredNode> {
+        self.member(enclave).filter(|member| {
+            self.holds_seed(member)
+                && !member.stake.is_zero()
+                && member.registered < self.block.number
+        })
+    }
+
+    /// Whether there is such a node.
     pub fn is_aggregator(&self, enclave: Address) -> bool {
-        let may = |member: &RegisteredNode| self.holds_seed(member) && !member.stake.is_zero();
-        self.member(enclave).is_some_and(may)
+        self.aggregator(enclave).is_some()
     }
 
     /// Members that wait for the current seed.
@@ -373,6 +385,7 @@ impl Folded {
             enclave: event.enclave,
             owner: event.owner,
             encryption_key: &event.encryptionKey,
+            lottery_key: &event.lotteryKey,
             config_hash: config.hash(),
             l1_block: event.l1Block,
             l1_block_hash: event.l1BlockHash,
@@ -384,6 +397,7 @@ impl Folded {
         Arc::make_mut(&mut self.view.nodes).entry(event.enclave).or_insert(RegisteredNode {
             owner: event.owner,
             encryption_key: event.encryptionKey,
+            lottery_key: event.lotteryKey,
             host_address: event.hostAddress,
             stake: event.stake,
             registered: block,
@@ -404,6 +418,7 @@ impl Folded {
             enclave: event.enclave,
             owner: node.owner,
             encryption_key: &node.encryption_key,
+            lottery_key: &node.lottery_key,
             config_hash: config.hash(),
             l1_block: event.l1Block,
             l1_block_hash: event.l1BlockHash,

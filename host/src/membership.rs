@@ -199,6 +199,7 @@ impl Membership {
             quote: made.quote,
             enclave: made.enclave,
             encryptionKey: made.encryption_key,
+            lotteryKey: made.lottery_key,
             hostAddress: self.host_address.clone(),
             stake: self.stake,
             l1Block: head.l1.number,
@@ -256,7 +257,7 @@ impl Membership {
         let call = reattestCall {
             enclave: made.enclave,
             quote: made.quote,
-            encryptionKeyHash: made.encryption_key_hash,
+            keysHash: made.keys_hash,
             l1Block: made.l1_block,
         };
         self.call_network(Purpose::Attest, call.abi_encode(), U256::ZERO).await?;

@@ -64,14 +64,15 @@ pub enum Input<M> {
     WindowClosed(RoundId),
 }
 
-/// Identifies a candidate as it came, with signature and payload. The header alone would not do: anybody
-/// can put another signature under it, and a judgement on that says nothing about the real one.
+/// Identifies a candidate as it came, with all that is beside the header. The header alone would not do:
+/// anybody can put another signature under it, and a judgement on that says nothing about the real one.
 pub fn content(rollup: &SignedRollup) -> B256 {
     let mut hasher = Keccak256::new();
     hasher.update(rollup.header.hash());
-    hasher.update((rollup.signature.len() as u64).to_be_bytes());
-    hasher.update(&rollup.signature);
-    hasher.update(&rollup.payload);
+    for part in [&rollup.signature, &rollup.lottery_proof, &rollup.payload] {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
     hasher.finalize()
 }
 

@@ -120,6 +120,8 @@ pub struct ReportData<'a> {
     pub owner: Address,
     /// The X-Wing key that is to receive the seed.
     pub encryption_key: &'a [u8],
+    /// The key that proves its lots.
+    pub lottery_key: &'a [u8],
     /// Hash of the `NetworkConfig`.
     pub config_hash: B256,
     /// A recent L1 block, the only freshness a quote has.
@@ -142,7 +144,7 @@ impl ReportData<'_> {
                 self.contract,
                 self.enclave,
                 self.owner,
-                keccak256(self.encryption_key),
+                keys_hash(self.encryption_key, self.lottery_key),
                 self.config_hash,
                 self.l1_block,
                 self.l1_block_hash,
@@ -152,6 +154,11 @@ impl ReportData<'_> {
                 .abi_encode(),
         )
     }
+}
+
+/// An enclave's public keys besides its address, as one hash; both have a fixed length.
+pub fn keys_hash(encryption_key: &[u8], lottery_key: &[u8]) -> B256 {
+    keccak256([encryption_key, lottery_key].concat())
 }
 
 /// What an enclave puts into its report for a user who asks what runs there.

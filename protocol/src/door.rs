@@ -178,6 +178,8 @@ pub struct Registration {
     pub enclave: Address,
     /// X-Wing key that is to receive the seed.
     pub encryption_key: Bytes,
+    /// BLS key that proves its lots.
+    pub lottery_key: Bytes,
     /// Network key, at genesis.
     pub network_key: Bytes,
     /// Seed encrypted to itself, at genesis.
@@ -195,8 +197,8 @@ pub struct Attestation {
     pub certificates: Vec<Bytes>,
     /// Signing address.
     pub enclave: Address,
-    /// keccak256 of the key that receives the seed.
-    pub encryption_key_hash: B256,
+    /// keccak256 of the key that receives the seed and the lottery key.
+    pub keys_hash: B256,
     /// The L1 block that the quote names.
     pub l1_block: u64,
 }

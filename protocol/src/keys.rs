@@ -61,8 +61,10 @@ pub const LABEL_SEED_SHARE: &[u8] = b"obscuro/v1/seed-share";
 /// Snapshots of the L1 view, derived from an enclave's own encryption key: who once held a seed must
 /// not be able to make one.
 pub const LABEL_SNAPSHOT: &[u8] = b"obscuro/v1/snapshot";
-/// An enclave's lottery nonces, keyed by its own lottery key.
+/// An enclave's lottery key (BLS), from a secret of its own.
 pub const LABEL_LOTTERY: &[u8] = b"obscuro/v1/lottery";
+/// What an enclave signs with its lottery key; the draw follows.
+pub const LABEL_DRAW: &[u8] = b"obscuro/v1/draw";
 /// The key that seals an enclave's identity, from what its TEE gives it.
 pub const LABEL_SEALING: &[u8] = b"obscuro/v1/sealing";
 

@@ -36,6 +36,7 @@ sol! {
         bytes quote;
         address enclave;
         bytes encryptionKey;
+        bytes lotteryKey;
         string hostAddress;
         uint256 stake;
         uint64 l1Block;
@@ -143,8 +144,8 @@ sol! {
     /// `NetworkManagement`: membership, stakes, the shared seeds.
     #[derive(Debug)]
     interface INetworkManagement {
-        event NodeRegistered(address indexed enclave, address indexed owner, bytes quote, bytes encryptionKey, string hostAddress, uint256 stake, uint64 l1Block, bytes32 l1BlockHash);
-        event NodeReattested(address indexed enclave, bytes quote, bytes32 encryptionKeyHash, uint64 l1Block, bytes32 l1BlockHash);
+        event NodeRegistered(address indexed enclave, address indexed owner, bytes quote, bytes encryptionKey, bytes lotteryKey, string hostAddress, uint256 stake, uint64 l1Block, bytes32 l1BlockHash);
+        event NodeReattested(address indexed enclave, bytes quote, bytes32 keysHash, uint64 l1Block, bytes32 l1BlockHash);
         event SeedEpochBegun(uint32 indexed epoch, address opener);
         event NetworkKeyPublished(uint32 indexed epoch, address indexed responder, bytes networkKey);
         event SeedShared(address indexed enclave, address indexed responder, uint32 indexed epoch, bytes encryptedSeed);
@@ -153,7 +154,7 @@ sol! {
         event NodeLeft(address indexed enclave);
 
         function register(Registration calldata registration) external payable;
-        function reattest(address enclave, bytes calldata quote, bytes32 encryptionKeyHash, uint64 l1Block) external;
+        function reattest(address enclave, bytes calldata quote, bytes32 keysHash, uint64 l1Block) external;
         function shareSeed(address enclave, address responder, uint32 epoch, bytes calldata encryptedSeed, bytes calldata signature) external;
         function rejectSeed(address enclave, address responder, uint32 epoch, bytes calldata signature) external;
         function beginSeedEpoch(address opener) external;
@@ -171,9 +172,9 @@ sol! {
     /// `RollupManagement`: the tree of rollups.
     #[derive(Debug)]
     interface IRollupManagement {
-        event RollupPublished(bytes32 indexed rollup, address indexed aggregator, RollupHeader header, bytes signature, bytes32[] blobs);
+        event RollupPublished(bytes32 indexed rollup, address indexed aggregator, RollupHeader header, bytes signature, bytes lotteryProof, bytes32[] blobs);
 
-        function publish(RollupHeader calldata header, bytes calldata signature, bytes calldata payload, SeedAnswer[] calldata answers) external;
+        function publish(RollupHeader calldata header, bytes calldata signature, bytes calldata lotteryProof, bytes calldata payload, SeedAnswer[] calldata answers) external;
         function isConfirmed(bytes32 rollup, uint256 blocks) external view returns (bool);
     }
 

@@ -15,6 +15,7 @@ pub mod gossip;
 pub mod keys;
 pub mod l1;
 pub mod limits;
+pub mod lottery;
 pub mod padding;
 pub mod payload;
 pub mod query;

@@ -38,13 +38,15 @@ impl RollupHeader {
     }
 }
 
-/// A header with its signature and payload: what is gossiped and published.
+/// A header with its signature, lottery proof and payload: what is gossiped and published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedRollup {
     /// The public part.
     pub header: RollupHeader,
     /// 65 bytes, r ‖ s ‖ v with v in {27, 28}, s low.
     pub signature: Bytes,
+    /// 48 bytes whose keccak256 is `header.nonce`: see [`crate::lottery`].
+    pub lottery_proof: Bytes,
     /// The bytes whose keccak256 is `header.payloadHash`.
     pub payload: Bytes,
 }

@@ -11,6 +11,7 @@ pub mod forger;
 pub mod front_runner;
 pub mod lying_host;
 pub mod non_publisher;
+pub mod nonce_forger;
 pub mod payload_withholder;
 pub mod re_roller;
 pub mod stolen;
@@ -71,6 +72,7 @@ pub enum Kind {
     PayloadWithholder,
     BadPayload,
     ReRoller,
+    NonceForger,
     Forger,
     ColludingMajority,
     LyingHost,
@@ -79,7 +81,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Equivocator,
         Self::FrontRunner,
         Self::NonPublisher,
@@ -87,6 +89,7 @@ impl Kind {
         Self::PayloadWithholder,
         Self::BadPayload,
         Self::ReRoller,
+        Self::NonceForger,
         Self::Forger,
         Self::ColludingMajority,
         Self::LyingHost,
@@ -103,6 +106,7 @@ impl Kind {
             Self::PayloadWithholder => "payload-withholder",
             Self::BadPayload => "bad-payload",
             Self::ReRoller => "re-roller",
+            Self::NonceForger => "nonce-forger",
             Self::Forger => "forger",
             Self::ColludingMajority => "colluding-majority",
             Self::LyingHost => "lying-host",
@@ -126,6 +130,7 @@ impl Kind {
             Self::PayloadWithholder => Box::new(payload_withholder::PayloadWithholder::default()),
             Self::BadPayload => Box::new(bad_payload::BadPayload),
             Self::ReRoller => Box::new(re_roller::ReRoller::default()),
+            Self::NonceForger => Box::new(nonce_forger::NonceForger::new(random)),
             Self::Forger => Box::new(forger::Forger::default()),
             Self::ColludingMajority => Box::new(colluders::Colluder::new(node, colluders.to_vec())),
             Self::LyingHost => Box::new(lying_host::LyingHost::new(random)),

@@ -72,7 +72,7 @@ impl Checkers {
             }
             Seen::Sealed { node, rollup } => {
                 self.building.sealed(*node, &rollup.header, world)?;
-                self.lottery.sealed(*node, &rollup.header, world)?;
+                self.lottery.sealed(*node, rollup, world)?;
             }
             Seen::Block(block) => {
                 self.withdrawals.block(*block, world)?;

@@ -3,7 +3,7 @@
 //! enclave's fold, against which every enclave is compared. Not here: the comparison (`checkers`).
 
 use crate::journal::Journal;
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolEvent};
 use obscuro_devnet::l1::Block;
 use obscuro_enclave::blobs;
@@ -12,6 +12,7 @@ use obscuro_protocol::{
     keys::MasterSeed,
     l1::{
         IBridgeManagement::{Deposited, Withdrawn, withdrawCall},
+        INetworkManagement::NodeRegistered,
         IRollupManagement::RollupPublished,
     },
     limits::PROOF_AGE_BLOCKS_MAX,
@@ -29,6 +30,7 @@ pub struct Reference {
     config: NetworkConfig,
     views: HashMap<B256, Arc<View>>,
     genuine: HashMap<B256, Arc<Genuine>>,
+    lottery_keys: HashMap<Address, Bytes>,
     /// The network's seed, once an enclave holds it.
     pub seed: Option<MasterSeed>,
 }
@@ -95,7 +97,8 @@ impl Reference {
             paid: Vec::new(),
         };
         let views = HashMap::from([(config.checkpoint.hash, Arc::new(view))]);
-        Self { config, views, genuine: HashMap::new(), seed: None }
+        let (genuine, lottery_keys) = Default::default();
+        Self { config, views, genuine, lottery_keys, seed: None }
     }
 
     /// What an L1 block means.
@@ -106,6 +109,11 @@ impl Reference {
     /// A rollup that a real enclave sealed.
     pub fn rollup(&self, hash: B256) -> Option<&Arc<Genuine>> {
         self.genuine.get(&hash)
+    }
+
+    /// The lottery key that an enclave registered.
+    pub fn lottery_key(&self, enclave: Address) -> Option<&Bytes> {
+        self.lottery_keys.get(&enclave)
     }
 
     /// An enclave sealed a rollup.
@@ -137,7 +145,7 @@ impl Reference {
     pub fn block(
         &mut self,
         block: &Block,
-        blob: impl Fn(B256) -> Option<alloy_primitives::Bytes>,
+        blob: impl Fn(B256) -> Option<Bytes>,
         now: Duration,
         journal: &mut Journal,
     ) {
@@ -161,6 +169,10 @@ impl Reference {
                     if self.is_valid(&event, block, &parent, &blob) {
                         valid.push(event.data.header);
                     }
+                } else if log.address == contracts.networkManagement
+                    && let Ok(event) = NodeRegistered::decode_log(log)
+                {
+                    self.lottery_keys.insert(event.enclave, event.data.lotteryKey);
                 } else if log.address == contracts.bridgeManagement {
                     if let Ok(event) = Deposited::decode_log(log) {
                         Arc::make_mut(&mut view.deposits).push((event.asset, event.amount));
@@ -218,7 +230,7 @@ impl Reference {
         event: &RollupPublished,
         block: &Block,
         parent: &View,
-        blob: &impl Fn(B256) -> Option<alloy_primitives::Bytes>,
+        blob: &impl Fn(B256) -> Option<Bytes>,
     ) -> bool {
         let header = &event.header;
         if header.parent != parent.rollup || !self.genuine.contains_key(&event.rollup) {
@@ -228,14 +240,12 @@ impl Reference {
         let is_proven = proof
             .is_some_and(|(hash, view)| hash == header.l1Proof && view.rollup == header.parent);
         let age = block.number().saturating_sub(header.l1ProofNumber);
-        is_proven && age <= PROOF_AGE_BLOCKS_MAX && self.is_carried(event, blob)
+        // With another proof, a nonce that an enclave drew is worth nothing.
+        let is_drawn = B256::from(header.nonce) == keccak256(&event.lotteryProof);
+        is_proven && is_drawn && age <= PROOF_AGE_BLOCKS_MAX && self.is_carried(event, blob)
     }
 
-    fn is_carried(
-        &self,
-        event: &RollupPublished,
-        blob: &impl Fn(B256) -> Option<alloy_primitives::Bytes>,
-    ) -> bool {
+    fn is_carried(&self, event: &RollupPublished, blob: &impl Fn(B256) -> Option<Bytes>) -> bool {
         if event.blobs.is_empty() {
             return true;
         }

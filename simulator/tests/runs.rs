@@ -84,7 +84,7 @@ fn each_adversary_alone() {
         // An empty-roller does what it does by not doing something.
         let has_attacked =
             |outcome: &Outcome| !outcome.report.attacks.is_empty() || kind == Kind::EmptyRoller;
-        let outcome = holds(kind.name(), 1, 10);
+        let outcome = holds(kind.name(), 1, 14);
         assert!(has_attacked(&outcome), "{} has done nothing", kind.name());
     }
 }

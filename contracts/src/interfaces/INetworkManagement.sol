@@ -20,7 +20,7 @@ pragma solidity 0.8.37;
 ///
 /// Report data. The first 32 bytes of the report data of every quote are
 ///   keccak256(abi.encode(keccak256("Obscuro registration v1"), uint256 chain id, address of this contract,
-///     address enclave, address owner, keccak256(encryptionKey), networkConfigHash, uint64 l1Block, hash of l1Block,
+///     address enclave, address owner, keccak256(encryptionKey ‖ lotteryKey), networkConfigHash, uint64 l1Block, hash of l1Block,
 ///     keccak256(networkKey), keccak256(encryptedSeed)))
 /// with empty network key and seed for all but the first registration, also when attesting again.
 ///
@@ -35,6 +35,8 @@ interface INetworkManagement {
     /// @param quote the attestation, in the verifier's format.
     /// @param enclave the address of the enclave's signing key.
     /// @param encryptionKey X-Wing public key that receives the seed: 1,216 bytes.
+    /// @param lotteryKey BLS12-381 public key of the node's lottery (compressed, in G2): 96 bytes. Nodes take part only in
+    /// rounds proven by L1 blocks after the one of their registration: nobody shall choose a key knowing the RANDAO.
     /// @param hostAddress where peers reach the host: at most 256 bytes; may be empty.
     /// @param stake OBX pledged, in units of 1e-18 OBX: zero for a verifier, else at least the minimum stake. A whole
     /// number of OBX, at most 16,777,215.
@@ -45,6 +47,7 @@ interface INetworkManagement {
         bytes quote;
         address enclave;
         bytes encryptionKey;
+        bytes lotteryKey;
         string hostAddress;
         uint256 stake;
         uint64 l1Block;
@@ -93,17 +96,16 @@ interface INetworkManagement {
         address indexed owner,
         bytes quote,
         bytes encryptionKey,
+        bytes lotteryKey,
         string hostAddress,
         uint256 stake,
         uint64 l1Block,
         bytes32 l1BlockHash
     );
 
-    /// @notice A node attested again. Whether its encryption key is still the one it registered with is for enclaves to
-    /// compare; shares are encrypted to that one alone.
-    event NodeReattested(
-        address indexed enclave, bytes quote, bytes32 encryptionKeyHash, uint64 l1Block, bytes32 l1BlockHash
-    );
+    /// @notice A node attested again. Whether its keys are still those it registered with is for enclaves to compare: shares
+    /// are encrypted to that encryption key alone, lots drawn with that lottery key alone.
+    event NodeReattested(address indexed enclave, bytes quote, bytes32 keysHash, uint64 l1Block, bytes32 l1BlockHash);
 
     /// @notice The owner asks for a new seed epoch, to be opened by any responder, or by `opener` alone if not zero.
     event SeedEpochBegun(uint32 indexed epoch, address opener);
@@ -204,9 +206,9 @@ interface INetworkManagement {
     /// - the node is registered and has not left;
     /// - the hash of block `l1Block` is available, and the block is after the one of the node's last quote;
     /// - the attestation verifier accepts the quote over the report data above, with the node's enclave and owner, and
-    ///   keccak256 of its encryption key. Measurement and machine may be others than before: what counts is that the
+    ///   `keysHash`, keccak256 of its encryption key and lottery key. Measurement and machine may be others than before: what counts is that the
     ///   enclave key is in a program and on a machine that are admitted now.
-    function reattest(address enclave, bytes calldata quote, bytes32 encryptionKeyHash, uint64 l1Block) external;
+    function reattest(address enclave, bytes calldata quote, bytes32 keysHash, uint64 l1Block) external;
 
     /// @notice Answers a member that does not hold the current seed. Anyone may submit the responder's signed answer.
     /// @dev Requires:

@@ -16,7 +16,7 @@ interface IRollupManagement {
     /// @param l1Proof hash of the L1 block by which the enclave was shown that the parent is included.
     /// @param l1ProofNumber number of that block.
     /// @param aggregator address of the enclave's signing key.
-    /// @param nonce of the round; judged by enclaves, never here (protocol 5.2).
+    /// @param nonce of the round: keccak256 of the lottery proof; judged by enclaves, never here (protocol 5.2).
     /// @param timestamp of the L1 proof block, in seconds.
     /// @param stateRoot of L2 after this rollup.
     /// @param transactionsRoot of this rollup's transactions.
@@ -66,7 +66,12 @@ interface IRollupManagement {
     /// @notice A rollup was published. `blobs` are the versioned hashes of the transaction's blobs; if there are none, the
     /// payload is in the transaction's calldata.
     event RollupPublished(
-        bytes32 indexed rollup, address indexed aggregator, RollupHeader header, bytes signature, bytes32[] blobs
+        bytes32 indexed rollup,
+        address indexed aggregator,
+        RollupHeader header,
+        bytes signature,
+        bytes lotteryProof,
+        bytes32[] blobs
     );
 
     /// @notice A constructor argument is zero.
@@ -89,6 +94,8 @@ interface IRollupManagement {
     error PayloadMissingOrDouble();
     /// @notice The payload is in the calldata, and the caller is not the sender of the transaction, or has code.
     error PayloadNotInTransaction(address caller);
+    /// @notice The lottery proof is not 48 bytes.
+    error BadProofLength(uint256 length);
     /// @notice More than 16 answers.
     error TooManyAnswers(uint256 count);
     /// @notice The signature is not the aggregator's.
@@ -108,17 +115,19 @@ interface IRollupManagement {
     ///   the transaction carries at least one blob (whose content enclaves check);
     /// - `signature` (65 bytes, low s) is `header.aggregator`'s over the EIP-712 digest of the header, domain ("Obscuro",
     ///   "1", chain id, this contract);
+    /// - `lotteryProof` is 48 bytes: the BLS signature whose hash `header.nonce` should be;
     /// - with a payload in the calldata, the caller sent the transaction and has no code (of EIP-7702 either): hosts read
     ///   the payload from the transaction's own input, and a call by a contract is not in it;
     /// - `header.aggregator` is an aggregator and the caller owns it: nobody else can publish a signed header with
     ///   another payload;
     /// - at most 16 answers.
-    /// Not required: anything about the nonce, the roots, gas or time. Enclaves ignore an invalid rollup. Nor that the
+    /// Not required: anything else about the nonce and its proof, the roots, gas or time. Enclaves ignore an invalid rollup. Nor that the
     /// answers are accepted: they go to {INetworkManagement-shareSeeds} after everything else.
     /// @param answers of any responders to members that wait for the seed (protocol 3.5).
     function publish(
         RollupHeader calldata header,
         bytes calldata signature,
+        bytes calldata lotteryProof,
         bytes calldata payload,
         INetworkManagement.SeedAnswer[] calldata answers
     ) external;

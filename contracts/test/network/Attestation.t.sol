@@ -9,7 +9,7 @@ import {Network} from "../support/Network.sol";
 
 contract NetworkAttestationTest is Network {
     address private immutable enclave = vm.addr(0xe1);
-    bytes32 private immutable keyHash = keccak256(filled(1216, 0x11));
+    bytes32 private immutable keyHash = keysHash();
 
     function setUp() public {
         deployNetwork();

@@ -26,6 +26,7 @@ contract NetworkGasTest is Network {
     function realistic(uint256 key, uint256 stake) private view returns (INetworkManagement.Registration memory r) {
         r = registration(vm.addr(key), stake);
         r.encryptionKey = random(1216, "encryption key");
+        r.lotteryKey = random(96, "lottery key");
         r.hostAddress = "/dns4/node-17.example.org/udp/30303/quic-v1";
     }
 

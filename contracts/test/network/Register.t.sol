@@ -72,6 +72,14 @@ contract RegisterTest is Network {
         expectRegisterRevert(r, abi.encodeWithSelector(INetworkManagement.BadKeyLength.selector, 1217));
     }
 
+    function test_register_revertsForLotteryKeyLength() public {
+        INetworkManagement.Registration memory r = genesisRegistration();
+        r.lotteryKey = filled(95, 0x12);
+        expectRegisterRevert(r, abi.encodeWithSelector(INetworkManagement.BadKeyLength.selector, 95));
+        r.lotteryKey = filled(97, 0x12);
+        expectRegisterRevert(r, abi.encodeWithSelector(INetworkManagement.BadKeyLength.selector, 97));
+    }
+
     function test_register_revertsForHostAddressLength() public {
         INetworkManagement.Registration memory r = genesisRegistration();
         r.hostAddress = string(filled(257, "a"));
@@ -148,12 +156,13 @@ contract RegisterTest is Network {
         INetworkManagement.Registration memory r = genesisRegistration();
         attest(r, operator);
         address caller = operator;
-        field = bound(field, 0, 5);
+        field = bound(field, 0, 6);
         if (field == 0) r.enclave = enclave;
         else if (field == 1) r.encryptionKey[7] = 0xff;
         else if (field == 2) r.networkKey[7] = 0xff;
         else if (field == 3) r.encryptedSeed[7] = 0xff;
         else if (field == 4) r.l1Block -= 1;
+        else if (field == 5) r.lotteryKey[7] = 0xff;
         else caller = stranger;
         vm.deal(stranger, FEE);
         vm.expectPartialRevert(IAttestationVerifier.WrongReportData.selector);
@@ -226,7 +235,15 @@ contract RegisterTest is Network {
         attest(r, operator);
         vm.expectEmit(address(network));
         emit INetworkManagement.NodeRegistered(
-            founder, operator, r.quote, r.encryptionKey, r.hostAddress, r.stake, r.l1Block, blockhash(r.l1Block)
+            founder,
+            operator,
+            r.quote,
+            r.encryptionKey,
+            r.lotteryKey,
+            r.hostAddress,
+            r.stake,
+            r.l1Block,
+            blockhash(r.l1Block)
         );
         vm.expectEmit(address(network));
         emit INetworkManagement.NetworkKeyPublished(1, founder, r.networkKey);

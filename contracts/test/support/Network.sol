@@ -20,6 +20,7 @@ abstract contract Network is Quotes {
 
     uint256 internal constant GENESIS_KEY = 0x6e51;
     bytes internal constant PAYLOAD = "payload";
+    bytes internal constant LOTTERY_PROOF = "48 bytes of which only the number is looked at..";
 
     address internal immutable operator = makeAddress("operator");
     address internal immutable founder = vm.addr(GENESIS_KEY);
@@ -52,6 +53,7 @@ abstract contract Network is Quotes {
             quote: "",
             enclave: enclave,
             encryptionKey: filled(1216, 0x11),
+            lotteryKey: filled(96, 0x12),
             hostAddress: "/dns/node/tcp/1",
             stake: stake,
             l1Block: uint64(vm.getBlockNumber() - 1),
@@ -66,22 +68,29 @@ abstract contract Network is Quotes {
         r.encryptedSeed = filled(1200, 0x33);
     }
 
+    function keysHash(INetworkManagement.Registration memory r) internal pure returns (bytes32) {
+        return keccak256(bytes.concat(r.encryptionKey, r.lotteryKey));
+    }
+
+    /// @dev That of every node of {registration}.
+    function keysHash() internal pure returns (bytes32) {
+        return keccak256(bytes.concat(filled(1216, 0x11), filled(96, 0x12)));
+    }
+
     function reportData(INetworkManagement.Registration memory r, address owner) internal view returns (bytes32) {
-        return reportData(
-            r.enclave, owner, keccak256(r.encryptionKey), r.l1Block, keccak256(r.networkKey), keccak256(r.encryptedSeed)
-        );
+        return reportData(r.enclave, owner, keysHash(r), r.l1Block, keccak256(r.networkKey), keccak256(r.encryptedSeed));
     }
 
     function reportData(
         address enclave,
         address owner,
-        bytes32 encryptionKeyHash,
+        bytes32 keysHash_,
         uint64 l1Block,
         bytes32 networkKeyHash,
         bytes32 encryptedSeedHash
     ) internal view returns (bytes32) {
         bytes32 domain = keccak256("Obscuro registration v1");
-        bytes memory head = abi.encode(domain, block.chainid, network, enclave, owner, encryptionKeyHash);
+        bytes memory head = abi.encode(domain, block.chainid, network, enclave, owner, keysHash_);
         bytes memory tail = abi.encode(CONFIG_HASH, l1Block, blockhash(l1Block), networkKeyHash, encryptedSeedHash);
         return keccak256(bytes.concat(head, tail));
     }
@@ -93,13 +102,12 @@ abstract contract Network is Quotes {
 
     /// @dev A quote with which a node of the operator attests again.
     function requote(address enclave, uint64 l1Block) internal view returns (bytes memory) {
-        bytes32 keyHash = keccak256(filled(1216, 0x11));
-        return quote(MEASUREMENT, reportData(enclave, operator, keyHash, l1Block, keccak256(""), keccak256("")));
+        return quote(MEASUREMENT, reportData(enclave, operator, keysHash(), l1Block, keccak256(""), keccak256("")));
     }
 
     function reattest(address enclave) internal {
         uint64 l1Block = uint64(vm.getBlockNumber() - 1);
-        network.reattest(enclave, requote(enclave, l1Block), keccak256(filled(1216, 0x11)), l1Block);
+        network.reattest(enclave, requote(enclave, l1Block), keysHash(), l1Block);
     }
 
     function registerGenesis() internal {
@@ -194,7 +202,7 @@ abstract contract Network is Quotes {
     function publish(IRollupManagement.RollupHeader memory h) internal returns (bytes32) {
         bytes memory signed = sign(h);
         vm.prank(operator, operator);
-        rollups.publish(h, signed, PAYLOAD, noAnswers());
+        rollups.publish(h, signed, LOTTERY_PROOF, PAYLOAD, noAnswers());
         return rollups.hashRollup(h);
     }
 

@@ -52,9 +52,10 @@ pub const OBX: u128 = 1_000_000_000_000_000_000;
 pub fn network() -> (Node, L1, User) {
     let (node, mut l1, alice) = (Node::start(1, true), L1::new(), User::new("alice"));
     let head = node.follow(&l1.block(registered(&node.registration, 1_000), vec![]));
-    assert!(head.is_aggregator && head.has_seed && head.is_registered);
+    assert!(head.has_seed && head.is_registered && !head.is_aggregator);
     let obx = config().contracts.obscuroToken;
-    node.follow(&l1.block(vec![deposited(0, obx, alice.address(), 100 * OBX)], vec![]));
+    let deposit = deposited(0, obx, alice.address(), 100 * OBX);
+    assert!(node.follow(&l1.block(vec![deposit], vec![])).is_aggregator);
     assert_eq!(round(&node, &mut l1).header.number, 1);
     (node, l1, alice)
 }
@@ -318,6 +319,7 @@ fn empty_registration() -> Registration {
         certificates: Vec::new(),
         enclave: Address::ZERO,
         encryption_key: Bytes::new(),
+        lottery_key: Bytes::new(),
         network_key: Bytes::new(),
         encrypted_seed: Bytes::new(),
         identity: Bytes::new(),
@@ -385,6 +387,7 @@ pub fn published_in_blobs(rollup: &SignedRollup, blobs: Vec<B256>) -> Log {
         aggregator: rollup.header.aggregator,
         header: rollup.header.clone(),
         signature: rollup.signature.clone(),
+        lotteryProof: rollup.lottery_proof.clone(),
         blobs,
     };
     log(config().contracts.rollupManagement, event)
@@ -425,6 +428,7 @@ pub fn registering(registration: &Registration, stake: u64, l1_block: &L1BlockId
             owner: OWNER,
             quote: registration.quote.clone(),
             encryptionKey: registration.encryption_key.clone(),
+            lotteryKey: registration.lottery_key.clone(),
             hostAddress: "/ip4/127.0.0.1/tcp/1".into(),
             stake: U256::from(stake),
             l1Block: l1_block.number,

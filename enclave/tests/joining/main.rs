@@ -150,7 +150,7 @@ fn reattested(node: &Node, l1: &L1) -> Log {
     network_log(INetworkManagement::NodeReattested {
         enclave: made.enclave,
         quote: made.quote,
-        encryptionKeyHash: made.encryption_key_hash,
+        keysHash: made.keys_hash,
         l1Block: made.l1_block,
         l1BlockHash: l1.tip.hash,
     })

@@ -111,7 +111,7 @@ fn a_quote_that_enclaves_refuse_proves_nothing_and_takes_nothing() {
         network_log(INetworkManagement::NodeReattested {
             enclave: second.registration.enclave,
             quote: of_first.quote,
-            encryptionKeyHash: of_first.encryption_key_hash,
+            keysHash: of_first.keys_hash,
             l1Block: l1.tip.number,
             l1BlockHash: l1.tip.hash,
         })

@@ -101,6 +101,7 @@ mod tests {
         let rollup = SignedRollup {
             header: Default::default(),
             signature: Bytes::new(),
+            lottery_proof: Bytes::new(),
             payload: Bytes::new(),
         };
         event(number, Gossip::Candidate(Box::new(rollup)))

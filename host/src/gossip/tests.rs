@@ -69,6 +69,7 @@ fn candidate(payload_bytes: usize) -> Gossip {
     Gossip::Candidate(Box::new(SignedRollup {
         header: Default::default(),
         signature: Bytes::from_static(&[1; 65]),
+        lottery_proof: Bytes::from_static(&[1; 48]),
         payload: vec![7; payload_bytes].into(),
     }))
 }

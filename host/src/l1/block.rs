@@ -217,12 +217,14 @@ mod tests {
             aggregator: header.aggregator,
             header: header.clone(),
             signature: Bytes::new(),
+            lotteryProof: Bytes::new(),
             blobs: Vec::new(),
         };
         let call = |header: &RollupHeader, payload: &Bytes| {
             let call = publishCall {
                 header: header.clone(),
                 signature: vec![1; 65].into(),
+                lotteryProof: vec![1; 48].into(),
                 payload: payload.clone(),
                 answers: Vec::new(),
             };

@@ -99,6 +99,7 @@ pub fn publish_input(rollup: &SignedRollup, answers: &[SeedAnswer], carrying: Ca
     let call = publishCall {
         header: rollup.header.clone(),
         signature: rollup.signature.clone(),
+        lotteryProof: rollup.lottery_proof.clone(),
         payload,
         answers: answers.to_vec(),
     };
@@ -183,6 +184,7 @@ mod tests {
         let rollup = SignedRollup {
             header: Default::default(),
             signature: vec![1; 65].into(),
+            lottery_proof: vec![1; 48].into(),
             payload: payload(CALLDATA_PAYLOAD_BYTES_MAX).into(),
         };
         let input = publish_input(&rollup, &[], Carrying::Calldata);

@@ -91,7 +91,8 @@ fn rollup_on(l1_proof: u64, payload_bytes: usize) -> Box<SignedRollup> {
         payloadHash: alloy_primitives::keccak256(&payload),
         ..Default::default()
     };
-    Box::new(SignedRollup { header, signature: vec![1; 65].into(), payload })
+    let (signature, lottery_proof) = (vec![1; 65].into(), vec![1; 48].into());
+    Box::new(SignedRollup { header, signature, lottery_proof, payload })
 }
 
 #[tokio::test]

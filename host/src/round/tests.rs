@@ -49,6 +49,7 @@ fn rollup(aggregator: Address, number: u64, nonce: u64) -> Box<SignedRollup> {
             ..Default::default()
         },
         signature: Bytes::new(),
+        lottery_proof: Bytes::new(),
         payload: Bytes::new(),
     })
 }

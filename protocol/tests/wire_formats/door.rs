@@ -3,6 +3,7 @@
 use super::{compare, config, header, keys::seed, messages::messages, support::Counter};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use obscuro_protocol::{
+    attestation::keys_hash,
     config::L1BlockId,
     door::{
         Attestation, CarriedPayload, Carrier, DoorError, Duty, EpochOpening, Folded, FromEnclave,
@@ -40,7 +41,12 @@ fn opaque(text: &'static str) -> Bytes {
 }
 
 fn rollup() -> SignedRollup {
-    SignedRollup { header: header(), signature: signature(), payload: opaque("payload") }
+    SignedRollup {
+        header: header(),
+        signature: signature(),
+        lottery_proof: opaque("lottery proof"),
+        payload: opaque("payload"),
+    }
 }
 
 fn block() -> L1BlockId {
@@ -143,6 +149,7 @@ fn replies() -> Vec<Reply> {
         certificates: certificates(),
         enclave: enclave(),
         encryption_key: opaque("encryption key"),
+        lottery_key: opaque("lottery key"),
         network_key: opaque("network key"),
         encrypted_seed: opaque("encrypted seed"),
         identity: opaque("identity"),
@@ -157,7 +164,7 @@ fn replies() -> Vec<Reply> {
         quote: opaque("quote"),
         certificates: certificates(),
         enclave: enclave(),
-        encryption_key_hash: keccak256("encryption key"),
+        keys_hash: keys_hash(b"encryption key", b"lottery key"),
         l1_block: 1_234_560,
     };
     let share = SeedShare {

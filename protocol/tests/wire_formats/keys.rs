@@ -5,9 +5,10 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use obscuro_protocol::{
     config::RevealOption,
     keys::{
-        LABEL_LOTTERY, LABEL_STORE_ENCRYPTION, LABEL_STORE_LOOKUP, Label, MasterSeed, derive,
-        kem_key_pair, kem_public_key_bytes,
+        LABEL_STORE_ENCRYPTION, LABEL_STORE_LOOKUP, Label, MasterSeed, derive, kem_key_pair,
+        kem_public_key_bytes,
     },
+    lottery::{self, Draw, LotteryKey},
     padding::{pad, padded_len, unpad},
     secret::Secret,
 };
@@ -57,8 +58,6 @@ fn key_derivation() {
         })
         .collect();
     let state = seed.derive(Label::State);
-    let lottery = Secret::new([9; 32]);
-    let round = [keccak256("parent"), keccak256("randao")].concat();
     let (_, public) = kem_key_pair(&Secret::new([8; 32]));
     compare(
         "keys.json",
@@ -69,16 +68,34 @@ fn key_derivation() {
             "storeLookup": shown(&derive(&state, LABEL_STORE_LOOKUP, &[])),
             "storeEncryption": shown(&derive(&state, LABEL_STORE_ENCRYPTION, &[])),
             "networkKey": Bytes::from(kem_public_key_bytes(&seed.network_key().1)),
-            "lottery": {
-                "key": shown(&lottery),
-                "parent": keccak256("parent"),
-                "randao": keccak256("randao"),
-                "nonce": shown(&derive(&lottery, LABEL_LOTTERY, &round)),
-            },
             "encryptionKey": {
                 "entropy": B256::repeat_byte(8),
                 "publicKey": Bytes::from(kem_public_key_bytes(&public)),
             },
+        }),
+    );
+}
+
+/// A lottery key, its proof for a draw, and the nonce.
+#[test]
+fn lottery() {
+    let secret = Secret::new([9; 32]);
+    let (config_hash, parent, randao) =
+        (keccak256("config"), keccak256("parent"), keccak256("randao"));
+    let draw = Draw { config_hash, parent, randao };
+    let key = LotteryKey::new(&secret);
+    let (public_key, proof) = (key.public_key(), key.prove(&draw));
+    let nonce = lottery::verify(&public_key, &draw, &proof).expect("its own proof");
+    compare(
+        "lottery.json",
+        json!({
+            "secret": shown(&secret),
+            "publicKey": public_key,
+            "configHash": config_hash,
+            "parent": parent,
+            "randao": randao,
+            "proof": proof,
+            "nonce": B256::from(nonce),
         }),
     );
 }

@@ -138,6 +138,7 @@ fn signed_messages() {
         enclave: Address::repeat_byte(0x11),
         owner: Address::repeat_byte(0xaa),
         encryption_key: b"encryption key",
+        lottery_key: b"lottery key",
         config_hash: keccak256("config"),
         l1_block: 99,
         l1_block_hash: keccak256("block"),

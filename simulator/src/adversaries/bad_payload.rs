@@ -1,10 +1,10 @@
 //! A good header over a payload that says something else: signed with the enclave's stolen key, because no
-//! enclave would. Gossiped in every round with the lowest nonce, and published. Honest aggregators must
+//! enclave would. Gossiped in every round with the enclave's own lot, and published. Honest aggregators must
 //! reject it, and nobody may build on it.
 
 use super::{Adversary, stolen};
 use crate::{events::MessageId, node::Node, world::World};
-use alloy_primitives::{U256, keccak256};
+use alloy_primitives::keccak256;
 use obscuro_host::{
     publisher::outbox::{Content, Purpose},
     round::Effect,
@@ -32,8 +32,7 @@ impl Adversary for BadPayload {
 fn spoil(node: &Node, own: &SignedRollup, world: &World) -> Option<SignedRollup> {
     let mut payload = own.payload.to_vec();
     *payload.last_mut()? ^= 1;
-    let header =
-        RollupHeader { nonce: U256::ZERO, payloadHash: keccak256(&payload), ..own.header.clone() };
+    let header = RollupHeader { payloadHash: keccak256(&payload), ..own.header.clone() };
     let signature = stolen::sign(&node.steal(world)?, &header, world)?;
-    Some(SignedRollup { header, signature, payload: payload.into() })
+    Some(SignedRollup { header, signature, payload: payload.into(), ..own.clone() })
 }

@@ -1,7 +1,6 @@
 //! Restarts its enclave in every round it would lose, to draw another nonce (S2 "Preventing repeated random
 //! number generation"): from the same identity, in a second enclave that it keeps at hand, so that it does
-//! not even wait. The nonce must be the same. That peers can verify it needs a verifiable lottery, which
-//! the enclave does not have yet: the check belongs in `checkers/lottery`.
+//! not even wait. The nonce must be the same: see `checkers/lottery`.
 
 use super::Adversary;
 use crate::{

@@ -1,13 +1,15 @@
-//! What the owner of a broken TEE can make with its keys: rollups of any content, well signed, with any
-//! nonce. Not here: what they are for.
+//! What the owner of a broken TEE can make with its keys: rollups of any content, well signed, with
+//! the one nonce that its lottery key draws. Not here: what they are for.
 
 use crate::{device::Secrets, node::Node, world::World};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use k256::ecdsa::SigningKey;
 use obscuro_enclave::device::Entropy;
 use obscuro_protocol::{
+    lottery::{self, Draw, LotteryKey},
     payload::{self, Payload},
     rollup::{RollupHeader, SignedRollup, Withdrawal, signing_domain, withdrawals_root},
+    secret::Secret,
 };
 
 /// OBX that forged withdrawals order.
@@ -23,7 +25,13 @@ pub fn sign(secrets: &Secrets, header: &RollupHeader, world: &World) -> Option<B
     Some([signature.to_bytes().as_slice(), &[27 + recovery.to_byte()]].concat().into())
 }
 
-/// A rollup like a genuine one that also pays the thief, with the lowest nonce there is.
+/// What the round of a header is drawn by.
+pub fn draw(header: &RollupHeader, world: &World) -> Option<Draw> {
+    let randao = world.l1.block(header.l1Proof)?.header.mix_hash;
+    Some(Draw { config_hash: world.config.hash(), parent: header.parent, randao })
+}
+
+/// A rollup like a genuine one that also pays the thief.
 pub fn forge(
     node: &Node,
     like: &RollupHeader,
@@ -39,14 +47,15 @@ pub fn forge(
     let payload = Payload { items: Vec::new(), withdrawals };
     let interval = |option| world.config.reveal_interval(option, like.l1ProofNumber);
     let bytes = payload::seal(&payload, seed, interval, &mut Entropy(&node.device)).ok()?;
+    let lottery_proof = LotteryKey::new(&Secret::new(secrets.lottery)).prove(&draw(like, world)?);
     let header = RollupHeader {
-        nonce: U256::ZERO,
+        nonce: lottery::nonce(&lottery_proof),
         payloadHash: keccak256(&bytes),
         withdrawalsRoot: withdrawals_root(&payload.withdrawals),
         ..like.clone()
     };
     let signature = sign(&secrets, &header, world)?;
-    Some(SignedRollup { header, signature, payload: bytes })
+    Some(SignedRollup { header, signature, lottery_proof, payload: bytes })
 }
 
 /// The header of a child, as far as L1 checks it.

@@ -54,7 +54,12 @@ fn see_head(run: &mut Run, node: usize, head: Head) {
 }
 
 fn see_sealed(run: &mut Run, header: RollupHeader) {
-    let rollup = SignedRollup { header, signature: Bytes::new(), payload: Bytes::new() };
+    let rollup = SignedRollup {
+        header,
+        signature: Bytes::new(),
+        lottery_proof: Bytes::new(),
+        payload: Bytes::new(),
+    };
     run.world.seen.push(Seen::Sealed { node: 0, rollup: Box::new(rollup) });
 }
 
@@ -74,7 +79,12 @@ fn pretend(
         payloadHash: keccak256(&bytes),
         ..parent
     };
-    let rollup = SignedRollup { header, signature: Bytes::new(), payload: bytes };
+    let rollup = SignedRollup {
+        header,
+        signature: Bytes::new(),
+        lottery_proof: Bytes::new(),
+        payload: bytes,
+    };
     world.reference.sealed(0, &rollup, world.now);
     rollup.header.hash()
 }
@@ -133,6 +143,17 @@ fn a_second_nonce_in_one_round() {
     let head = head(&run);
     let sealed = run.world.reference.rollup(head.rollup).unwrap().header.clone();
     see_sealed(&mut run, RollupHeader { nonce: sealed.nonce + U256::from(1), ..sealed });
+    finds(&mut run, "lottery");
+}
+
+#[test]
+fn a_nonce_that_was_not_drawn() {
+    let mut run = network();
+    let head = head(&run);
+    let sealed = run.world.reference.rollup(head.rollup).unwrap().header.clone();
+    run.checkers = Checkers::default();
+    // The first nonce that is seen in the round, without a proof.
+    see_sealed(&mut run, RollupHeader { nonce: U256::from(1), ..sealed });
     finds(&mut run, "lottery");
 }
 

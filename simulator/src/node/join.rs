@@ -113,6 +113,7 @@ impl Node {
             quote: made.quote,
             enclave: made.enclave,
             encryptionKey: made.encryption_key,
+            lotteryKey: made.lottery_key,
             hostAddress: self.host_address(),
             stake: self.stake,
             l1Block: head.l1.number,
@@ -148,7 +149,7 @@ impl Node {
         let call = reattestCall {
             enclave: made.enclave,
             quote: made.quote,
-            encryptionKeyHash: made.encryption_key_hash,
+            keysHash: made.keys_hash,
             l1Block: made.l1_block,
         };
         let contract = world.config.contracts.networkManagement;
