@@ -1,8 +1,9 @@
-//! `cargo run --release -p obscuro-benches [build|rpc|joining]`: measures beside a peer in the same run and
+//! `cargo run --release -p obscuro-benches [build|rpc|joining|consensus]`: measures beside a peer in the same run and
 //! prints tables with ratios. Machines differ: only the ratios mean something. Not here: limits in
 //! tests; nothing asserts a time.
 
 mod build;
+mod consensus;
 mod joining;
 mod rpc;
 mod workload;
@@ -21,6 +22,9 @@ fn main() -> eyre::Result<()> {
     }
     if matches!(part.as_str(), "" | "joining") {
         joining::run()?;
+    }
+    if matches!(part.as_str(), "" | "consensus") {
+        consensus::run()?;
     }
     Ok(())
 }

@@ -15,7 +15,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("devnet", &["software-tee", "enclave", "host", "gateway", "protocol"]),
     ("simulator", &["devnet", "software-tee", "enclave", "host", "gateway", "protocol"]),
     ("cli", &["devnet", "host", "gateway", "protocol"]),
-    ("benches", &["devnet", "software-tee", "enclave", "enclaved", "host", "gateway", "protocol"]),
+    (
+        "benches",
+        &[
+            "devnet",
+            "simulator",
+            "software-tee",
+            "enclave",
+            "enclaved",
+            "host",
+            "gateway",
+            "protocol",
+        ],
+    ),
 ];
 
 /// Outside crates that only one package may name, so that their churn stops there.

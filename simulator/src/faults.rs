@@ -7,7 +7,7 @@ use crate::{
     random::Random,
     reference::short,
     scenario::{FaultKind, Recurring},
-    world::World,
+    world::{Lines, World},
 };
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::Encodable2718;
@@ -35,6 +35,8 @@ pub enum Fault {
     DiskAnswers(usize),
     /// The aggregators hear each other again.
     Heal,
+    /// Lines are as good as before.
+    GoodLines,
     /// A node is as fast as before.
     Fast(usize),
     /// L1 nodes hear each other again.
@@ -76,6 +78,7 @@ impl Faults {
         self.is_calm = true;
         world.network.split.clear();
         world.network.slow.clear();
+        world.network.lines = Lines::default();
         world.heal_l1();
         self.uncensor(world);
         for node in nodes {
@@ -102,6 +105,7 @@ impl Faults {
             }
             Fault::DiskAnswers(node) => nodes[node].disk.fail(false),
             Fault::Heal => world.network.split.clear(),
+            Fault::GoodLines => world.network.lines = Lines::default(),
             Fault::Fast(node) => drop(world.network.slow.remove(&node)),
             Fault::HealL1 => world.heal_l1(),
             Fault::Uncensor => self.uncensor(world),
@@ -112,12 +116,21 @@ impl Faults {
     fn strike(&mut self, kind: FaultKind, nodes: &mut [Node], world: &mut World) {
         let block = world.scenario.block_time;
         let blocks = |random: &mut Random, most: u64| block * (1 + random.below(most)) as u32;
-        *world.counts.faults.entry(kind.name()).or_default() += 1;
-        match kind {
+        let strikes = match kind {
             FaultKind::Crash
             | FaultKind::DiskLost
             | FaultKind::DiskRolledBack
             | FaultKind::IdentityRolledBack => self.crash(kind, nodes, world),
+            FaultKind::Reorg => self.reorganise(world),
+            _ => true,
+        };
+        *world.counts.faults.entry(kind.name()).or_default() += u64::from(strikes);
+        match kind {
+            FaultKind::Crash
+            | FaultKind::DiskLost
+            | FaultKind::DiskRolledBack
+            | FaultKind::IdentityRolledBack
+            | FaultKind::Reorg => {}
             FaultKind::Blackout => {
                 for node in nodes.iter_mut().filter(|node| node.life.is_some()) {
                     let random = &mut self.random;
@@ -150,11 +163,11 @@ impl Faults {
                 let delay = blocks(&mut self.random, 8);
                 world.after(delay, Event::Fault(Fault::Fast(node)));
             }
-            FaultKind::Reorg => {
-                // Mostly shallow, seldom up to finality.
-                let most = if self.random.per_mille(100) { REORG_DEPTH_MAX } else { 5 };
-                let depth = 1 + self.random.below(most);
-                self.reorganise(depth, world);
+            FaultKind::BadLines => {
+                world.say(None, "lines among nodes are bad");
+                world.network.lines = Lines::BAD;
+                let delay = blocks(&mut self.random, 6);
+                world.after(delay, Event::Fault(Fault::GoodLines));
             }
             FaultKind::L1Split => {
                 let count = world.l1.len();
@@ -182,11 +195,18 @@ impl Faults {
         }
     }
 
-    fn crash(&mut self, kind: FaultKind, nodes: &mut [Node], world: &mut World) {
+    /// Whether it did.
+    fn crash(&mut self, kind: FaultKind, nodes: &mut [Node], world: &mut World) -> bool {
         let node = self.random.index(nodes.len());
         let others = nodes.iter().filter(|other| other.id != node && other.is_ready()).count();
-        if nodes[node].life.is_none() || others < nodes.len() / 2 || !nodes[node].is_honest() {
-            return;
+        let has_former =
+            kind != FaultKind::IdentityRolledBack || !nodes[node].disk.former.is_empty();
+        if nodes[node].life.is_none()
+            || !has_former
+            || others < nodes.len() / 2
+            || !nodes[node].is_honest()
+        {
+            return false;
         }
         let random = &mut self.random;
         nodes[node].crash(world, |loose| random.below(loose));
@@ -201,7 +221,7 @@ impl Faults {
                 world.say(Some(node), format!("its disk goes back by {writes} writes"));
                 disk.roll_back(writes);
             }
-            FaultKind::IdentityRolledBack if !disk.former.is_empty() => {
+            FaultKind::IdentityRolledBack => {
                 let which = self.random.index(disk.former.len());
                 world.say(Some(node), "its sealed identity is an older one");
                 disk.identity = disk.former.get(which).cloned();
@@ -213,14 +233,18 @@ impl Faults {
         }
         let delay = self.random.exponential(world.scenario.block_time);
         world.after(delay, Event::Fault(Fault::Start(node)));
+        true
     }
 
-    /// L1 turns to another branch, and every L1 node with it.
-    fn reorganise(&mut self, depth: u64, world: &mut World) {
+    /// L1 turns to another branch, and every L1 node with it; whether it could.
+    fn reorganise(&mut self, world: &mut World) -> bool {
+        // Mostly shallow, seldom up to finality.
+        let most = if self.random.per_mille(100) { REORG_DEPTH_MAX } else { 5 };
+        let depth = 1 + self.random.below(most);
         let miner = self.random.index(world.l1.len());
         let depth = depth.min(world.l1.head(miner).number().saturating_sub(world.first_block));
         if depth == 0 {
-            return;
+            return false;
         }
         world.l1.go_back(miner, depth);
         world.say(None, format!("L1 node {miner} turns away, {depth} blocks deep"));
@@ -229,6 +253,7 @@ impl Faults {
         }
         let tip = world.l1.head(miner).hash;
         world.say(None, format!("its branch ends at {}", short(tip)));
+        true
     }
 
     fn uncensor(&mut self, world: &mut World) {

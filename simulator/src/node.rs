@@ -298,7 +298,7 @@ impl Node {
     /// A user's envelope arrives.
     pub fn take_envelope(&mut self, envelope: Bytes, world: &mut World) -> Option<Bytes> {
         let life = self.life.as_ref()?;
-        if !life.is_started {
+        if !life.is_started || self.keeps_out(world) {
             return None;
         }
         match self.ask(world, Request::Envelope(envelope)) {
@@ -318,6 +318,15 @@ impl Node {
                 None
             }
         }
+    }
+
+    /// Whether a cheating host keeps transactions from its enclave.
+    fn keeps_out(&self, world: &mut World) -> bool {
+        let keeps_out = self.adversary.as_ref().is_some_and(|it| it.ignores_transactions());
+        if keeps_out {
+            *world.counts.attacks.entry("messages with transactions kept out").or_default() += 1;
+        }
+        keeps_out
     }
 
     /// An error that ends the node.

@@ -52,6 +52,12 @@ pub struct Report {
     pub restarts: u64,
     /// Nodes that stopped and were mended.
     pub mended: u64,
+    /// Gossiped messages that were lost, doubled, cut off by a partition, or overtook earlier ones.
+    pub messages: BTreeMap<String, u64>,
+    /// L1 blocks that were full.
+    pub full_blocks: u64,
+    /// The highest base fee of an L1 block, gwei.
+    pub base_fee_max_gwei: f64,
     /// Faults that struck, by name.
     pub faults: BTreeMap<String, u64>,
     /// What adversaries did.
@@ -96,6 +102,7 @@ pub fn measure(world: &World, nodes: &[Node], longest_gap: u64) -> Report {
         reorgs: counts.reorgs.clone(),
         restarts: counts.restarts,
         mended: counts.mended,
+        messages: names(&counts.messages),
         faults: names(&counts.faults),
         attacks: names(&counts.attacks),
         orders: counts.publications.clone(),
@@ -160,6 +167,9 @@ fn walk(world: &World, report: &mut Report) {
         } else {
             gap += 1;
         }
+        let base_fee = block.header.base_fee_per_gas.unwrap_or_default() as f64 / 1e9;
+        report.full_blocks += u64::from(block.header.gas_used > block.header.gas_limit / 10 * 9);
+        report.base_fee_max_gwei = report.base_fee_max_gwei.max(base_fee);
         add_publications(world, block, view.rollup, report);
     }
     report.seconds = ended - began.unwrap_or(ended);
@@ -278,6 +288,11 @@ impl Report {
                 self.wins, self.chi_square, self.chi_square_p
             ),
         );
+        row(
+            "L1 base fee",
+            format!("{:.2} gwei at most, {} blocks full", self.base_fee_max_gwei, self.full_blocks),
+        );
+        row("gossip", list(&self.messages));
         row("enclave starts", format!("{}, {} nodes mended", self.restarts, self.mended));
         if !self.faults.is_empty() {
             row("faults", list(&self.faults));

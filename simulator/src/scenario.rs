@@ -49,6 +49,8 @@ pub enum FaultKind {
     Partition,
     /// A node answers slowly for some blocks.
     Slow,
+    /// Messages among nodes are lost, doubled, late and out of order for some blocks.
+    BadLines,
     /// L1 reorganises: a few blocks, seldom up to finality.
     Reorg,
     /// Half of the L1 nodes do not hear the others for some blocks.
@@ -164,6 +166,7 @@ impl Scenario {
                 every(DiskFails, 50),
                 every(Partition, 40),
                 every(Slow, 25),
+                every(BadLines, 40),
                 every(Reorg, 25),
                 every(L1Split, 40),
                 every(FeeSpike, 40),
@@ -246,7 +249,7 @@ impl Scenario {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Crash,
         Self::DiskLost,
         Self::DiskRolledBack,
@@ -254,6 +257,7 @@ impl FaultKind {
         Self::DiskFails,
         Self::Partition,
         Self::Slow,
+        Self::BadLines,
         Self::Reorg,
         Self::L1Split,
         Self::FeeSpike,
@@ -271,6 +275,7 @@ impl FaultKind {
             Self::DiskFails => "disk-fails",
             Self::Partition => "partition",
             Self::Slow => "slow",
+            Self::BadLines => "bad-lines",
             Self::Reorg => "reorg",
             Self::L1Split => "l1-split",
             Self::FeeSpike => "fee-spike",

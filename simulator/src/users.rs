@@ -62,6 +62,8 @@ struct Open {
     hash: B256,
     raw: Bytes,
     sent: Option<Duration>,
+    /// Whether a node has answered since.
+    is_answered: bool,
     /// L1 block of the last look at which the receipt was there.
     there: Option<u64>,
     first_there: Option<u64>,
@@ -188,7 +190,8 @@ impl User {
         let signed = transaction.into_signed(signature);
         let hash = *signed.hash();
         let raw: Bytes = TxEnvelope::from(signed).encoded_2718().into();
-        let open = Open { hash, raw, sent: None, there: None, first_there: None };
+        let open =
+            Open { hash, raw, sent: None, is_answered: false, there: None, first_there: None };
         self.open.insert(self.nonce, open);
         self.nonce += 1;
         world.counts.transactions += 1;
@@ -203,11 +206,14 @@ impl User {
         for open in self.open.values_mut() {
             let is_due = match open.sent {
                 None => true,
-                Some(sent) => open.there.is_none() && now > sent + AGAIN_AFTER,
+                // Another node, if this one does not answer.
+                Some(sent) => {
+                    open.there.is_none() && (!open.is_answered || now > sent + AGAIN_AFTER)
+                }
             };
             if is_due {
                 world.counts.sent.entry(open.hash).or_insert(now);
-                open.sent = Some(now);
+                (open.sent, open.is_answered) = (Some(now), false);
                 queries.push((open.hash, Query::SendTransaction(open.raw.clone())));
             }
             let is_asked = match open.there {
@@ -251,6 +257,7 @@ impl User {
         };
         let number = world.l1.highest().number();
         let Some(open) = self.open.values_mut().find(|open| open.hash == about) else { return };
+        open.is_answered |= !matches!(answer, Reply::Receipt(None));
         match answer {
             Reply::Receipt(Some(_)) => {
                 open.there = Some(number);

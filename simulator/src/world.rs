@@ -80,13 +80,34 @@ pub struct Network {
     pub split: BTreeSet<usize>,
     /// One side of a partition of L1.
     pub l1_split: BTreeSet<usize>,
+    /// How good the lines among nodes are.
+    pub lines: Lines,
     /// Slow nodes: their messages and their enclaves take that much longer.
     pub slow: BTreeMap<usize, Duration>,
     /// The L1 node of each node.
     pub l1_of: Vec<usize>,
     /// Nodes per L1 node.
     pub hosts: Vec<Vec<usize>>,
+    /// When the last message of one node arrives at another.
+    arrivals: BTreeMap<(usize, usize), Duration>,
     chance: Random,
+}
+
+/// What bad lines do to messages, beyond what the scenario always does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// So many in a thousand are lost.
+    pub loss_per_mille: u64,
+    /// So many arrive twice.
+    pub duplication_per_mille: u64,
+    /// Each is late by up to this.
+    pub delay_max: Duration,
+}
+
+impl Lines {
+    /// Bad ones.
+    pub const BAD: Self =
+        Self { loss_per_mille: 300, duplication_per_mille: 300, delay_max: Duration::from_secs(3) };
 }
 
 /// What was seen.
@@ -141,6 +162,8 @@ pub struct Counts {
     pub restarts: u64,
     /// Nodes that stopped and were mended by their operator.
     pub mended: u64,
+    /// Gossiped messages that were lost, doubled, or overtaken by later ones of the same sender.
+    pub messages: BTreeMap<&'static str, u64>,
     /// Faults by name.
     pub faults: BTreeMap<&'static str, u64>,
     /// What adversaries did, by name.
@@ -176,6 +199,8 @@ impl World {
                 mesh,
                 split: BTreeSet::new(),
                 l1_split: BTreeSet::new(),
+                lines: Lines::default(),
+                arrivals: BTreeMap::new(),
                 slow: BTreeMap::new(),
                 l1_of,
                 hosts,
@@ -391,18 +416,28 @@ impl World {
     pub fn gossip(&mut self, from: usize, to: usize, message: &Arc<Message>) {
         let split = &self.network.split;
         if split.contains(&from) != split.contains(&to) {
+            *self.counts.messages.entry("cut off").or_default() += 1;
             return;
         }
-        if self.network.chance.per_mille(self.scenario.loss_per_mille) {
+        let lines = self.network.lines;
+        if self.network.chance.per_mille(self.scenario.loss_per_mille + lines.loss_per_mille) {
+            *self.counts.messages.entry("lost").or_default() += 1;
             return;
         }
-        let copies =
-            1 + u32::from(self.network.chance.per_mille(self.scenario.duplication_per_mille));
+        let doubled = self.scenario.duplication_per_mille + lines.duplication_per_mille;
+        let is_doubled = self.network.chance.per_mille(doubled);
+        *self.counts.messages.entry("doubled").or_default() += u64::from(is_doubled);
+        let copies = 1 + u32::from(is_doubled);
         for _ in 0..copies {
             let (least, most) = self.scenario.gossip_latency;
             let slow = |node| self.network.slow.get(&node).copied().unwrap_or_default();
             let extra = slow(from) + slow(to);
+            let most = most + lines.delay_max;
             let delay = self.network.chance.between(least, most) + extra;
+            let arrival = self.network.arrivals.entry((from, to)).or_default();
+            let is_overtaken = *arrival > self.now + delay;
+            *arrival = (*arrival).max(self.now + delay);
+            *self.counts.messages.entry("overtaking").or_default() += u64::from(is_overtaken);
             self.counts.gossip_bytes += message.bytes.len() as u64;
             self.after(delay, Event::Gossip { to, from, message: message.clone() });
         }

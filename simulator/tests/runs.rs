@@ -3,26 +3,34 @@
 
 use simulator::{
     adversaries::Kind,
+    report::Report,
     run::{Outcome, play},
-    scenario::{FaultKind, Scenario},
+    scenario::{FaultKind, Recurring, Rhythm, Scenario},
 };
 
 /// Blocks of calm at the end of a short run: enough for everything to arrive.
 const CALM_BLOCKS_MAX: u64 = 22;
 
 /// A short run of a scenario.
-fn short(name: &str, seed: u64, rounds: u64) -> Outcome {
+fn quick(name: &str, seed: u64, rounds: u64) -> Scenario {
     let scenario = Scenario::named(name, seed).expect("a scenario");
     let calm_blocks = scenario.calm_blocks.min(CALM_BLOCKS_MAX);
-    let scenario = Scenario { rounds, calm_blocks, ..scenario };
-    play(seed, scenario, false).expect("the network can be set up")
+    Scenario { rounds, calm_blocks, ..scenario }
+}
+
+fn short(name: &str, seed: u64, rounds: u64) -> Outcome {
+    play(seed, quick(name, seed, rounds), false).expect("the network can be set up")
 }
 
 fn holds(name: &str, seed: u64, rounds: u64) -> Outcome {
-    let outcome = short(name, seed, rounds);
+    held(name, short(name, seed, rounds))
+}
+
+fn held(name: &str, outcome: Outcome) -> Outcome {
     assert!(
         outcome.violation.is_none(),
-        "{name}, seed {seed}: {:?}\n{}",
+        "{name}, seed {}: {:?}\n{}",
+        outcome.seed,
         outcome.violation,
         outcome.account.join("\n")
     );
@@ -72,19 +80,63 @@ fn faults_and_adversaries_together() {
 
 #[test]
 fn each_fault_alone() {
-    for kind in FaultKind::ALL {
-        let report = holds(kind.name(), 1, 10).report;
-        assert!(report.rounds > 0, "{}", kind.name());
+    use FaultKind::*;
+    // What shows, beside its count, that it struck.
+    type Shows = fn(&Report) -> bool;
+    let has_restarted: Shows = |report| report.restarts > report.aggregators as u64;
+    let has_reorganised: Shows = |report| report.reorgs.keys().any(|depth| *depth > 0);
+    let only_counted: Shows = |_| true;
+    let cases: [(FaultKind, Shows); FaultKind::ALL.len()] = [
+        (Crash, has_restarted),
+        (DiskLost, has_restarted),
+        (DiskRolledBack, has_restarted),
+        (IdentityRolledBack, has_restarted),
+        (DiskFails, only_counted),
+        (Partition, |report| report.messages["cut off"] > 0),
+        (Slow, only_counted),
+        (BadLines, |report| {
+            ["lost", "doubled", "overtaking"].iter().all(|what| report.messages[*what] > 0)
+        }),
+        (Reorg, has_reorganised),
+        (L1Split, has_reorganised),
+        (FeeSpike, |report| report.full_blocks > 0),
+        (Censorship, only_counted),
+        (Blackout, has_restarted),
+    ];
+    for (kind, shows) in cases {
+        let name = kind.name();
+        let mut scenario = quick(name, 1, 10);
+        // L1 is steady but for the fault, which strikes often.
+        scenario.rhythm = Rhythm::Slots { rivals_per_mille: 0 };
+        scenario.faults = vec![Recurring { kind, every_blocks: 4 }];
+        let report = held(name, play(1, scenario, false).expect("a network")).report;
+        assert!(report.faults[name] > 0, "{name} has not struck");
+        assert!(shows(&report), "{name} has left no trace: {report:?}");
     }
 }
 
 #[test]
 fn each_adversary_alone() {
-    for kind in Kind::ALL {
-        // An empty-roller does what it does by not doing something.
-        let has_attacked =
-            |outcome: &Outcome| !outcome.report.attacks.is_empty() || kind == Kind::EmptyRoller;
-        let outcome = holds(kind.name(), 1, 14);
-        assert!(has_attacked(&outcome), "{} has done nothing", kind.name());
+    use Kind::*;
+    // What it is to have done.
+    let cases: [(Kind, &[&str]); Kind::ALL.len()] = [
+        (Equivocator, &["rounds with two candidates"]),
+        (FrontRunner, &["rollups front-run"]),
+        (NonPublisher, &["rollups not published"]),
+        (EmptyRoller, &["messages with transactions kept out"]),
+        (PayloadWithholder, &["payloads withheld"]),
+        (BadPayload, &["bad payloads"]),
+        (ReRoller, &["rounds drawn again"]),
+        (NonceForger, &["nonces forged"]),
+        (Forger, &["illegal withdrawals ordered", "rollups on forged ones"]),
+        (ColludingMajority, &["illegal withdrawals ordered", "rollups on forged ones"]),
+        (LyingHost, &["heads withheld", "old heads shown", "a receipt altered"]),
+        (Flooder, &["junk messages"]),
+    ];
+    for (kind, deeds) in cases {
+        let report = holds(kind.name(), 1, 14).report;
+        for deed in deeds {
+            assert!(report.attacks.contains_key(*deed), "{}: no {deed}", kind.name());
+        }
     }
 }

@@ -164,11 +164,12 @@ impl Node {
                 self.play(Input::Candidate(id, rollup), world);
             }
             Ok(Gossip::Transactions(sealed)) => {
-                if self.adversary.as_ref().is_some_and(|adversary| adversary.ignores_transactions())
-                {
+                if self.keeps_out(world) {
                     return;
                 }
-                life.kept.insert(hash, message);
+                if let Some(life) = &mut self.life {
+                    life.kept.insert(hash, message);
+                }
                 self.take_peer_transactions(id, sealed, world);
             }
             Err(_) => {}
