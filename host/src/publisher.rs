@@ -60,6 +60,9 @@ pub enum PublishError {
     /// A rollup of an earlier round on the same parent was sent a moment ago and may still make it.
     #[error("one of an earlier round is on its way")]
     Underway,
+    /// There is no rollup under way that could be taken back.
+    #[error("no rollup is under way that could be taken back")]
+    Settled,
     /// A newer one was wanted before this one's turn came.
     #[error("a newer one takes its place")]
     Superseded,
@@ -143,6 +146,12 @@ impl Publisher {
         answers: Vec<SeedAnswer>,
     ) -> Result<B256, PublishError> {
         self.send(Purpose::Publish, Content::Rollup(rollup, answers)).await
+    }
+
+    /// Takes back a rollup that has lost, as long as L1 has not included it: an empty transaction takes its
+    /// place, at a fraction of the price.
+    pub async fn withdraw(&self) -> Result<B256, PublishError> {
+        self.send(Purpose::Publish, Content::Nothing).await
     }
 }
 
@@ -280,6 +289,7 @@ impl Desk {
                     sidecar: None,
                 });
             }
+            Content::Nothing => return Ok(Prepared::nothing(self.operator())),
             Content::Rollup(rollup, answers) => (rollup, answers),
         };
         let sidecar = match carrying {
@@ -371,6 +381,10 @@ impl Desk {
                     // A transaction of a former life, or one that this node does not remember.
                     fees = fees.bumped();
                     continue;
+                }
+                // L1 was faster: there is nothing to take back.
+                Some((Refusal::Past, _)) if matches!(content, Content::Nothing) => {
+                    return Err(PublishError::Settled);
                 }
                 Some((Refusal::Past, _)) => {
                     count = self.options.l1.nonce(self.operator()).await?.max(count);

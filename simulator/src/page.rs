@@ -58,7 +58,7 @@ pub fn draw(outcome: &Outcome, commit: &str) -> String {
 
 /// Every L1 block in order, in the colour of the node whose rollup it made canonical.
 fn strip(out: &mut String, report: &Report) {
-    out.push_str("<h2>Rounds</h2><p>One cell for each L1 block: the colour is the aggregator whose rollup became canonical in it, red is a block without one.");
+    out.push_str("<h2>Rounds</h2><p>One cell for each L1 block: the colour is the aggregator whose rollup became canonical in it, a hollow one is a block without.");
     for node in 0..report.wins.len() {
         let _ = write!(out, "<span class=key style=\"background:{}\"></span>{node}", colour(node));
     }
@@ -67,12 +67,20 @@ fn strip(out: &mut String, report: &Report) {
     let _ = write!(out, "<svg viewBox=\"0 0 {} {}\">", CELLS_PER_ROW * CELL, rows * CELL);
     for (place, winner) in report.strip.iter().enumerate() {
         let (x, y) = (place % CELLS_PER_ROW * CELL, place / CELLS_PER_ROW * CELL);
-        let fill = winner.map_or("var(--empty)", colour);
-        let size = CELL - 1;
-        let _ = write!(
-            out,
-            "<rect x={x} y={y} width={size} height={size} style=\"fill:{fill}\"></rect>"
-        );
+        let _ = match winner {
+            Some(node) => {
+                let size = CELL - 1;
+                let fill = colour(*node);
+                write!(out, "<rect x={x} y={y} width={size} height={size} fill=\"{fill}\"></rect>")
+            }
+            None => {
+                let (x, y, size) = (x as f64 + 0.5, y as f64 + 0.5, CELL - 2);
+                write!(
+                    out,
+                    "<rect x={x} y={y} width={size} height={size} style=\"fill:none;stroke:var(--ink)\"></rect>"
+                )
+            }
+        };
     }
     out.push_str("</svg>");
 }
@@ -87,7 +95,7 @@ fn latencies(out: &mut String, report: &Report) {
         return;
     }
     // The longest tenth of a percent would squeeze everything else.
-    let top = most.max(half * 2.0).max(1.0) * 1.2;
+    let top = (most.max(half * 2.0).max(1.0) * 1.2 / 40.0).ceil() * 40.0;
     let mut bins = [0_usize; BINS];
     for latency in &report.latencies {
         bins[((latency / top * BINS as f64) as usize).min(BINS - 1)] += 1;
@@ -104,13 +112,9 @@ fn latencies(out: &mut String, report: &Report) {
             COLOURS[0]
         );
     }
-    for tick in 0..=4 {
-        let _ = write!(
-            out,
-            "<text x={} y=134>{:.0} s</text>",
-            tick * 190,
-            top * f64::from(tick) * 190.0 / 800.0
-        );
+    for tick in 0..4 {
+        let seconds = top * f64::from(tick) / 4.0;
+        let _ = write!(out, "<text x={} y=134>{seconds:.0} s</text>", tick * 200);
     }
     out.push_str("</svg>");
 }
@@ -119,7 +123,7 @@ fn lottery(out: &mut String, report: &Report) {
     let verdict = if report.chi_square_p > 0.01 { "passes" } else { "fails" };
     let _ = write!(
         out,
-        "<h2>Lottery</h2><p>Canonical rollups by aggregator; chi-square {:.2}, p = {:.4}: {verdict} at 1 %.</p>",
+        "<h2>Lottery</h2><p>Canonical rollups by aggregator; among the honest ones chi-square {:.2}, p = {:.4}: {verdict} at 1 %.</p>",
         report.chi_square, report.chi_square_p
     );
     let highest = report.wins.iter().copied().max().unwrap_or(1).max(1);
@@ -127,11 +131,12 @@ fn lottery(out: &mut String, report: &Report) {
     for (node, won) in report.wins.iter().enumerate() {
         let _ = write!(
             out,
-            "<text x=0 y={y}>{node}</text><rect x=24 y={top} width={width} height=14 fill=\"{fill}\"></rect><text x={after} y={y}>{won}</text>",
+            "<text x=0 y={y}>{node}</text><rect x=24 y={top} width={width} height=14 fill=\"{fill}\"></rect><text x={after} y={y}>{won}{cheat}</text>",
             y = node * 20 + 13,
             top = node * 20 + 2,
             width = won * 640 / highest,
             fill = colour(node),
+            cheat = report.cheats.get(&node).map(|kind| format!(", {kind}")).unwrap_or_default(),
             after = 32 + won * 640 / highest,
         );
     }

@@ -34,6 +34,8 @@ pub struct Report {
     pub publications_wasted: u64,
     /// Of the wasted ones, those that reverted: bets on an L1 branch that lost, mostly.
     pub publications_reverted: u64,
+    /// Of the wasted ones, those of aggregators that cheat.
+    pub publications_wasted_by_cheats: u64,
     /// Wasted ones in percent.
     pub publications_wasted_percent: f64,
     /// Gas of canonical rollups' publications.
@@ -70,6 +72,8 @@ pub struct Report {
     pub transactions_included: u64,
     /// Seconds from the first sending to the L1 block, in percentiles 50, 90, 99 and 100.
     pub latency: [f64; 4],
+    /// Who cheats, and how.
+    pub cheats: BTreeMap<usize, String>,
     /// Canonical rollups by node.
     pub wins: Vec<u64>,
     /// Chi-square over the wins of honest nodes.
@@ -111,6 +115,8 @@ pub fn measure(world: &World, nodes: &[Node], longest_gap: u64) -> Report {
         longest_gap,
         ..Report::default()
     };
+    let cast = world.scenario.adversaries.iter();
+    report.cheats = cast.map(|(node, kind)| (*node, kind.name().to_owned())).collect();
     walk(world, &mut report);
     let honest = nodes.iter().filter(|node| node.is_honest() && node.is_aggregator());
     let wins: Vec<u64> = honest.filter_map(|node| report.wins.get(node.id).copied()).collect();
@@ -207,6 +213,8 @@ fn add_publications(
             report.gas_used += outcome.gas_used;
         } else {
             report.publications_wasted += 1;
+            let is_cheat = |node: &usize| World::operator(*node) == tx.signer();
+            report.publications_wasted_by_cheats += u64::from(report.cheats.keys().any(is_cheat));
             report.publications_reverted += u64::from(!outcome.receipt.is_success());
             report.gas_wasted += outcome.gas_used;
         }
@@ -250,11 +258,12 @@ impl Report {
         row(
             "L1 publications",
             format!(
-                "{}, {} wasted ({:.2} %), of them {} reverted",
+                "{}, {} wasted ({:.2} %), of them {} reverted, {} by those who cheat",
                 self.publications,
                 self.publications_wasted,
                 self.publications_wasted_percent,
-                self.publications_reverted
+                self.publications_reverted,
+                self.publications_wasted_by_cheats
             ),
         );
         row("L1 gas", format!("{} used, {} wasted", self.gas_used, self.gas_wasted));
@@ -297,6 +306,9 @@ impl Report {
         if !self.faults.is_empty() {
             row("faults", list(&self.faults));
         }
+        if !self.cheats.is_empty() {
+            row("who cheats", list(&self.cheats));
+        }
         if !self.attacks.is_empty() {
             row("attacks", list(&self.attacks));
         }
@@ -304,7 +316,7 @@ impl Report {
     }
 }
 
-fn list<K: std::fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
+fn list<K: std::fmt::Display, V: std::fmt::Display>(counts: &BTreeMap<K, V>) -> String {
     let items: Vec<String> =
         counts.iter().map(|(name, count)| format!("{name}: {count}")).collect();
     items.join(", ")

@@ -288,6 +288,28 @@ async fn a_rollup_on_its_way_is_given_one_block() {
 }
 
 #[tokio::test]
+async fn a_rollup_that_has_lost_is_taken_back() {
+    let desk = Desk::open(|_| {}).await;
+    assert_eq!(desk.publisher.withdraw().await, Err(PublishError::Settled), "nothing was sent");
+    desk.publisher.publish(rollup(10), Vec::new()).await.unwrap();
+    desk.publisher.withdraw().await.unwrap();
+    assert_eq!(desk.publisher.withdraw().await, Err(PublishError::Settled), "once is enough");
+    // The next round is won again.
+    desk.l1.mine();
+    desk.publisher.publish(rollup_on(2, 10), Vec::new()).await.unwrap();
+    let sent = desk.sent();
+    let nonces: Vec<u64> = sent.iter().map(Transaction::nonce).collect();
+    assert_eq!(nonces, [0, 0, 0]);
+    assert_eq!((sent[1].to(), sent[1].input().len()), (Some(desk.operator), 0));
+    assert!(sent[1].max_fee_per_gas() > sent[0].max_fee_per_gas(), "a replacement");
+
+    // With blobs it stays: only other blobs could take its place.
+    let desk = Desk::open(|_| {}).await;
+    desk.publisher.publish(rollup(130_000), Vec::new()).await.unwrap();
+    assert_eq!(desk.publisher.withdraw().await, Err(PublishError::Settled));
+}
+
+#[tokio::test]
 async fn of_several_waiting_rollups_the_newest_is_published() {
     let desk = Desk::open(|_| {}).await;
     let orders = (1..=4).map(|number| desk.publisher.publish(rollup_on(1, number), Vec::new()));

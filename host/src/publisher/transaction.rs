@@ -30,6 +30,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// A transaction that does nothing but use its nonce.
+    pub fn nothing(operator: Address) -> Self {
+        Self { to: operator, input: Bytes::new(), value: U256::ZERO, sidecar: None }
+    }
+
     /// A gas limit without a simulation.
     pub fn gas_unsimulated(&self) -> u64 {
         let tokens = tokens_in_calldata(&self.input);

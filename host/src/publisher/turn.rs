@@ -27,7 +27,11 @@ pub fn check(
     canonical: Option<B256>,
     content: &Content,
 ) -> Result<(), PublishError> {
-    let Content::Rollup(rollup, _) = content else { return Ok(()) };
+    let rollup = match content {
+        Content::Rollup(rollup, _) => rollup,
+        Content::Call { .. } => return Ok(()),
+        Content::Nothing => return check_withdrawal(outbox),
+    };
     let header = &rollup.header;
     if canonical.is_some_and(|canonical| canonical != header.parent) {
         return Err(PublishError::Late);
@@ -40,6 +44,15 @@ pub fn check(
         return Err(PublishError::Underway);
     }
     Ok(())
+}
+
+/// Whether a rollup is under way whose place nothing can take: L1 nodes let only blobs replace blobs, and
+/// those cost what is to be saved.
+fn check_withdrawal(outbox: &Outbox) -> Result<(), PublishError> {
+    let is_under_way = outbox.find(Purpose::Publish).is_some_and(|(_, slot)| {
+        matches!(slot.content, Content::Rollup(..)) && slot.fees.max_blob_fee == 0
+    });
+    if is_under_way { Ok(()) } else { Err(PublishError::Settled) }
 }
 
 /// How to carry what is sent. What is replaced or queued decides first: nodes refuse to queue

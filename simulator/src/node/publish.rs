@@ -80,7 +80,7 @@ impl Node {
             Err(PublishError::Reverts(reason)) => format!("would revert: {}", first_word(reason)),
             Err(error) => error.to_string(),
         };
-        if purpose == Purpose::Publish {
+        if purpose == Purpose::Publish && !matches!(outcome, Err(PublishError::Settled)) {
             *world.counts.publications.entry(what.clone()).or_default() += 1;
         }
         world.say(Some(self.id), format!("L1 transaction {purpose:?}: {what}"));
@@ -152,6 +152,7 @@ impl Node {
             Content::Call { to, input, value } => {
                 Ok(Prepared { to: *to, input: input.clone(), value: *value, sidecar: None })
             }
+            Content::Nothing => Ok(Prepared::nothing(self.operator.address())),
             Content::Rollup(rollup, answers) => {
                 if carrying == Carrying::Blobs {
                     return Err(PublishError::Blobs("not simulated".to_owned()));
@@ -194,6 +195,9 @@ impl Node {
                 Some(Refusal::Underpriced) => {
                     fees = fees.bumped();
                     continue;
+                }
+                Some(Refusal::Past) if matches!(content, Content::Nothing) => {
+                    return Err(PublishError::Settled);
                 }
                 Some(Refusal::Past) => {
                     life.outbox.settle(count);
