@@ -41,10 +41,11 @@ impl Source<'_> {
 
 impl Node {
     /// Takes a transaction into the pool if it could be executed on the published state: a refusal
-    /// tells nothing about an unpublished rollup.
+    /// tells nothing about an unpublished rollup. `epoch` is the newest that it has seen.
     pub(crate) fn admit(
         &self,
         raw: &Bytes,
+        epoch: u32,
         ledger: &Ledger<'_>,
         source: Source<'_>,
     ) -> Result<B256, Failure> {
@@ -57,7 +58,7 @@ impl Node {
             return Err(refused(CODE_REFUSED, "oversized data"));
         }
         let pooled =
-            decode_transaction(raw.clone()).map_err(|error| refused(CODE_REFUSED, error))?;
+            decode_transaction(raw.clone(), epoch).map_err(|error| refused(CODE_REFUSED, error))?;
         if pooled.transaction.chain_id().is_none() {
             return Err(refused(
                 CODE_REFUSED,
@@ -111,10 +112,10 @@ impl Node {
         around: Surroundings<'_>,
     ) -> Result<(), DoorError> {
         let keys = self.keys()?;
-        let raws = self.open_transactions(sealed, &keys)?;
+        let (epoch, raws) = self.open_transactions(sealed, &keys)?;
         let ledger = self.ledger(&keys, around.store);
         for raw in raws {
-            match self.admit(&raw, &ledger, Source::Peer) {
+            match self.admit(&raw, epoch, &ledger, Source::Peer) {
                 // The peer judged by another head, or the pool has it already.
                 Ok(_) | Err(Failure::Refused(_) | Failure::Untimely) => {}
                 Err(Failure::Door(error)) => return Err(error),
@@ -128,12 +129,12 @@ impl Node {
     /// acknowledged survives, and so that the host learns nothing that it is not told anyway.
     pub fn readmit(&self, sealed: &[u8], around: Surroundings<'_>) -> Result<(), DoorError> {
         let keys = self.keys()?;
-        let (raws, kept) = (self.open_transactions(sealed, &keys)?, keccak256(sealed));
+        let ((epoch, raws), kept) = (self.open_transactions(sealed, &keys)?, keccak256(sealed));
         let head = self.chain.read().head().head.clone();
         let ledger = self.ledger(&keys, around.store);
         let state = ledger.state(head.header.stateRoot);
         for raw in raws {
-            let pooled = Arc::new(decode_transaction(raw).map_err(DoorError::Rejected)?);
+            let pooled = Arc::new(decode_transaction(raw, epoch).map_err(DoorError::Rejected)?);
             let account = state.account(pooled.sender).map_err(LedgerError::from)?;
             let is_past = account.is_some_and(|account| account.nonce > pooled.nonce);
             let inserted = if is_past {

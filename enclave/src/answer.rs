@@ -50,7 +50,8 @@ type Readable = (Arc<[Address]>, u64);
 
 /// Costly things that were already done for a session: decapsulation, signature checks.
 pub struct Sessions {
-    keys: Mutex<LruCache<B256, Arc<SessionKeys>>>,
+    /// By session: the network key that it was encrypted to, and its own keys.
+    keys: Mutex<LruCache<B256, (Bytes, Arc<SessionKeys>)>>,
     /// By hash of session and credentials: the accounts, and when the first of them expires.
     credentials: Mutex<LruCache<B256, Readable>>,
 }
@@ -101,6 +102,8 @@ pub(crate) fn refused(code: i32, message: impl Into<String>) -> Failure {
 struct Asked<'a> {
     node: &'a Node,
     ledger: &'a Ledger<'a>,
+    /// The seed epoch.
+    epoch: u32,
     /// The canonical rollup.
     head: Arc<Rollup>,
     /// Whose data may be read.
@@ -149,19 +152,26 @@ impl Node {
         session: B256,
         keys: &NetworkKeys,
     ) -> Result<(Arc<SessionKeys>, Vec<u8>), EnvelopeError> {
+        let mut accepted = keys.newest_first().take(NETWORK_KEYS_ACCEPTED);
         let known = self.sessions.keys.lock().get(&session).cloned();
-        if let Some(known) = known {
+        if let Some((network_key, known)) = known {
+            // Not what was encrypted to the key of an epoch that the head has not reached: the answer
+            // to it, and what it brings, would go under an older one.
+            if accepted.all(|epoch| epoch.network_public != network_key) {
+                return Err(EnvelopeError::Unopenable);
+            }
             let plain = known.open(received)?;
             return Ok((known, plain));
         }
         let mut failure = EnvelopeError::Unopenable;
-        for epoch in keys.newest_first().take(NETWORK_KEYS_ACCEPTED) {
+        for epoch in accepted {
             let made =
                 SessionKeys::recover(&epoch.network, self.config_hash, received.encapsulation())?;
             match made.open(received) {
                 Ok(plain) => {
                     let made = Arc::new(made);
-                    self.sessions.keys.lock().put(session, made.clone());
+                    let cached = (epoch.network_public.clone(), made.clone());
+                    self.sessions.keys.lock().put(session, cached);
                     return Ok((made, plain));
                 }
                 Err(error) => failure = error,
@@ -182,7 +192,8 @@ impl Node {
         let ledger = self.ledger(keys, around.store);
         let answer = self.check_time(&request, view.timestamp).and_then(|()| {
             let accounts = self.accounts(&request.credentials, session, view.timestamp)?;
-            let asked = Asked { node: self, ledger: &ledger, head: view.head.clone(), accounts };
+            let (epoch, head) = (keys.epoch(), view.head.clone());
+            let asked = Asked { node: self, ledger: &ledger, epoch, head, accounts };
             asked.answer(&request.query)
         });
         match answer {
@@ -251,15 +262,6 @@ impl Node {
         Ok(accounts)
     }
 
-    /// A canonical rollup's body.
-    pub fn body(
-        &self,
-        rollup: B256,
-        ledger: &Ledger<'_>,
-    ) -> Result<Option<Arc<Body>>, LedgerError> {
-        self.index.body(rollup, || ledger.body(rollup))
-    }
-
     /// The body of the canonical rollup of this hash.
     pub fn canonical_body(
         &self,
@@ -267,7 +269,8 @@ impl Node {
         head: &Rollup,
         ledger: &Ledger<'_>,
     ) -> Result<Option<Arc<Body>>, LedgerError> {
-        let Some(body) = self.body(rollup, ledger)? else {
+        let load = || ledger.body(head.history_root, rollup);
+        let Some(body) = self.index.body(rollup, load)? else {
             return Ok(None);
         };
         let canonical = ledger.rollup_hash(head.history_root, body.header.number)? == Some(rollup);
@@ -279,7 +282,8 @@ impl Asked<'_> {
     fn answer(&self, query: &Query) -> Result<Reply, Failure> {
         Ok(match query {
             Query::SendTransaction(raw) => {
-                Reply::Accepted(self.node.admit(raw, self.ledger, Source::User(&self.accounts))?)
+                let source = Source::User(&self.accounts);
+                Reply::Accepted(self.node.admit(raw, self.epoch, self.ledger, source)?)
             }
             Query::Balance(account, at) => Reply::Value(self.account(*account, *at)?.1),
             Query::Nonce { account, at, pooled } => {
@@ -483,7 +487,7 @@ impl Asked<'_> {
             let Some(hash) = self.ledger.rollup_hash(self.head.history_root, number)? else {
                 continue;
             };
-            let Some(body) = self.node.body(hash, self.ledger)? else {
+            let Some(body) = self.node.canonical_body(hash, &self.head, self.ledger)? else {
                 // The enclave executed it: a host that withholds it must not hide events.
                 let missing = format!("the body of rollup {hash} is missing");
                 return Err(DoorError::Retry(Retry::Store(missing)).into());

@@ -78,6 +78,11 @@ impl NetworkKeys {
         Some(Self { current, earlier: epochs })
     }
 
+    /// The number of the current epoch.
+    pub fn epoch(&self) -> u32 {
+        self.earlier.len() as u32 + 1
+    }
+
     /// The epoch under which everything new is encrypted.
     pub fn current(&self) -> &EpochKeys {
         &self.current

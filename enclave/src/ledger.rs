@@ -27,6 +27,7 @@ use obscuro_protocol::{
     wire,
 };
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 const BODY: Domain = Domain("rollup body");
@@ -372,12 +373,13 @@ impl<'a> Ledger<'a> {
         body: &Body,
         mut nodes: Vec<(B256, Bytes)>,
     ) -> Result<Rollup, LedgerError> {
-        let entry =
-            vec![(history_key(header.number), Some(Bytes::copy_from_slice(hash.as_slice())))];
+        let record = wire::encode(body);
+        let entry = Bytes::from([hash.as_slice(), &Sha256::digest(&record)].concat());
+        let entry = vec![(history_key(header.number), Some(entry))];
         let history_root =
             trie::update(&self.store, self.cache, parent_history, entry, &mut nodes)?;
         self.store.put_nodes(&nodes)?;
-        self.store.put_record(BODY, hash, &wire::encode(body))?;
+        self.store.put_record(BODY, hash, &record)?;
         Index::persist(hash, body, &self.store)?;
         Ok(Rollup { hash, header, history_root })
     }
@@ -393,22 +395,40 @@ impl<'a> Ledger<'a> {
 
     /// `BLOCKHASH`; an entry that the host withholds is an error, not a zero.
     pub fn block_hash(&self, history_root: B256, number: u64) -> Result<Option<B256>, StateError> {
-        let entry = trie::get(&self.store, self.cache, history_root, history_key(number))?;
-        Ok(entry.and_then(|hash| B256::try_from(hash.as_ref()).ok()))
+        Ok(self.history_entry(history_root, number)?.map(|(hash, _)| hash))
     }
 
-    /// What is kept of a rollup; `None` if it was never executed here.
-    pub fn body(&self, rollup: B256) -> Result<Option<Arc<Body>>, LedgerError> {
+    /// The hash of an ancestor and the digest of its body.
+    fn history_entry(
+        &self,
+        history_root: B256,
+        number: u64,
+    ) -> Result<Option<(B256, B256)>, StateError> {
+        let entry = trie::get(&self.store, self.cache, history_root, history_key(number))?;
+        Ok(entry.and_then(|entry| {
+            let (hash, digest) = entry.split_first_chunk::<32>()?;
+            Some((B256::new(*hash), B256::try_from(digest).ok()?))
+        }))
+    }
+
+    /// What is kept of a rollup of a history; `None` if it is of another one, or the host has nothing.
+    pub fn body(&self, history_root: B256, rollup: B256) -> Result<Option<Arc<Body>>, LedgerError> {
         let Some(record) = self.store.get_record(BODY, rollup)? else {
             return Ok(None);
         };
         let body: Body = wire::decode(&record, BODY_BYTES_MAX)
             .map_err(|error| LedgerError::Fatal(format!("rollup body {rollup}: {error}")))?;
-        // Whoever holds the seed of an earlier epoch can make records, but no rollup of this hash.
-        if body.header.hash() != rollup && rollup != self.config.hash() {
-            return Err(LedgerError::Fatal(format!("rollup body {rollup} is another's")));
+        // Whoever holds the seed of an earlier epoch can make records, but not the history's.
+        let digest = B256::new(Sha256::digest(&record).into());
+        match self.history_entry(history_root, body.header.number)? {
+            Some((hash, true_digest)) if hash == rollup && digest == true_digest => {
+                Ok(Some(Arc::new(body)))
+            }
+            Some((hash, _)) if hash == rollup => {
+                Err(LedgerError::Fatal(format!("rollup body {rollup} is forged")))
+            }
+            _ => Ok(None),
         }
-        Ok(Some(Arc::new(body)))
     }
 
     /// The encrypted store, for records of other modules.

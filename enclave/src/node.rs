@@ -247,15 +247,15 @@ impl Node {
         if let Ok(former_keys) = self.keys_at(former) {
             let ledger = self.ledger(&former_keys, around.store);
             for rollup in &orphaned {
-                let body = executed_body(&ledger, *rollup)?;
-                self.return_to_pool(&body);
+                let body = executed_body(&ledger, rollup)?;
+                self.return_to_pool(&body, former.epoch());
             }
         }
         for rollup in adopted.iter().rev() {
-            let body = executed_body(&ledger, *rollup)?;
+            let body = executed_body(&ledger, rollup)?;
             // A losing sibling may have been executed later and hold the entries.
-            Index::persist(*rollup, &body, ledger.store())?;
-            self.index.add(*rollup, body);
+            Index::persist(rollup.hash, &body, ledger.store())?;
+            self.index.add(rollup.hash, body);
         }
         let state = ledger.state(head.header.stateRoot);
         let senders = self.pool.lock().senders();
@@ -267,10 +267,13 @@ impl Node {
         Ok(nonces)
     }
 
-    fn return_to_pool(&self, body: &Body) {
+    fn return_to_pool(&self, body: &Body, former_epoch: u32) {
+        // A rollup is encrypted under the epoch of its proof.
+        let proof = self.chain.read().view(body.header.l1Proof);
+        let epoch = proof.map_or(former_epoch, |proof| proof.epoch());
         let mut pool = self.pool.lock();
         for transaction in &body.transactions {
-            if let Ok(pooled) = decode_transaction(transaction.raw.clone()) {
+            if let Ok(pooled) = decode_transaction(transaction.raw.clone(), epoch) {
                 // A full pool or a replacement in the meantime: the sender sends again.
                 let _ = pool.insert(Arc::new(pooled), true);
             }
@@ -278,25 +281,25 @@ impl Node {
     }
 
     /// The rollups down to the common ancestor of two, as far as they are remembered.
-    fn branches(&self, from: B256, to: B256) -> (Vec<B256>, Vec<B256>) {
+    fn branches(&self, from: B256, to: B256) -> (Vec<Arc<Rollup>>, Vec<Arc<Rollup>>) {
         let chain = self.chain.read();
         let (mut a, mut b) = (chain.rollup(from), chain.rollup(to));
         let (mut orphaned, mut adopted) = (Vec::new(), Vec::new());
-        while let Some(newer) = &b {
-            match &a {
+        while let Some(newer) = b.clone() {
+            match a.clone() {
                 Some(older) if older.hash == newer.hash => break,
                 Some(older) if older.header.number > newer.header.number => {
-                    orphaned.push(older.hash);
                     a = chain.rollup(older.header.parent);
+                    orphaned.push(older);
                 }
                 Some(older) if older.header.number == newer.header.number => {
-                    orphaned.push(older.hash);
-                    adopted.push(newer.hash);
                     (a, b) = (chain.rollup(older.header.parent), chain.rollup(newer.header.parent));
+                    orphaned.push(older);
+                    adopted.push(newer);
                 }
                 _ => {
-                    adopted.push(newer.hash);
                     b = chain.rollup(newer.header.parent);
+                    adopted.push(newer);
                 }
             }
         }
@@ -335,45 +338,50 @@ impl Node {
     /// What users sent since the last call, for the peers.
     pub fn take_transactions(&self, around: Surroundings<'_>) -> Result<Bytes, DoorError> {
         let keys = self.keys()?;
-        let fresh = self.pool.lock().take_fresh(GOSSIP_BATCH_BYTES_MAX);
+        let fresh = self.pool.lock().take_fresh(keys.epoch(), GOSSIP_BATCH_BYTES_MAX);
         if fresh.is_empty() {
             return Ok(Bytes::new());
         }
         self.seal_transactions(&fresh, &keys, around)
     }
 
-    /// Encrypts transactions so that every enclave of the network can read them, and no host.
+    /// Encrypts transactions so that every enclave of the network can read them, and no host. They
+    /// bear the number of the epoch: elsewhere, or in the next life, none before it may have them.
     pub(crate) fn seal_transactions(
         &self,
         raws: &[Bytes],
         keys: &NetworkKeys,
         around: Surroundings<'_>,
     ) -> Result<Bytes, DoorError> {
-        let plain = padding::pad(&wire::encode(&raws));
+        let plain = padding::pad(&wire::encode(&(keys.epoch(), raws)));
         let key = keys.current().seed.derive(Label::Gossip);
         envelope::seal(&key, &plain, self.config_hash.as_slice(), &mut Entropy(around.device))
             .map(Bytes::from)
             .map_err(|error| DoorError::Fatal(error.to_string()))
     }
 
-    /// The transactions that an enclave of this network encrypted.
+    /// The transactions that an enclave of this network encrypted, and the newest epoch that they
+    /// have seen: the one under which they were encrypted, or that of the head's `keys`.
     pub(crate) fn open_transactions(
         &self,
         sealed: &[u8],
         keys: &NetworkKeys,
-    ) -> Result<Vec<Bytes>, DoorError> {
+    ) -> Result<(u32, Vec<Bytes>), DoorError> {
         let open = |keys: &EpochKeys| {
             let key = keys.seed.derive(Label::Gossip);
             envelope::open(&key, sealed, self.config_hash.as_slice()).ok()
         };
-        // What was encrypted before an epoch began is still on its way, or in a host's keeping.
-        let padded = keys
+        // What was encrypted before an epoch began is still on its way, or in a host's keeping; and a
+        // former life, or a peer, may be ahead of this head.
+        let padded = self
+            .ring()
             .newest_first()
             .find_map(open)
             .ok_or_else(|| DoorError::Rejected("transactions do not decrypt".into()))?;
         let malformed = || DoorError::Rejected("transactions are malformed".into());
         let plain = padding::unpad(&padded).ok_or_else(malformed)?;
-        wire::decode(plain, plain.len()).map_err(|_| malformed())
+        let (epoch, raws): (u32, _) = wire::decode(plain, plain.len()).map_err(|_| malformed())?;
+        Ok((epoch.max(keys.epoch()), raws))
     }
 
     fn snapshot(&self, view: &View, around: Surroundings<'_>) -> Option<Bytes> {
@@ -400,10 +408,10 @@ impl Node {
 }
 
 /// The body of a rollup that this enclave executed: the host must have it.
-fn executed_body(ledger: &Ledger<'_>, rollup: B256) -> Result<Arc<Body>, DoorError> {
+fn executed_body(ledger: &Ledger<'_>, rollup: &Rollup) -> Result<Arc<Body>, DoorError> {
     let missing =
-        || DoorError::Retry(Retry::Store(format!("the body of rollup {rollup} is missing")));
-    ledger.body(rollup)?.ok_or_else(missing)
+        || DoorError::Retry(Retry::Store(format!("the body of rollup {} is missing", rollup.hash)));
+    ledger.body(rollup.history_root, rollup.hash)?.ok_or_else(missing)
 }
 
 /// Stands for rollup 0 until the seed is there: nothing is executed on it.

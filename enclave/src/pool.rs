@@ -36,6 +36,9 @@ pub struct Pooled {
     pub nonce: u64,
     /// Most it pays per gas.
     pub fee_max: u128,
+    /// The newest seed epoch when it arrived: nothing is encrypted under an older one, whose seed a
+    /// removed enclave may hold.
+    pub epoch: u32,
 }
 
 /// A transaction that the pool does not take.
@@ -118,20 +121,26 @@ impl Pool {
         self.hashes.is_empty()
     }
 
-    /// Takes what users sent since the last call and still waits: the raw transactions, of at most
-    /// `bytes_max` bytes, or one.
-    pub fn take_fresh(&mut self, bytes_max: usize) -> Vec<Bytes> {
-        let (mut taken, mut bytes) = (Vec::new(), 0);
+    /// Takes what users sent since the last call, still waits, and may go under a seed epoch: the
+    /// raw transactions, of at most `bytes_max` bytes, or one.
+    pub fn take_fresh(&mut self, epoch: u32, bytes_max: usize) -> Vec<Bytes> {
+        let (mut taken, mut later, mut bytes) = (Vec::new(), VecDeque::new(), 0);
         while let Some(hash) = self.fresh.front() {
-            if let Some(pooled) = self.hashes.get(hash) {
-                bytes += pooled.raw.len();
-                if bytes > bytes_max && !taken.is_empty() {
-                    break;
+            match self.hashes.get(hash) {
+                Some(pooled) if pooled.epoch > epoch => later.push_back(*hash),
+                Some(pooled) => {
+                    bytes += pooled.raw.len();
+                    if bytes > bytes_max && !taken.is_empty() {
+                        break;
+                    }
+                    taken.push(pooled.raw.clone());
                 }
-                taken.push(pooled.raw.clone());
+                None => {}
             }
             self.fresh.pop_front();
         }
+        later.append(&mut self.fresh);
+        self.fresh = later;
         taken
     }
 
@@ -186,10 +195,12 @@ impl Pool {
 
     /// Executable transactions in the order that `order` decides: pseudo-random over all senders,
     /// by nonce within each (protocol 6.4: neither fees nor the host move a transaction). At most
-    /// `bytes_max` bytes. `nonce_of` gives a sender's next nonce.
+    /// `bytes_max` bytes, none that came after the seed epoch. `nonce_of` gives a sender's next
+    /// nonce.
     pub fn select(
         &self,
         order: &Secret,
+        epoch: u32,
         bytes_max: usize,
         nonce_of: impl Fn(Address) -> Option<u64>,
     ) -> Vec<Arc<Pooled>> {
@@ -199,7 +210,9 @@ impl Pool {
             let Some(nonce) = nonce_of(sender) else {
                 continue;
             };
-            let mut queue = queue.range(nonce..).peekable();
+            // What follows one that has to wait, waits too.
+            let mut queue =
+                queue.range(nonce..).take_while(|(_, next)| next.epoch <= epoch).peekable();
             if let Some((_, first)) = queue.next_if(|(first, _)| **first == nonce) {
                 heap.push((rank(order, first), queues.len()));
                 queues.push((first, queue));

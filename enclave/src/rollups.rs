@@ -182,7 +182,7 @@ impl Node {
             return Err("a transaction has the wrong reveal option".into());
         }
         let raws: Vec<Bytes> = payload.items.into_iter().map(|item| item.transaction).collect();
-        let transactions = self.with_senders(&raws, device)?;
+        let transactions = self.with_senders(&raws, keys.epoch(), device)?;
         Ok(Parsed { transactions, withdrawals: payload.withdrawals })
     }
 
@@ -191,12 +191,14 @@ impl Node {
     fn with_senders(
         &self,
         raws: &[Bytes],
+        epoch: u32,
         device: &dyn Device,
     ) -> Result<Vec<Arc<Pooled>>, String> {
         let share = raws.len().div_ceil(device.cores().max(1)).max(SHARE_MIN);
         let mut shares = vec![Ok(Vec::new()); raws.len().div_ceil(share)];
         let tasks = raws.chunks(share).zip(&mut shares).map(|(raws, done)| {
-            let task = || *done = raws.iter().map(|raw| self.known_or_decoded(raw)).collect();
+            let decoded = move |raw| self.known_or_decoded(raw, epoch);
+            let task = move || *done = raws.iter().map(decoded).collect();
             Box::new(task) as Task<'_>
         });
         device.run(tasks.collect());
@@ -209,11 +211,11 @@ impl Node {
     }
 
     /// A transaction, whose sender need not be recovered again if it waits in the pool.
-    fn known_or_decoded(&self, raw: &Bytes) -> Result<Arc<Pooled>, String> {
+    fn known_or_decoded(&self, raw: &Bytes, epoch: u32) -> Result<Arc<Pooled>, String> {
         let known = self.pool.lock().get(keccak256(raw));
         match known {
             Some(pooled) if pooled.raw == *raw => Ok(pooled),
-            _ => decode_transaction(raw.clone()).map(Arc::new),
+            _ => decode_transaction(raw.clone(), epoch).map(Arc::new),
         }
     }
 
@@ -316,7 +318,8 @@ impl Node {
             Ok(account) => Some(account.map_or(0, |account| account.nonce)),
             Err(_) => None,
         };
-        Ok(self.pool.lock().select(&order, self.build_bytes.load(Ordering::Relaxed), nonce_of))
+        let bytes_max = self.build_bytes.load(Ordering::Relaxed);
+        Ok(self.pool.lock().select(&order, view.epoch(), bytes_max, nonce_of))
     }
 
     fn seal_payload(
@@ -392,8 +395,8 @@ struct Parsed {
     withdrawals: Vec<Withdrawal>,
 }
 
-/// Decodes a signed transaction and recovers its sender.
-pub fn decode_transaction(raw: Bytes) -> Result<Pooled, String> {
+/// Decodes a signed transaction that came in a seed epoch, and recovers its sender.
+pub fn decode_transaction(raw: Bytes, epoch: u32) -> Result<Pooled, String> {
     use alloy_consensus::Transaction;
     let mut rest = raw.as_ref();
     let transaction = TxEnvelope::decode_2718(&mut rest)
@@ -406,6 +409,7 @@ pub fn decode_transaction(raw: Bytes) -> Result<Pooled, String> {
         hash: *transaction.tx_hash(),
         nonce: transaction.nonce(),
         fee_max: transaction.max_fee_per_gas(),
+        epoch,
         sender,
         transaction,
         raw,

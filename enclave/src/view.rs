@@ -113,7 +113,7 @@ pub struct Rollup {
     pub hash: B256,
     /// Its header.
     pub header: RollupHeader,
-    /// Root of the trie from numbers to hashes, this rollup included.
+    /// Root of the trie from numbers to hashes and the digests of bodies, this rollup included.
     pub history_root: B256,
 }
 

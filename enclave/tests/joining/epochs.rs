@@ -135,7 +135,7 @@ fn members_go_on_without_a_break() {
 }
 
 /// The seed that a founder made: its entropy is repeatable.
-fn founding_seed(network_key: &Bytes) -> MasterSeed {
+pub fn founding_seed(network_key: &Bytes) -> MasterSeed {
     let device = TestDevice::new(1, 0);
     let found = (0..16).find_map(|_| {
         let seed = MasterSeed::new(Entropy(&device).secret());

@@ -4,12 +4,14 @@
 
 mod disasters;
 mod epochs;
+mod forgeries;
 #[path = "../door/harness.rs"]
 #[allow(dead_code, reason = "made for several test files")]
 mod harness;
 mod membership;
 mod registrations;
 mod seed_theft;
+mod set_back;
 
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind};
 use alloy_sol_types::{SolEvent, SolStruct};
