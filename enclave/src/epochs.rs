@@ -32,55 +32,83 @@ impl EpochKeys {
 /// Every seed that an enclave holds. A reorganisation of L1 can leave it with seeds that no epoch
 /// has.
 #[derive(Clone, Default)]
-pub struct KeyRing(Vec<Arc<EpochKeys>>);
+pub struct KeyRing {
+    held: Vec<Arc<EpochKeys>>,
+    /// Network keys of epochs that were lost while it held their seeds.
+    renounced: Vec<Bytes>,
+}
 
 impl KeyRing {
-    /// The keys of these seeds.
-    pub fn new(seeds: &[MasterSeed]) -> Self {
-        Self(seeds.iter().map(|seed| Arc::new(EpochKeys::new(seed.duplicate()))).collect())
+    /// Exchanges the seeds.
+    pub fn renew(&mut self, seeds: &[MasterSeed]) {
+        self.held = seeds.iter().map(|seed| Arc::new(EpochKeys::new(seed.duplicate()))).collect();
+    }
+
+    /// Does not use these keys again in this life, so that it follows L1 like those who never had them.
+    pub fn renounce(&mut self, network_keys: Vec<Bytes>) {
+        self.renounced.extend(network_keys);
+        let excess = self.renounced.len().saturating_sub(EPOCHS_MAX);
+        self.renounced.drain(..excess);
+    }
+
+    /// Whether one of these was renounced.
+    pub fn has_renounced(&self, network_keys: &[Bytes]) -> bool {
+        network_keys.iter().any(|key| self.renounced.contains(key))
     }
 
     /// Whether this enclave holds no seed at all.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.held.is_empty()
     }
 
     /// All of them; which one was obtained last comes first.
     pub fn newest_first(&self) -> impl Iterator<Item = &EpochKeys> {
-        self.0.iter().rev().map(|keys| &**keys)
+        self.held.iter().rev().map(|keys| &**keys)
     }
 
     /// The keys that apply where L1 shows these network keys, by epoch; `None` unless the seed of each
-    /// is here.
+    /// that is not lost is here.
     pub fn of(&self, network_keys: &[Bytes]) -> Option<NetworkKeys> {
-        let held = |key: &Bytes| self.0.iter().find(|held| held.network_public == *key).cloned();
-        NetworkKeys::new(network_keys.iter().map(held).collect::<Option<_>>()?)
+        if self.has_renounced(network_keys) {
+            return None;
+        }
+        let held = |key: &Bytes| self.held.iter().find(|held| held.network_public == *key).cloned();
+        let epochs = network_keys.iter().filter(|key| !key.is_empty()).map(held);
+        NetworkKeys::new(network_keys.len() as u32, epochs.collect::<Option<_>>()?)
     }
 
     /// The keys before L1 shows any: those of the seed that this enclave made or was given first.
     pub fn founding(&self) -> Option<NetworkKeys> {
-        NetworkKeys::new(self.0.first().into_iter().cloned().collect())
+        NetworkKeys::new(1, self.held.first().into_iter().cloned().collect())
     }
 }
 
 /// The keys of all epochs up to an L1 block.
 #[derive(Clone)]
 pub struct NetworkKeys {
+    epoch: u32,
     current: Arc<EpochKeys>,
-    /// Newest first.
+    /// Newest first, without lost ones.
     earlier: Vec<Arc<EpochKeys>>,
 }
 
 impl NetworkKeys {
-    fn new(mut epochs: Vec<Arc<EpochKeys>>) -> Option<Self> {
+    fn new(epoch: u32, mut epochs: Vec<Arc<EpochKeys>>) -> Option<Self> {
         let current = epochs.pop()?;
         epochs.reverse();
-        Some(Self { current, earlier: epochs })
+        Some(Self { epoch, current, earlier: epochs })
     }
 
     /// The number of the current epoch.
     pub fn epoch(&self) -> u32 {
-        self.earlier.len() as u32 + 1
+        self.epoch
+    }
+
+    /// The seeds of all epochs that are not lost, oldest first.
+    pub fn seeds(&self) -> Vec<&MasterSeed> {
+        let mut seeds: Vec<&MasterSeed> = self.newest_first().map(|keys| &keys.seed).collect();
+        seeds.reverse();
+        seeds
     }
 
     /// The epoch under which everything new is encrypted.
@@ -88,7 +116,7 @@ impl NetworkKeys {
         &self.current
     }
 
-    /// All epochs, the current one first.
+    /// All epochs that are not lost, the current one first.
     pub fn newest_first(&self) -> impl Iterator<Item = &EpochKeys> {
         std::iter::once(&*self.current).chain(self.earlier.iter().map(|keys| &**keys))
     }

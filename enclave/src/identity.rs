@@ -152,8 +152,8 @@ impl Identity {
         self.seeds.clear();
     }
 
-    /// Opens a share of the seeds of all epochs and compares them with the network keys on L1, so that
-    /// nobody can feed this enclave seeds of their own making.
+    /// Opens a share of the seeds of all epochs that are not lost and compares them with the network
+    /// keys on L1, so that nobody can feed this enclave seeds of their own making.
     pub fn open_share(
         &self,
         config: &NetworkConfig,
@@ -165,6 +165,7 @@ impl Identity {
         let bytes = envelope::open_from(&self.kem_private_key(), &context, encrypted).ok()?;
         let bytes = Zeroizing::new(bytes);
         let (seeds, rest) = bytes.as_chunks::<32>();
+        let network_keys: Vec<&Bytes> = network_keys.iter().filter(|key| !key.is_empty()).collect();
         if !rest.is_empty() || seeds.len() != network_keys.len() {
             return None;
         }
@@ -175,17 +176,18 @@ impl Identity {
         matching.collect()
     }
 
-    /// Seals the seeds of all epochs, oldest first, to another enclave's key.
+    /// Seals the seeds of all epochs up to one, oldest first, to another enclave's key.
     pub fn share_seeds<'a>(
         &self,
         device: &dyn Device,
         config: &NetworkConfig,
         requester: Address,
         encryption_key: &[u8],
+        epoch: u32,
         seeds: impl IntoIterator<Item = &'a MasterSeed>,
     ) -> Option<Bytes> {
         let seeds: Vec<&[u8; 32]> = seeds.into_iter().map(|seed| seed.secret().expose()).collect();
-        let context = share_context(config, self.address(), requester, seeds.len());
+        let context = share_context(config, self.address(), requester, epoch as usize);
         let key = keys::kem_public_key(encryption_key)?;
         let mut plain = Zeroizing::new(Vec::with_capacity(seeds.len() * 32));
         seeds.into_iter().for_each(|seed| plain.extend_from_slice(seed));
@@ -208,7 +210,7 @@ impl Identity {
         let (network_key, encrypted_seed) = match (self.seeds.first(), genesis) {
             (Some(seed), true) => {
                 let to = self.address();
-                let share = self.share_seeds(device, config, to, &keys.encryption, [seed]);
+                let share = self.share_seeds(device, config, to, &keys.encryption, 1, [seed]);
                 (network_key_bytes(seed), share.unwrap_or_default())
             }
             _ => (Vec::new(), Bytes::new()),

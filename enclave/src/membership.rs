@@ -4,7 +4,7 @@
 
 use crate::{
     device::Entropy,
-    epochs::{EPOCHS_MAX, EpochKeys},
+    epochs::{EPOCHS_MAX, EpochKeys, NetworkKeys},
     identity::Identity,
     node::{Node, Surroundings},
     view::{RegisteredNode, View},
@@ -101,19 +101,21 @@ impl Node {
         if has_seed && view.is_responder(enclave) && answerable(view, enclave).next().is_some() {
             duties.push(Duty::ShareSeed);
         }
-        if has_seed && self.may_open_epoch(view, enclave) {
+        if self.opening_keys(view, enclave).is_some() {
             duties.push(Duty::OpenEpoch);
         }
         duties
     }
 
-    fn may_open_epoch(&self, view: &View, enclave: Address) -> bool {
-        let Some(begun) = view.epoch_begun else { return false };
-        let is_asked = match begun.opener {
+    /// The keys to which a new epoch is to be added, if that is for this enclave to do. Without those
+    /// of lost epochs, if it is named: nobody could open it otherwise.
+    fn opening_keys(&self, view: &View, enclave: Address) -> Option<NetworkKeys> {
+        let is_asked = match view.epoch_begun?.opener {
             Address::ZERO => view.is_responder(enclave),
             opener => opener == enclave && view.member(enclave).is_some(),
         };
-        is_asked && (view.epoch() as usize) < EPOCHS_MAX
+        let is_possible = is_asked && (view.epoch() as usize) < EPOCHS_MAX;
+        is_possible.then(|| self.ring().of(&view.lasting_keys())).flatten()
     }
 
     /// The seeds for every member on the head that waits for them.
@@ -126,8 +128,7 @@ impl Node {
         if !view.is_responder(responder) {
             return Err(DoorError::Rejected("this enclave may not answer registrations".into()));
         }
-        let mut seeds: Vec<&MasterSeed> = keys.newest_first().map(|keys| &keys.seed).collect();
-        seeds.reverse();
+        let seeds = keys.seeds();
         let mut waiting: Vec<_> = answerable(&view, responder).collect();
         waiting.sort_by_key(|(_, node)| node.waits_since);
         let shares = waiting.into_iter().take(ANSWERS_MAX).filter_map(|(enclave, node)| {
@@ -136,6 +137,7 @@ impl Node {
                 &self.config,
                 enclave,
                 &node.encryption_key,
+                view.epoch(),
                 seeds.iter().copied(),
             )?;
             Some(self.seed_share(&view, &identity, enclave, node, encrypted))
@@ -173,15 +175,16 @@ impl Node {
     pub fn open_epoch(&self, around: Surroundings<'_>) -> Result<EpochOpening, DoorError> {
         self.require_consensus()?;
         let view = self.chain.read().head();
-        let keys = self.keys_at(&view)?;
         let identity = self.identity.read();
         let responder = identity.address();
-        let (Some(begun), true) = (view.epoch_begun, self.may_open_epoch(&view, responder)) else {
+        let keys = self.opening_keys(&view, responder);
+        let (Some(begun), Some(keys)) = (view.epoch_begun, keys) else {
+            // Whoever has no seed is told what it lacks.
+            self.keys_at(&view)?;
             return Err(DoorError::Rejected("this enclave may not open a seed epoch".into()));
         };
         let fresh = EpochKeys::new(MasterSeed::new(Entropy(around.device).secret()));
-        let mut seeds: Vec<&MasterSeed> = keys.newest_first().map(|keys| &keys.seed).collect();
-        seeds.reverse();
+        let (epoch, mut seeds) = (begun.epoch, keys.seeds());
         seeds.push(&fresh.seed);
         // Its own share first: it must not be among those that are left out.
         let mut members: Vec<_> = view.members().collect();
@@ -197,12 +200,12 @@ impl Node {
                     &self.config,
                     enclave,
                     key,
+                    epoch,
                     seeds.iter().copied(),
                 )?;
                 Some(EpochShare { enclave, encryptedSeed: encrypted })
             })
             .collect();
-        let epoch = begun.epoch;
         let signed = SeedEpoch {
             epoch,
             networkKeyHash: keccak256(&fresh.network_public),

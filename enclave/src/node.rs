@@ -97,7 +97,8 @@ impl Node {
 
     /// Takes the keys of the identity's seeds into use and starts over from the checkpoint.
     pub(crate) fn start_at_checkpoint(&self, around: Surroundings<'_>) -> Result<(), DoorError> {
-        let ring = KeyRing::new(self.identity.read().seeds());
+        let mut ring = self.ring();
+        ring.renew(self.identity.read().seeds());
         let genesis = match ring.founding() {
             Some(keys) => self.ledger(&keys, around.store).genesis()?,
             None => unknown_genesis(&self.config),
@@ -163,6 +164,15 @@ impl Node {
             self.identity.write().forget_seeds();
             return self.start_over(folded.block(), around);
         }
+        let lost = folded.lost_keys(&parent);
+        if !lost.is_empty() && !parent.is_blind {
+            // Nobody else read the rollups of a lost epoch: they do not count.
+            self.ring.write().renounce(lost);
+            return self.start_over(folded.block(), around);
+        }
+        if ring.has_renounced(folded.network_keys()) {
+            return Ok(self.fold_without_seed(folded));
+        }
         let mut identity = None;
         if ring.of(folded.network_keys()).is_none() {
             // Of the rollups on a branch that this enclave could not read before, it knows nothing.
@@ -173,7 +183,7 @@ impl Node {
                 (true, true) => {
                     // Other branches may have the same epoch: there, too, it reads from now on.
                     self.chain.write().forget_blind();
-                    *self.ring.write() = KeyRing::new(self.identity.read().seeds());
+                    self.ring.write().renew(self.identity.read().seeds());
                     identity = Some(self.identity.read().seal(around.device, self.config_hash));
                 }
             }

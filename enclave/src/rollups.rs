@@ -46,7 +46,8 @@ impl Node {
             return Ok(None);
         }
         let proof = self.chain.read().ancestor(parent, header.l1ProofNumber, header.l1Proof);
-        let Some(proof) = proof else { return Ok(None) };
+        // What is proven by a block of a lost epoch could be read by nobody else.
+        let Some(proof) = proof.filter(|proof| !proof.is_blind) else { return Ok(None) };
         let claim = Claim { header, signature: &event.signature, lottery: &event.lotteryProof };
         if self.check_context(claim, &proof).is_err() {
             return Ok(None);

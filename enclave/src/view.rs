@@ -35,7 +35,7 @@ pub struct View {
     pub attestation: Arc<Registry>,
     /// Registered enclaves.
     pub nodes: Arc<BTreeMap<Address, RegisteredNode>>,
-    /// The network keys of all seed epochs so far: that of epoch 1 first.
+    /// The network keys of all seed epochs so far, that of epoch 1 first; empty for lost epochs.
     pub network_keys: Arc<Vec<Bytes>>,
     /// The seed epoch that the contract's owner asks for.
     pub epoch_begun: Option<EpochBegun>,
@@ -74,6 +74,8 @@ pub struct RegisteredNode {
     pub attestation: Option<Attestation>,
     /// The last epoch of which L1 holds a share for it.
     pub epoch: u32,
+    /// The one before that: what it holds if it rejects that share.
+    pub held: u32,
     /// Who gave it that share.
     pub answered_by: Option<Address>,
     /// L1 block since which it waits for the seed.
@@ -82,6 +84,16 @@ pub struct RegisteredNode {
     pub rejected: Vec<Address>,
     /// Whether it left.
     pub left: bool,
+}
+
+impl RegisteredNode {
+    /// Notes the share that L1 took for it.
+    fn take(&mut self, epoch: u32, responder: Address) {
+        if self.epoch != epoch {
+            self.held = self.epoch;
+        }
+        (self.epoch, self.answered_by) = (epoch, Some(responder));
+    }
 }
 
 /// What a quote proved.
@@ -196,6 +208,17 @@ impl View {
         self.network_keys.len() as u32
     }
 
+    /// The network keys with which the next epoch begins. Epochs newer than any that a member holds,
+    /// by L1, are lost: a broken TEE opened them and gave nobody a share, or all who had one are gone.
+    pub fn lasting_keys(&self) -> Vec<Bytes> {
+        let held = self.members().map(|(_, member)| member.epoch).max().unwrap_or_default().max(1);
+        let lasting = |(epoch, key): (u32, &Bytes)| match epoch <= held {
+            true => key.clone(),
+            false => Bytes::new(),
+        };
+        (1..).zip(&*self.network_keys).map(lasting).collect()
+    }
+
     /// A node that counts: registered, not left, attested lately, its program and machine admitted.
     pub fn member(&self, enclave: Address) -> Option<&RegisteredNode> {
         self.nodes.get(&enclave).filter(|node| self.is_member(node))
@@ -254,6 +277,7 @@ impl View {
                 parent: block.parent,
                 timestamp: block.timestamp,
                 randao: block.randao,
+                is_blind: false,
                 ..self.clone()
             },
             published: Vec::new(),
@@ -277,6 +301,12 @@ impl Folded {
     /// The network keys of all epochs.
     pub fn network_keys(&self) -> &[Bytes] {
         &self.view.network_keys
+    }
+
+    /// The network keys of the parent's epochs that are lost from here on.
+    pub fn lost_keys(&self, parent: &View) -> Vec<Bytes> {
+        let keys = parent.network_keys.iter();
+        keys.filter(|key| !self.view.network_keys.contains(key)).cloned().collect()
     }
 
     /// The view of an enclave that cannot read rollups.
@@ -333,30 +363,26 @@ impl Folded {
                 self.view.epoch_begun = Some(EpochBegun { epoch, opener, since: block });
             }
             Network::NetworkKeyPublished(event) if event.epoch == self.view.epoch() + 1 => {
-                Arc::make_mut(&mut self.view.network_keys).push(event.networkKey);
+                let mut keys = self.view.lasting_keys();
+                keys.push(event.networkKey);
+                self.view.network_keys = Arc::new(keys);
                 self.view.epoch_begun = None;
                 for node in Arc::make_mut(&mut self.view.nodes).values_mut() {
                     node.rejected.clear();
                     node.waits_since = block;
                 }
                 // For L1, who made a seed holds it.
-                self.update_node(event.responder, |node| {
-                    node.epoch = event.epoch;
-                    node.answered_by = Some(event.responder);
-                });
+                self.update_node(event.responder, |node| node.take(event.epoch, event.responder));
             }
             // Epochs follow each other: the contract sees to it.
             Network::NetworkKeyPublished(_) | Network::SeedEpochBegun(_) => {}
             Network::SeedShared(event) => {
-                self.update_node(event.enclave, |node| {
-                    node.epoch = event.epoch;
-                    node.answered_by = Some(event.responder);
-                });
+                self.update_node(event.enclave, |node| node.take(event.epoch, event.responder));
                 self.shares.push(event);
             }
             Network::SeedRejected(event) => {
                 self.update_node(event.enclave, |node| {
-                    node.epoch = event.epoch.saturating_sub(1);
+                    node.epoch = node.held;
                     node.rejected.push(event.responder);
                     node.waits_since = block;
                 });
@@ -403,6 +429,7 @@ impl Folded {
             registered: block,
             attestation,
             epoch: 0,
+            held: 0,
             answered_by: None,
             waits_since: block,
             rejected: Vec::new(),

@@ -8,6 +8,7 @@ mod forgeries;
 #[path = "../door/harness.rs"]
 #[allow(dead_code, reason = "made for several test files")]
 mod harness;
+mod lost_epochs;
 mod membership;
 mod registrations;
 mod seed_theft;
