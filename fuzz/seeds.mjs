@@ -19,7 +19,13 @@ function* messages(value) {
   } else if (value?.bytes) yield bytes(value.bytes);
 }
 
+/** A quote as `attestation` reads it: of its second kind, piece 9, no patches. */
+const asQuote = (quote) => Buffer.concat([Buffer.from([1, 9, 0]), quote]);
+
 const header = vectors("rollup_header").header;
+const tees = ["sgx", "tdx"].map((name) => vectors(`attestation/${name}`));
+// Intel's own, where somebody has put them.
+const samples = process.argv.slice(2).map((file) => readFileSync(file));
 const seeds = {
   door: [...messages(vectors("door"))],
   enclave: [...messages(vectors("door"))],
@@ -28,6 +34,7 @@ const seeds = {
   envelope: [...below(vectors("envelope")), ...below(vectors("seed_share"))],
   header: [json(header), ...vectors("withdrawals").map((list) => json(list.withdrawals))],
   config: [json(vectors("network_config").config)],
+  attestation: [...tees.flatMap((tee) => [bytes(tee.quote), bytes(tee.stripped)]), ...samples].map(asQuote),
   payload: [...below(vectors("payload")), ...below(vectors("payload_empty"))],
 };
 for (const [target, inputs] of Object.entries(seeds)) {

@@ -5,18 +5,22 @@
 mod support;
 
 use alloy_network::TransactionBuilder;
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_provider::{Provider, ProviderBuilder};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::{SolCall, SolEvent};
+use alloy_sol_types::{SolCall, SolEvent, SolValue};
 use obscuro_devnet::accounts;
 use obscuro_protocol::l1::{
+    AttestationPolicy,
     IAttestationVerifier::{
-        MeasurementApproved, PlatformRegistered, approveMeasurementCall, removeMachineCall,
+        MeasurementApproved, PlatformRegistered, PolicyChanged, approveMeasurementCall,
+        removeMachineCall, setPolicyCall,
     },
     IERC20::transferCall,
-    INetworkManagement::{NetworkKeyPublished, NodeRegistered, SeedShared, beginSeedEpochCall},
+    INetworkManagement::{
+        NetworkKeyPublished, NodeReattested, NodeRegistered, SeedShared, beginSeedEpochCall,
+    },
     IRollupManagement::{RollupPublished, publishCall},
 };
 use serde_json::{Value, json};
@@ -31,6 +35,8 @@ use support::{node::*, *};
 const LIMIT: Duration = Duration::from_secs(60);
 /// L1 blocks from registration to the seed, at most.
 const JOINING_BLOCKS_MAX: u64 = 3;
+/// How long a quote counts, in the test that renews it.
+const LIFETIME_BLOCKS: u64 = 14;
 
 /// Sends OBX through a gateway again and again while something else happens; every transaction must
 /// end in a rollup.
@@ -284,6 +290,39 @@ fn a_seed_epoch_begins_while_users_go_on() {
     let shares = logs(&devnet, "NetworkManagement", &text);
     assert_eq!(shares.len(), 2, "its first seed, and that of epoch 2");
     agree(&nodes[0], &nodes[1], 0);
+}
+
+#[test]
+fn nodes_attest_again_in_time_and_stay_members() {
+    let devnet = Devnet::start(&["--aggregators", "1", "--verifiers", "1"]);
+    let changed = logs(&devnet, "AttestationVerifier", &[json!(PolicyChanged::SIGNATURE_HASH)]);
+    let data: Bytes = serde_json::from_value(changed.last().unwrap()["data"].clone()).unwrap();
+    let policy = AttestationPolicy::abi_decode(&data).unwrap();
+    let policy = AttestationPolicy { attestationLifetimeBlocks: LIFETIME_BLOCKS as u32, ..policy };
+    let shorter = setPolicyCall { policy }.abi_encode();
+    send_l1(&devnet, accounts::funder(), &attestation_verifier(&devnet), shorter);
+    let changed = head(&devnet);
+    let renewed = |node: &String| {
+        let topics = [json!(NodeReattested::SIGNATURE_HASH), topic(enclave(node))];
+        logs(&devnet, "NetworkManagement", &topics).iter().map(block).collect::<Vec<u64>>()
+    };
+    under_traffic(&devnet, &[0], || {
+        for node in devnet.nodes() {
+            let blocks = eventually("the node has attested thrice more", LIMIT, || {
+                let blocks = renewed(&node);
+                (blocks.len() >= 3).then_some(blocks)
+            });
+            println!("lifetime {LIFETIME_BLOCKS} from block {changed}, renewed in {blocks:?}");
+            // A quote names a block before the one that took it.
+            let gaps = blocks.windows(2).map(|pair| pair[1] - pair[0]);
+            assert!(gaps.clone().all(|gap| gap < LIFETIME_BLOCKS), "it was no member meanwhile");
+            assert!(gaps.clone().all(|gap| gap > LIFETIME_BLOCKS / 2), "and not more often");
+        }
+    });
+    let rollups = logs(&devnet, "RollupManagement", &[json!(RollupPublished::SIGNATURE_HASH)]);
+    let late = rollups.iter().filter(|log| block(log) > changed + 2 * LIFETIME_BLOCKS).count();
+    assert!(late > 0, "the aggregator still publishes");
+    agree(&devnet.nodes()[0], &devnet.nodes()[1], 0);
 }
 
 /// Sends one transaction after the other without waiting for receipts, until the node takes no more;

@@ -39,6 +39,13 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
+    /// The keys of these seeds.
+    pub fn new(seeds: &[MasterSeed]) -> Self {
+        let mut ring = Self::default();
+        ring.renew(seeds);
+        ring
+    }
+
     /// Exchanges the seeds.
     pub fn renew(&mut self, seeds: &[MasterSeed]) {
         self.held = seeds.iter().map(|seed| Arc::new(EpochKeys::new(seed.duplicate()))).collect();

@@ -248,6 +248,7 @@ impl Identity {
             enclave: self.address(),
             keys_hash: keys_hash(&keys.encryption, &keys.lottery),
             l1_block: l1_block.number,
+            refused: None,
         })
     }
 

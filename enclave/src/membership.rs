@@ -58,9 +58,13 @@ impl Node {
         let identity = self.identity.read();
         let node = view.nodes.get(&identity.address());
         let node = node.ok_or_else(|| DoorError::Rejected("not registered on L1".into()))?;
-        identity
+        let made = identity
             .attest(around.device, &self.config, node.owner, &view.block)
-            .map_err(|error| DoorError::Fatal(error.to_string()))
+            .map_err(|error| DoorError::Fatal(error.to_string()))?;
+        // As it will be judged once it is on L1.
+        let (block, time) = (view.block.number.saturating_add(1), view.timestamp);
+        let refused = view.attestation.verify(&made.quote, block, time).err();
+        Ok(Attestation { refused: refused.map(|error| error.to_string()), ..made })
     }
 
     /// A quote for a user who wants to know what runs here.

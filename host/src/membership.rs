@@ -50,6 +50,8 @@ enum MembershipError {
         "the enclave's quote carries {0} certificates instead of the machine's, its issuer's and the root"
     )]
     Certificates(usize),
+    #[error("enclaves would not accept a fresh quote: {0}")]
+    Unattestable(String),
 }
 
 /// What membership works with.
@@ -254,6 +256,9 @@ impl Membership {
             return Err(AskError::OutOfTurn.into());
         };
         self.introduce(&made.certificates).await?;
+        if let Some(reason) = made.refused {
+            return Err(MembershipError::Unattestable(reason));
+        }
         let call = reattestCall {
             enclave: made.enclave,
             quote: made.quote,

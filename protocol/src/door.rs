@@ -201,6 +201,8 @@ pub struct Attestation {
     pub keys_hash: B256,
     /// The L1 block that the quote names.
     pub l1_block: u64,
+    /// Why enclaves do not accept it, by what L1 says at the head: not worth paying for.
+    pub refused: Option<String>,
 }
 
 /// An L1 block was verified and folded.

@@ -106,8 +106,9 @@ pub struct LogFilter {
     pub to: u64,
     /// Emitting contracts; any if empty.
     pub addresses: Vec<Address>,
-    /// By position: any if empty, else one of these.
-    pub topics: Vec<Vec<B256>>,
+    /// By position: any if empty, else one of these. An event has four at most; a list of any length
+    /// could hold a byte's worth of empty ones for 24 bytes of memory each.
+    pub topics: [Vec<B256>; 4],
 }
 
 /// The answer.

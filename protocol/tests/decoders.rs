@@ -163,3 +163,17 @@ fn trailing_and_missing_bytes_are_malformed() {
         Err(wire::WireError::Version(9))
     ));
 }
+
+#[test]
+fn empty_lists_in_a_filter_take_no_memory() {
+    let logs = query::Query::Logs(query::LogFilter::default());
+    let request = query::Request { credentials: Default::default(), expires_at: 0, query: logs };
+    let honest = request.encode();
+    assert_eq!(query::Request::decode(&honest).as_ref(), Ok(&request));
+    // Four million topics, each of any value.
+    let (rest, topics) = honest.split_at(honest.len() - 4);
+    assert_eq!(topics, [0; 4]);
+    let mut bomb = [rest, &[0x80, 0x92, 0xf4, 0x01]].concat();
+    bomb.resize(ENVELOPE_BYTES_MAX, 0);
+    assert_eq!(query::Request::decode(&bomb), Err(wire::WireError::Malformed));
+}

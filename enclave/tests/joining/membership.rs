@@ -122,6 +122,32 @@ fn a_quote_that_enclaves_refuse_proves_nothing_and_takes_nothing() {
 }
 
 #[test]
+fn an_enclave_says_what_is_wrong_with_its_own_quote() {
+    let (first, _, mut l1, _, _) = pair();
+    let refused = || match first.ask(Request::Attest) {
+        Ok(Reply::Attestation(made)) => made.refused,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(), None);
+    let program = SoftwareDevice::program_measurement();
+    let machine = machine_of(&first);
+    let removed = IAttestationVerifierEvents::MachineRemoved(MachineRemoved { machine });
+    for (case, wrong) in [
+        ("evaluation", new_policy(|policy| policy.minimumTcbEvaluation = 1_000)),
+        // From the next block on, where the quote would be judged.
+        ("measurement", approved(program, 0, l1.tip.number + 2)),
+        ("removed", attesting(removed)),
+    ] {
+        let mut branch = L1 { salt: case.len() as u64, ..l1.clone() };
+        first.follow(&branch.block(vec![wrong], vec![]));
+        let reason = refused().expect(case);
+        assert!(reason.contains(case), "{case}: {reason}");
+    }
+    first.follow(&l1.block(vec![], vec![]));
+    assert_eq!(refused(), None);
+}
+
+#[test]
 fn an_enclave_attests_for_the_registration_that_l1_holds() {
     let (first, mut l1, _) = network();
     let second = Node::start(2, false);

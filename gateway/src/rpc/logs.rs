@@ -44,11 +44,12 @@ pub async fn in_range(
     if range.end() - range.start() >= LOG_RANGE_MAX {
         return Err(over_limit(format!("query exceeds max block range {LOG_RANGE_MAX}")));
     }
+    let mut topics = wanted.topics.iter().cloned();
     let query = Query::Logs(LogFilter {
         from: *range.start(),
         to: *range.end(),
         addresses: wanted.addresses.clone(),
-        topics: wanted.topics.clone(),
+        topics: std::array::from_fn(|_| topics.next().unwrap_or_default()),
     });
     let mut all = Vec::new();
     for reply in context.sealed.ask_for_all(query).await? {

@@ -161,6 +161,7 @@ fn replies() -> Vec<Reply> {
         snapshot: Some(opaque("snapshot")),
     };
     let attestation = Attestation {
+        refused: Some("expired".into()),
         quote: opaque("quote"),
         certificates: certificates(),
         enclave: enclave(),

@@ -104,7 +104,7 @@ fn all_queries() -> Vec<Query> {
         from: 1,
         to: 200,
         addresses: vec![Address::repeat_byte(0x78)],
-        topics: vec![vec![], vec![keccak256("topic")]],
+        topics: [vec![], vec![keccak256("topic")], vec![], vec![]],
     };
     vec![
         Query::SendTransaction(Bytes::from_static(b"transaction")),

@@ -146,6 +146,9 @@ impl Node {
             Ok(_) => return,
             Err(error) => return self.check_alive(error, world),
         };
+        if made.refused.is_some() {
+            return;
+        }
         let call = reattestCall {
             enclave: made.enclave,
             quote: made.quote,
