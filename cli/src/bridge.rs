@@ -131,12 +131,13 @@ pub async fn run(command: Command) -> Result<()> {
 }
 
 impl Network {
-    fn config(&self) -> Result<NetworkConfig> {
+    /// What the file says.
+    pub fn config(&self) -> Result<NetworkConfig> {
         setup::network(&self.network)
     }
 
     /// For sending on L1.
-    async fn l1_as(&self, config: &NetworkConfig, key: &Key) -> Result<impl Provider + use<>> {
+    pub async fn l1_as(&self, config: &NetworkConfig, key: &Key) -> Result<impl Provider + use<>> {
         setup::l1(&self.l1, config).await?;
         let client = obscuro_host::l1::connect(&self.l1).await?;
         Ok(ProviderBuilder::new().wallet(key.signer()?).connect_client(client))
@@ -173,7 +174,8 @@ fn units(amount: &str, decimals: u8) -> Result<U256> {
     Ok(parsed.get_absolute())
 }
 
-async fn send(
+/// Sends a transaction and waits until it has succeeded.
+pub async fn send(
     provider: &impl Provider,
     to: Address,
     data: Vec<u8>,

@@ -32,7 +32,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<()> {
     let config = setup::network(&arguments.network)?;
     let l1 = setup::l1(&arguments.l1, &config).await?;
-    let network_key = network_key::read(&l1, &config).await?.to_vec();
+    let network_key = network_key::read(&l1, &config).await?.key.to_vec();
     let chain_id = config.l2ChainId;
     let gateway = obscuro_gateway::start(GatewayOptions {
         listen: arguments.listen,

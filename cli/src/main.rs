@@ -4,6 +4,7 @@ mod account;
 mod bridge;
 mod date;
 mod devnet;
+mod force;
 mod gateway;
 mod membership;
 mod network;
@@ -38,6 +39,8 @@ enum Command {
     /// Move assets between L1 and L2
     #[command(subcommand)]
     Bridge(bridge::Command),
+    /// Post a signed L2 transaction to L1, where no node can withhold it
+    ForceTransaction(force::Arguments),
     /// Use an account without a wallet, and let a gateway read it
     #[command(subcommand)]
     Account(account::Command),
@@ -56,6 +59,7 @@ async fn main() -> ExitCode {
         Command::Gateway(arguments) => gateway::run(arguments).await,
         Command::Network(command) => network::run(command).await,
         Command::Bridge(command) => bridge::run(command).await,
+        Command::ForceTransaction(arguments) => force::run(arguments).await,
         Command::Account(command) => account::run(command).await,
         Command::Verify(command) => verify::run(command).await,
     };

@@ -1,9 +1,11 @@
-//! The commands for people without a wallet, through the binary: `account`, and `bridge` to the wei.
+//! The commands for people without a wallet, through the binary: `account`, `force-transaction`, and
+//! `bridge` to the wei.
 //! Not here: wallets and scripts (`devnet`), and nodes (`processes`).
 
 mod support;
 
-use alloy_network::TransactionBuilder;
+use alloy_eips::Encodable2718;
+use alloy_network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder};
 use alloy_primitives::{Address, U256, hex};
 use alloy_provider::{Provider, ProviderBuilder};
 use alloy_rpc_types_eth::TransactionRequest;
@@ -14,7 +16,7 @@ use obscuro_protocol::{
     l1::IL2Bridge,
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{fs, time::Duration};
 use support::*;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -103,6 +105,81 @@ fn an_account_without_a_wallet() {
     let at_verifier = Gateway::start(&devnet, devnet.text("/nodes/1/rpc"));
     let error = fail(&send(&at_verifier.url, from, address, "1"));
     assert!(error.contains("an aggregator's node"), "{error}");
+}
+
+/// A transfer of one wei, signed but sent nowhere.
+#[tokio::main(flavor = "current_thread")]
+async fn signed(key: &str, chain_id: u64, nonce: u64, to: Address) -> String {
+    let signer: PrivateKeySigner = key.parse().unwrap();
+    let request = TransactionRequest::default()
+        .with_to(to)
+        .with_value(U256::ONE)
+        .with_nonce(nonce)
+        .with_chain_id(chain_id)
+        .with_gas_limit(21_000)
+        .with_max_fee_per_gas(100_000_000_000)
+        .with_max_priority_fee_per_gas(0);
+    let envelope = request.build(&EthereumWallet::from(signer)).await.unwrap();
+    hex::encode_prefixed(envelope.encoded_2718())
+}
+
+/// No node is asked: only L1 is.
+#[test]
+fn a_transaction_forced_through_l1() {
+    let devnet = network();
+    let network = devnet.network_file();
+    let chain_id: U256 = amount(&rpc(devnet.gateway(), "eth_chainId", json!([])).unwrap());
+    let to = Address::repeat_byte(0xf0);
+    let transfer = |nonce| signed(key(&devnet, 5), chain_id.to(), nonce, to);
+    let command = |transaction: &str, account: usize| {
+        let arguments = [
+            ["force-transaction", transaction, "--network", network.to_str().unwrap()],
+            ["--l1", devnet.l1(), "--private-key", key(&devnet, account)],
+        ];
+        arguments.as_flattened().iter().map(|text| text.to_string()).collect::<Vec<String>>()
+    };
+    let force = |transaction: &str, account, extra: &[&str]| {
+        let command = command(transaction, account);
+        run(&[&command.iter().map(String::as_str).collect::<Vec<_>>(), extra].concat())
+    };
+    let receipt = |hash: &Value| {
+        eventually("a rollup executes it", LIMIT, || {
+            let found = rpc(devnet.gateway(), "eth_getTransactionReceipt", json!([hash])).ok()?;
+            (!found.is_null()).then_some(found)
+        })
+    };
+
+    let (made, warned) = force(&transfer(0), 6, &["--json"]);
+    let made: Value = serde_json::from_str(&made).unwrap();
+    assert_eq!((&made["index"], warned.contains("warning")), (&json!(0), false));
+    let executed = receipt(&made["transaction"]);
+    assert_eq!(executed["status"], "0x1");
+    let rollup =
+        rpc(&devnet.nodes()[1], "obscuro_rollup", json!([executed["blockNumber"]])).unwrap();
+    assert_eq!(rollup["forcedCursor"].as_u64(), Some(1), "the verifier has it from L1: {rollup}");
+    let proof = rollup["l1ProofNumber"].as_u64().unwrap();
+    assert!(proof >= made["l1Block"].as_u64().unwrap());
+
+    // A copy of somebody, one that cannot be executed, and the next; from a file, by its own account.
+    force(&transfer(0), 7, &[]);
+    force(&transfer(9), 7, &[]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("next");
+    fs::write(&file, transfer(1) + "\n").unwrap();
+    let (said, warned) = force(file.to_str().unwrap(), 5, &[]);
+    assert!(said.contains("index 3") && warned.contains("warning"), "{said} {warned}");
+    let hash = said.split_whitespace().find(|word| word.len() == 66).unwrap();
+    assert_eq!(receipt(&json!(hash))["status"], "0x1");
+
+    for (transaction, reason) in [
+        ("0x1234", "not a signed transaction"),
+        ("/does/not/exist", "neither a signed transaction"),
+        (&signed(key(&devnet, 5), 1, 2, to), "chain 1"),
+    ] {
+        let command = command(transaction, 6);
+        let said = fail(&command.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(said.contains(reason), "{said}");
+    }
 }
 
 /// One asset on its way: in by an account, out to an address that has nothing.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Accepting rollups from aggregators (protocol 5.2, 7.1, 7.5). What does not live here: the tree's own arithmetic
+// Accepting rollups from aggregators and forced transactions from anyone (protocol 5.2, 6.6, 7.1, 7.5). What does not live here: the tree's own arithmetic
 // (RollupTree), admission of aggregators (NetworkManagement), rewards, slashing, and the validity of a rollup's content.
 pragma solidity 0.8.37;
 
@@ -18,10 +18,10 @@ contract RollupManagement is IRollupManagement, EIP712 {
         "RollupHeader(uint16 version,bytes32 parent,uint64 number,bytes32 l1Proof,uint64 l1ProofNumber,"
         "address aggregator,uint256 nonce,uint64 timestamp,bytes32 stateRoot,bytes32 transactionsRoot,"
         "bytes32 receiptsRoot,bytes32 withdrawalsRoot,bytes32 publicEventsRoot,uint64 depositCursor,"
-        "bytes32 payloadHash,uint64 gasUsed,uint64 gasLimit,uint64 baseFee)"
+        "uint64 forcedCursor,bytes32 payloadHash,uint64 gasUsed,uint64 gasLimit,uint64 baseFee)"
     );
 
-    uint16 private constant VERSION = 1;
+    uint16 private constant VERSION = 2;
     /// @dev Equals PROOF_AGE_BLOCKS_MAX of protocol/src/limits.rs. Not more than 256, which is what BLOCKHASH serves: the
     /// hash of an older block reads as zero.
     uint256 private constant L1_PROOF_AGE_BLOCKS_MAX = 256;
@@ -29,6 +29,8 @@ contract RollupManagement is IRollupManagement, EIP712 {
     uint256 private constant ANSWERS_MAX = 16;
     /// @dev Bytes of a compressed BLS12-381 signature in G1.
     uint256 private constant LOTTERY_PROOF_LENGTH = 48;
+    /// @dev Equals FORCED_ENVELOPE_BYTES_MAX of protocol/src/limits.rs.
+    uint256 private constant FORCED_ENVELOPE_BYTES_MAX = 68 * 1024;
 
     INetworkManagement public immutable network;
     /// @inheritdoc IRollupManagement
@@ -36,6 +38,9 @@ contract RollupManagement is IRollupManagement, EIP712 {
     /// @inheritdoc IRollupManagement
     uint256 public immutable forkTimeoutBlocks;
     uint256 private immutable _sliceBlocks;
+
+    /// @inheritdoc IRollupManagement
+    uint64 public forcedCount;
 
     RollupTree.Tree private _tree;
 
@@ -67,6 +72,14 @@ contract RollupManagement is IRollupManagement, EIP712 {
         _tree.grow(hash, header.parent, header.withdrawalsRoot, _sliceBlocks);
         emit RollupPublished(hash, header.aggregator, header, signature, lotteryProof, blobs);
         if (answers.length != 0) network.shareSeeds(answers);
+    }
+
+    /// @inheritdoc IRollupManagement
+    function forceTransaction(bytes calldata envelope) external returns (uint64 index) {
+        if (envelope.length > FORCED_ENVELOPE_BYTES_MAX) revert EnvelopeTooLong(envelope.length);
+        if (!_isOwnTransaction()) revert ForcedByContract(msg.sender);
+        index = forcedCount++;
+        emit TransactionForced(index, msg.sender, envelope);
     }
 
     /// @inheritdoc IRollupManagement
@@ -153,8 +166,7 @@ contract RollupManagement is IRollupManagement, EIP712 {
         blobs = _blobs();
         if ((payload.length == 0) == (blobs.length == 0)) revert PayloadMissingOrDouble();
         if (payload.length == 0) return blobs;
-        // The sender of a transaction may have code too (EIP-7702), and call this from inside.
-        if (msg.sender != tx.origin || msg.sender.code.length != 0) revert PayloadNotInTransaction(msg.sender);
+        if (!_isOwnTransaction()) revert PayloadNotInTransaction(msg.sender);
         bytes32 actual = keccak256(payload);
         if (actual != header.payloadHash) revert WrongPayload(actual, header.payloadHash);
     }
@@ -165,6 +177,12 @@ contract RollupManagement is IRollupManagement, EIP712 {
         address owner = network.aggregatorOwner(signer);
         if (owner == address(0)) revert NotAggregator(signer);
         if (msg.sender != owner) revert NotOwner(msg.sender, owner);
+    }
+
+    /// @dev Whether the calldata is that of the transaction itself. Its sender may have code too (EIP-7702), and call
+    /// this from inside.
+    function _isOwnTransaction() private view returns (bool) {
+        return msg.sender == tx.origin && msg.sender.code.length == 0;
     }
 
     function _known(bytes32 hash) private view returns (RollupTree.Entry storage entry) {

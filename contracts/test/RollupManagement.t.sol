@@ -34,8 +34,8 @@ contract RollupManagementTest is Network {
 
     function test_publish_revertsForVersion() public {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
-        h.version = 2;
-        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.UnsupportedVersion.selector, 2));
+        h.version = 1;
+        expectPublishRevert(h, abi.encodeWithSelector(IRollupManagement.UnsupportedVersion.selector, 1));
     }
 
     function test_publish_revertsForSecondTime() public {
@@ -295,7 +295,7 @@ contract RollupManagementTest is Network {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
         bytes memory signed = sign(h);
         bytes32 before = rollups.digest(h);
-        field = bound(field, 0, 9);
+        field = bound(field, 0, 10);
         bytes32 value = keccak256(abi.encode(change));
         if (field == 0) h.nonce = uint256(value);
         else if (field == 1) h.timestamp = change | 1;
@@ -305,7 +305,8 @@ contract RollupManagementTest is Network {
         else if (field == 5) h.withdrawalsRoot = value;
         else if (field == 6) h.publicEventsRoot = value;
         else if (field == 7) h.depositCursor = change | 1;
-        else if (field == 8) h.gasUsed = change | 1;
+        else if (field == 8) h.forcedCursor = change | 1;
+        else if (field == 9) h.gasUsed = change | 1;
         else h.baseFee = change | 1;
         vm.assertTrue(rollups.digest(h) != before);
         vm.expectPartialRevert(IRollupManagement.BadSignature.selector);
@@ -329,21 +330,51 @@ contract RollupManagementTest is Network {
         h.withdrawalsRoot = bytes32(uint256(12));
         h.publicEventsRoot = bytes32(uint256(13));
         h.depositCursor = 14;
-        h.payloadHash = bytes32(uint256(15));
-        h.gasUsed = 16;
-        h.gasLimit = 17;
-        h.baseFee = 18;
+        h.forcedCursor = 15;
+        h.payloadHash = bytes32(uint256(16));
+        h.gasUsed = 17;
+        h.gasLimit = 18;
+        h.baseFee = 19;
         bytes memory encoded = abi.encode(
             keccak256(
-                "RollupHeader(uint16 version,bytes32 parent,uint64 number,bytes32 l1Proof,uint64 l1ProofNumber,address aggregator,uint256 nonce,uint64 timestamp,bytes32 stateRoot,bytes32 transactionsRoot,bytes32 receiptsRoot,bytes32 withdrawalsRoot,bytes32 publicEventsRoot,uint64 depositCursor,bytes32 payloadHash,uint64 gasUsed,uint64 gasLimit,uint64 baseFee)"
+                "RollupHeader(uint16 version,bytes32 parent,uint64 number,bytes32 l1Proof,uint64 l1ProofNumber,address aggregator,uint256 nonce,uint64 timestamp,bytes32 stateRoot,bytes32 transactionsRoot,bytes32 receiptsRoot,bytes32 withdrawalsRoot,bytes32 publicEventsRoot,uint64 depositCursor,uint64 forcedCursor,bytes32 payloadHash,uint64 gasUsed,uint64 gasLimit,uint64 baseFee)"
             )
         );
-        for (uint256 i = 1; i <= 18; i++) {
+        for (uint256 i = 1; i <= 19; i++) {
             encoded = bytes.concat(encoded, bytes32(i));
         }
         bytes32 hash = keccak256(encoded);
         vm.assertEq(rollups.hashRollup(h), hash);
         vm.assertEq(rollups.digest(h), keccak256(abi.encodePacked(hex"1901", domainSeparator(address(rollups)), hash)));
+    }
+
+    function test_forceTransaction_revertsForLength() public {
+        bytes memory envelope = filled(68 * 1024 + 1, 0x11);
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.EnvelopeTooLong.selector, envelope.length));
+        force(operator, envelope);
+        force(operator, filled(68 * 1024, 0x11));
+    }
+
+    function test_forceTransaction_revertsForContracts() public {
+        address sender = makeAddress("sender");
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.ForcedByContract.selector, operator));
+        vm.prank(operator, sender);
+        rollups.forceTransaction("envelope");
+        // An account that delegates to a contract (EIP-7702), called by itself.
+        vm.etch(operator, bytes.concat(hex"ef0100", bytes20(address(network))));
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.ForcedByContract.selector, operator));
+        force(operator, "envelope");
+        vm.assertEq(rollups.forcedCount(), 0);
+    }
+
+    function test_forceTransaction_countsFromZero(uint8 count, bytes calldata envelope) public {
+        for (uint64 i = 0; i < count; i++) {
+            address sender = makeAddress(string(abi.encode(i)));
+            vm.expectEmit(address(rollups));
+            emit IRollupManagement.TransactionForced(i, sender, envelope);
+            vm.assertEq(force(sender, envelope), i);
+        }
+        vm.assertEq(rollups.forcedCount(), count);
     }
 
     function test_rollup_revertsForUnknown() public {
@@ -476,6 +507,18 @@ contract RollupManagementTest is Network {
         vm.roll(vm.getBlockNumber() + 1);
         publishWithAnswer(parent);
         vm.snapshotGasLastCall("publish with an answer");
+        // What a transfer takes: 256 bytes and their seal.
+        force(operator, filled(1397, 0x11));
+        vm.snapshotGasLastCall("force the first transaction");
+        force(operator, filled(1397, 0x11));
+        vm.snapshotGasLastCall("force a transaction");
+        force(operator, filled(68 * 1024, 0x11));
+        vm.snapshotGasLastCall("force the largest transaction");
+    }
+
+    function force(address sender, bytes memory envelope) private returns (uint64) {
+        vm.prank(sender, sender);
+        return rollups.forceTransaction(envelope);
     }
 
     function publishWithAnswer(bytes32 parent) private {
@@ -501,6 +544,7 @@ contract RollupManagementTest is Network {
         h.withdrawalsRoot = withdrawals ? keccak256("withdrawals") : bytes32(0);
         h.publicEventsRoot = keccak256("events");
         h.depositCursor = uint64(vm.getBlockNumber());
+        h.forcedCursor = h.depositCursor;
         h.gasUsed = 12_345_678;
         h.gasLimit = 30_000_000;
         h.baseFee = 1_000_000_007;

@@ -46,6 +46,7 @@ contract VectorsTest is Test {
             withdrawalsRoot: word(".header.withdrawalsRoot"),
             publicEventsRoot: word(".header.publicEventsRoot"),
             depositCursor: uint64(number(".header.depositCursor")),
+            forcedCursor: uint64(number(".header.forcedCursor")),
             payloadHash: word(".header.payloadHash"),
             gasUsed: uint64(number(".header.gasUsed")),
             gasLimit: uint64(number(".header.gasLimit")),

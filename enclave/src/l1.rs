@@ -11,8 +11,10 @@ use obscuro_protocol::{
     config::{Contracts, L1BlockId},
     door::L1Block,
     l1::{
-        IAttestationVerifier::IAttestationVerifierEvents, IBridgeManagement::Deposited,
-        INetworkManagement::INetworkManagementEvents, IRollupManagement::RollupPublished,
+        IAttestationVerifier::IAttestationVerifierEvents,
+        IBridgeManagement::Deposited,
+        INetworkManagement::INetworkManagementEvents,
+        IRollupManagement::{IRollupManagementEvents, RollupPublished, TransactionForced},
     },
 };
 
@@ -53,6 +55,8 @@ pub enum Event {
     Network(Box<INetworkManagementEvents>),
     /// A rollup was published.
     Published(Box<RollupPublished>),
+    /// A transaction was forced.
+    Forced(Box<TransactionForced>),
     /// A deposit was made.
     Deposited(Box<Deposited>),
 }
@@ -140,7 +144,11 @@ fn events(receipts: &[Bytes], root: B256, contracts: &Contracts) -> Result<Vec<E
 /// fixed, so it is an event that this version does not need.
 fn event(log: &Log, contracts: &Contracts) -> Option<Event> {
     if log.address == contracts.rollupManagement {
-        return RollupPublished::decode_log(log).ok().map(|e| Event::Published(Box::new(e.data)));
+        let decoded = IRollupManagementEvents::decode_log(log);
+        return decoded.ok().map(|event| match event.data {
+            IRollupManagementEvents::RollupPublished(event) => Event::Published(Box::new(event)),
+            IRollupManagementEvents::TransactionForced(event) => Event::Forced(Box::new(event)),
+        });
     }
     if log.address == contracts.bridgeManagement {
         return Deposited::decode_log(log).ok().map(|e| Event::Deposited(Box::new(e.data)));

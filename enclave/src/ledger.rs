@@ -4,7 +4,9 @@
 use crate::{
     epochs::NetworkKeys,
     executor::{self, Block, BlockEnv, ExecutionError, Fatal, FeeRule, Finished, Reject},
+    forced::Due,
     index::Index,
+    pool::Pooled,
     state::{AccountUpdate, Changes, State, StateError},
     store::{Domain, EncryptedStore, MAX_RECORD_BYTES, StoreError},
     trie::{self, EMPTY_CODE_HASH, EMPTY_ROOT, NodeCache, TrieError},
@@ -21,7 +23,7 @@ use obscuro_protocol::{
     },
     keys::{self, Label},
     l1::IL2Bridge,
-    limits::{ROLLUP_TRANSACTIONS_MAX, ROLLUP_WITHDRAWALS_MAX},
+    limits::{FORCED_EXECUTED_BYTES_MAX, ROLLUP_TRANSACTIONS_MAX, ROLLUP_WITHDRAWALS_MAX},
     rollup::{HEADER_VERSION, RollupHeader, Withdrawal, withdrawals_root},
     secret::Secret,
     wire,
@@ -148,12 +150,19 @@ pub struct Candidate<'a> {
     pub sender: Address,
 }
 
-/// What to do with a transaction that cannot be executed.
+impl<'a> From<&'a Pooled> for Candidate<'a> {
+    fn from(pooled: &'a Pooled) -> Self {
+        let Pooled { transaction, raw, sender, .. } = pooled;
+        Self { transaction, raw, sender: *sender }
+    }
+}
+
+/// Where the candidates come from, and so what to do with one that cannot be executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnReject {
-    /// Leave it out: this enclave builds.
+    /// Leave it out: this enclave builds, from its pool.
     Skip,
-    /// The rollup is invalid: somebody else built it.
+    /// The rollup is invalid: somebody else built it, and these are all that its payload holds.
     Fail,
 }
 
@@ -271,13 +280,14 @@ impl<'a> Ledger<'a> {
         keys::derive(&self.randomness, purpose, &[parent.as_slice(), proof.as_slice()].concat())
     }
 
-    /// Executes deposits, then transactions, on top of `parent` at `proof`. `Ok(Err(_))`: a
-    /// transaction that [`OnReject::Fail`] does not allow.
+    /// Executes deposits, then the forced transactions that are due, then the candidates, on top of
+    /// `parent` at `proof`. `Ok(Err(_))`: the payload is not what [`OnReject::Fail`] demands.
     pub fn execute(
         &self,
         parent: &Rollup,
         proof: &View,
         nonce: U256,
+        forced: &Due,
         candidates: &[Candidate<'_>],
         on_reject: OnReject,
     ) -> Result<Result<Outcome, String>, LedgerError> {
@@ -285,27 +295,25 @@ impl<'a> Ledger<'a> {
         let mut block =
             Block::new(self.state(parent.header.stateRoot), self.env(parent, proof, nonce), hashes);
         apply_deposits(&mut block, &proof.deposits, self.config)?;
-        let (mut transactions, mut withdrawals) = (Vec::new(), Vec::new());
-        let (mut first_log, mut body_bytes, mut rejected) = (0, 0, Vec::new());
+        let mut execution = Execution::new(block);
+        let forced_cursor = execution.force(forced)?;
+        let candidates = match on_reject {
+            OnReject::Skip => candidates,
+            OnReject::Fail => match execution.behind_forced(candidates) {
+                Some(candidates) => candidates,
+                None => return Ok(Err("the forced transactions due do not come first".into())),
+            },
+        };
+        let mut rejected = Vec::new();
         for (position, candidate) in candidates.iter().enumerate() {
-            if self.config.gasLimit - block.gas_used().min(self.config.gasLimit) < GAS_LEFT_MIN
-                || body_bytes >= BODY_BYTES_STOP
-                || withdrawals.len() >= WITHDRAWALS_STOP
-                || transactions.len() >= ROLLUP_TRANSACTIONS_MAX
-            {
+            if execution.is_full() {
                 match on_reject {
                     OnReject::Skip => break,
                     OnReject::Fail => return Ok(Err("the rollup exceeds a limit".into())),
                 }
             }
-            match block.transact(candidate.transaction, candidate.sender) {
-                Ok(executed) => {
-                    withdrawals.extend(executed.logs.iter().filter_map(withdrawal));
-                    let logs = executed.logs.len() as u64;
-                    body_bytes += body_bytes_of(candidate, &executed);
-                    transactions.push(body_transaction(candidate, executed, first_log));
-                    first_log += logs;
-                }
+            match execution.transact(candidate) {
+                Ok(()) => {}
                 Err(ExecutionError::Rejected(reject)) if on_reject == OnReject::Skip => {
                     if !may_wait(&reject) {
                         rejected.push(position);
@@ -318,16 +326,17 @@ impl<'a> Ledger<'a> {
                 Err(ExecutionError::Fatal(fatal)) => return Err(fatal.into()),
             }
         }
+        let Execution { block, transactions, withdrawals, .. } = execution;
         let finished = block.finish()?;
-        let body = Body { transactions, withdrawals, ..Default::default() };
-        Ok(Ok(self.outcome(parent, proof, nonce, finished, body, rejected)))
+        let header = RollupHeader { nonce, forcedCursor: forced_cursor, ..Default::default() };
+        let body = Body { header, transactions, withdrawals };
+        Ok(Ok(self.outcome(parent, proof, finished, body, rejected)))
     }
 
     fn outcome(
         &self,
         parent: &Rollup,
         proof: &View,
-        nonce: U256,
         finished: Finished,
         body: Body,
         rejected: Vec<usize>,
@@ -343,12 +352,11 @@ impl<'a> Ledger<'a> {
             transactionsRoot: trie::ordered_root(body.transactions.iter().map(|t| &t.raw)),
             receiptsRoot: finished.receipts_root,
             withdrawalsRoot: withdrawals_root(&body.withdrawals),
-            nonce,
             depositCursor: proof.deposit_count,
             gasUsed: finished.gas_used,
             gasLimit: self.config.gasLimit,
             baseFee: self.config.baseFee,
-            ..Default::default()
+            ..body.header
         };
         Outcome { rejected, body: Body { header, ..body }, nodes: finished.applied.nodes }
     }
@@ -447,10 +455,76 @@ impl<'a> Ledger<'a> {
     }
 }
 
+/// A rollup under execution.
+struct Execution<'a, S: trie::NodeStore> {
+    block: Block<'a, S>,
+    transactions: Vec<BodyTransaction>,
+    withdrawals: Vec<Withdrawal>,
+    log_count: u64,
+    body_bytes: usize,
+}
+
+impl<'a, S: trie::NodeStore> Execution<'a, S> {
+    fn new(block: Block<'a, S>) -> Self {
+        let (transactions, withdrawals) = Default::default();
+        Self { block, transactions, withdrawals, log_count: 0, body_bytes: 0 }
+    }
+
+    /// Whether no further transaction is tried.
+    fn is_full(&self) -> bool {
+        self.block.env().gas_limit.saturating_sub(self.block.gas_used()) < GAS_LEFT_MIN
+            || self.body_bytes >= BODY_BYTES_STOP
+            || self.withdrawals.len() >= WITHDRAWALS_STOP
+            || self.transactions.len() >= ROLLUP_TRANSACTIONS_MAX
+    }
+
+    fn transact(&mut self, candidate: &Candidate<'_>) -> Result<(), ExecutionError> {
+        let executed = self.block.transact(candidate.transaction, candidate.sender)?;
+        self.withdrawals.extend(executed.logs.iter().filter_map(withdrawal));
+        let logs = executed.logs.len() as u64;
+        self.body_bytes += body_bytes_of(candidate, &executed);
+        self.transactions.push(body_transaction(candidate, executed, self.log_count));
+        self.log_count += logs;
+        Ok(())
+    }
+
+    /// Executes the forced transactions that are due, leaving out what is not valid at its turn, and
+    /// returns the cursor behind them. They take about half of a rollup's gas and a third of its
+    /// payload at most: so a flood of them delays others', but stops nobody else. The first one finds
+    /// the rollup empty, so that each is reached.
+    fn force(&mut self, due: &Due) -> Result<u64, Fatal> {
+        let mut bytes = 0;
+        for (index, forced) in &due.transactions {
+            let is_over = self.block.gas_used() >= self.block.env().gas_limit / 2
+                || bytes + forced.raw.len() > FORCED_EXECUTED_BYTES_MAX;
+            if is_over || self.is_full() {
+                return Ok(*index);
+            }
+            match self.transact(&forced.into()) {
+                Ok(()) => bytes += forced.raw.len(),
+                Err(ExecutionError::Rejected(Reject::BlockFull { .. })) => return Ok(*index),
+                Err(ExecutionError::Rejected(_)) => {}
+                Err(ExecutionError::Fatal(fatal)) => return Err(fatal),
+            }
+        }
+        Ok(due.end)
+    }
+
+    /// What a payload holds behind the forced transactions just executed; `None` if it does not begin
+    /// with them.
+    fn behind_forced<'c>(&self, payload: &'c [Candidate<'c>]) -> Option<&'c [Candidate<'c>]> {
+        let (forced, rest) = payload.split_at_checked(self.transactions.len())?;
+        let is_same = forced.iter().zip(&self.transactions).all(|(a, b)| *a.raw == b.raw);
+        is_same.then_some(rest)
+    }
+}
+
 /// Whether a transaction that was left out may be tried again. One that its sender cannot pay is
-/// dropped: accounts could otherwise fill rollups' room with what is never executed.
+/// dropped: accounts could otherwise fill rollups' room with what is never executed. A nonce may have
+/// been used by a forced transaction; the pool forgets it once that is canonical.
 fn may_wait(reject: &Reject) -> bool {
-    matches!(reject, Reject::NonceTooHigh { .. } | Reject::BlockFull { .. })
+    use Reject::{BlockFull, NonceTooHigh, NonceTooLow};
+    matches!(reject, NonceTooHigh { .. } | NonceTooLow { .. } | BlockFull { .. })
 }
 
 fn history_key(number: u64) -> B256 {

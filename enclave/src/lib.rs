@@ -11,6 +11,7 @@ pub mod chain;
 pub mod device;
 pub mod epochs;
 pub mod executor;
+pub mod forced;
 pub mod identity;
 pub mod index;
 pub mod l1;

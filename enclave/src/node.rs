@@ -35,7 +35,9 @@ use std::sync::{Arc, atomic::AtomicUsize};
 const SNAPSHOT_BLOCKS: u64 = 64;
 /// Most bytes of transactions in one message to the peers.
 const GOSSIP_BATCH_BYTES_MAX: usize = GOSSIP_BYTES_MAX / 2;
-const SNAPSHOT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Without a rollup for long, much may wait in a view: it is rather folded again than passed through
+/// the door.
+const SNAPSHOT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// A started enclave.
 pub struct Node {
     pub(crate) config: NetworkConfig,
@@ -405,15 +407,14 @@ impl Node {
         while deep.block.number > target || deep.included != deep.block.number {
             deep = chain.view(deep.parent)?;
         }
+        let plain = wire::encode(&*deep);
+        if plain.len() > SNAPSHOT_BYTES_MAX {
+            return None;
+        }
         let key = self.identity.read().snapshot_key();
-        envelope::seal(
-            &key,
-            &wire::encode(&*deep),
-            self.config_hash.as_slice(),
-            &mut Entropy(around.device),
-        )
-        .ok()
-        .map(Bytes::from)
+        envelope::seal(&key, &plain, self.config_hash.as_slice(), &mut Entropy(around.device))
+            .ok()
+            .map(Bytes::from)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     chain::Verdict,
     device::{Device, Entropy, Task},
     epochs::NetworkKeys,
+    forced,
     ledger::{Body, Candidate, Ledger, OnReject},
     node::{Node, Surroundings},
     pool::Pooled,
@@ -144,13 +145,15 @@ impl Node {
             Err(reason) => return Ok(Verdict::Invalid(reason)),
         };
         let candidates: Vec<Candidate<'_>> =
-            parsed.transactions.iter().map(|pooled| candidate(pooled)).collect();
+            parsed.transactions.iter().map(|pooled| (&**pooled).into()).collect();
         let ledger = self.ledger(keys, around.store);
-        let outcome =
-            match ledger.execute(&proof.head, proof, header.nonce, &candidates, OnReject::Fail)? {
-                Ok(outcome) => outcome,
-                Err(reason) => return Ok(Verdict::Invalid(reason)),
-            };
+        let (nonce, due) = (header.nonce, forced::due(proof, keys, self.config_hash));
+        let executed =
+            ledger.execute(&proof.head, proof, nonce, &due, &candidates, OnReject::Fail)?;
+        let outcome = match executed {
+            Ok(outcome) => outcome,
+            Err(reason) => return Ok(Verdict::Invalid(reason)),
+        };
         let expected = RollupHeader {
             aggregator: header.aggregator,
             nonce: header.nonce,
@@ -243,11 +246,13 @@ impl Node {
         Ok(Some((*rollup).clone()))
     }
 
-    /// Whether a rollup is needed even without transactions: deposits wait, another head is alive,
-    /// or nothing was published for too long.
+    /// Whether a rollup is needed even without transactions: deposits or forced transactions wait,
+    /// another head is alive, or nothing was published for too long. Junk waits like the rest, so that
+    /// whether a rollup comes tells nothing of what was forced.
     fn is_due(&self, view: &View) -> bool {
         let idle_blocks = view.block.number.saturating_sub(view.included);
         !view.deposits.is_empty()
+            || !view.forced.is_empty()
             || view.contested > view.included
             || idle_blocks >= self.config.idleBlocksMax
     }
@@ -262,12 +267,13 @@ impl Node {
         let ledger = self.ledger(keys, around.store);
         let lottery_proof = self.identity.read().lottery_proof(&self.draw(view));
         let nonce = lottery::nonce(&lottery_proof);
+        let due = forced::due(view, keys, self.config_hash);
         for _ in 0..BUILD_ATTEMPTS_MAX {
             let selected = self.select(view, &ledger)?;
             let candidates: Vec<Candidate<'_>> =
-                selected.iter().map(|pooled| candidate(pooled)).collect();
+                selected.iter().map(|pooled| (&**pooled).into()).collect();
             let outcome = ledger
-                .execute(&view.head, view, nonce, &candidates, OnReject::Skip)?
+                .execute(&view.head, view, nonce, &due, &candidates, OnReject::Skip)?
                 .map_err(DoorError::Rejected)?;
             self.drop_rejected(&selected, &outcome.rejected);
             if outcome.body.transactions.is_empty() && !self.is_due(view) {
@@ -417,10 +423,6 @@ pub fn decode_transaction(raw: Bytes, epoch: u32) -> Result<Pooled, String> {
     })
 }
 
-fn candidate(pooled: &Pooled) -> Candidate<'_> {
-    Candidate { transaction: &pooled.transaction, raw: &pooled.raw, sender: pooled.sender }
-}
-
 /// The first field in which two headers differ.
 fn difference(expected: &RollupHeader, found: &RollupHeader) -> String {
     let fields = [
@@ -431,6 +433,7 @@ fn difference(expected: &RollupHeader, found: &RollupHeader) -> String {
         ("receipts root", expected.receiptsRoot == found.receiptsRoot),
         ("withdrawals root", expected.withdrawalsRoot == found.withdrawalsRoot),
         ("deposit cursor", expected.depositCursor == found.depositCursor),
+        ("forced cursor", expected.forcedCursor == found.forcedCursor),
         ("gas used", expected.gasUsed == found.gasUsed),
         ("gas limit", expected.gasLimit == found.gasLimit),
         ("base fee", expected.baseFee == found.baseFee),

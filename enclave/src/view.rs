@@ -8,12 +8,13 @@ use obscuro_protocol::{
     attestation::{Registry, ReportData},
     canonical,
     config::{L1BlockId, NetworkConfig},
+    forced::ForcedEnvelope,
     l1::{
         IBridgeManagement::Deposited,
         INetworkManagement::{
             INetworkManagementEvents, NodeReattested, NodeRegistered, SeedShared,
         },
-        IRollupManagement::RollupPublished,
+        IRollupManagement::{RollupPublished, TransactionForced},
         RollupHeader,
     },
 };
@@ -43,6 +44,12 @@ pub struct View {
     pub deposits: Arc<Vec<Deposit>>,
     /// Number of all deposits so far.
     pub deposit_count: u64,
+    /// Forced transactions that the canonical rollup has not applied, by index; without those that
+    /// have not the form of one. One rollup takes more than one L1 block can bring, so they are few
+    /// while rollups come.
+    pub forced: Arc<Vec<Forced>>,
+    /// Number of all forced transactions so far.
+    pub forced_count: u64,
     /// The canonical rollup.
     pub head: Arc<Rollup>,
     /// Whether rollups up to here could not be read when this view was folded: its head is then only
@@ -148,6 +155,15 @@ pub struct Deposit {
     pub decimals: u8,
 }
 
+/// A transaction that L1 demands to be applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forced {
+    /// Position among all forced transactions.
+    pub index: u64,
+    /// As posted: see `obscuro_protocol::forced`.
+    pub envelope: Bytes,
+}
+
 /// The network key and seed that the first registration published with itself; its quote binds
 /// them, but the contract reports them after it.
 fn genesis_secrets(events: &[Event]) -> (Bytes, Bytes) {
@@ -196,6 +212,8 @@ impl View {
             epoch_begun: None,
             deposits: Arc::default(),
             deposit_count: 0,
+            forced: Arc::default(),
+            forced_count: 0,
             head: Arc::new(genesis),
             is_blind: false,
             included: config.checkpoint.number,
@@ -323,8 +341,9 @@ impl Folded {
         }
         let winner = valid.into_iter().min_by(|a, b| canonical::precedence(&a.header, &b.header));
         if let Some(winner) = winner {
-            let cursor = winner.header.depositCursor;
-            Arc::make_mut(&mut self.view.deposits).retain(|deposit| deposit.index >= cursor);
+            let RollupHeader { depositCursor, forcedCursor, .. } = winner.header;
+            Arc::make_mut(&mut self.view.deposits).retain(|deposit| deposit.index >= depositCursor);
+            Arc::make_mut(&mut self.view.forced).retain(|forced| forced.index >= forcedCursor);
             self.view.included = self.view.block.number;
             self.view.head = winner;
         }
@@ -344,6 +363,7 @@ impl Folded {
             // A sibling of an older rollup: it lost when that one was included first.
             Event::Published(_) => self.view.contested = self.view.block.number,
             Event::Deposited(event) => self.deposit(*event),
+            Event::Forced(event) => self.force(*event),
         }
     }
 
@@ -488,5 +508,11 @@ impl Folded {
             symbol: event.symbol,
             decimals: event.decimals,
         });
+    }
+    fn force(&mut self, TransactionForced { index, envelope, .. }: TransactionForced) {
+        self.view.forced_count = index.saturating_add(1);
+        if ForcedEnvelope::parse(&envelope).is_some() {
+            Arc::make_mut(&mut self.view.forced).push(Forced { index, envelope });
+        }
     }
 }

@@ -28,14 +28,21 @@ pub enum NetworkKeyError {
 }
 
 /// The newest network key, from the contract's events.
-pub async fn read(l1: &impl Provider, config: &NetworkConfig) -> Result<Bytes, NetworkKeyError> {
-    let newest = since(l1, config, config.checkpoint.number).await?;
-    newest.map(|published| published.key).ok_or(NetworkKeyError::Missing)
+pub async fn read(
+    l1: &impl Provider,
+    config: &NetworkConfig,
+) -> Result<Published, NetworkKeyError> {
+    since(l1, config, config.checkpoint.number).await?.ok_or(NetworkKeyError::Missing)
 }
 
-struct Published {
-    key: Bytes,
-    block: u64,
+/// A network key on L1.
+pub struct Published {
+    /// X-Wing, on the wire.
+    pub key: Bytes,
+    /// Its seed epoch.
+    pub epoch: u32,
+    /// The L1 block that brought it.
+    pub block: u64,
 }
 
 /// The newest key published in or after an L1 block.
@@ -51,7 +58,8 @@ async fn since(
     let logs = l1.get_logs(&filter).await?;
     Ok(logs.iter().rev().find_map(|log| {
         let event = NetworkKeyPublished::decode_log(&log.inner).ok()?;
-        Some(Published { key: event.data.networkKey, block: log.block_number.unwrap_or(block) })
+        let NetworkKeyPublished { networkKey: key, epoch, .. } = event.data;
+        Some(Published { key, epoch, block: log.block_number.unwrap_or(block) })
     }))
 }
 
@@ -61,7 +69,7 @@ pub async fn follow(l1: RootProvider, config: Arc<NetworkConfig>, sealed: Arc<Se
     let mut from = config.checkpoint.number;
     loop {
         match since(&l1, &config, from).await {
-            Ok(Some(Published { key, block })) => {
+            Ok(Some(Published { key, block, .. })) => {
                 from = block;
                 let is_new =
                     kem_public_key(&key).map(|parsed| sealed.set_network_key(&key, parsed));

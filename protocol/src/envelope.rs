@@ -182,15 +182,7 @@ pub fn seal_to(
     plaintext: &[u8],
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<u8>, EnvelopeError> {
-    let info = [LABEL_SEED_SHARE, context].concat();
-    let (encapsulation, mut sender) = hpke::setup_sender_with_rng::<
-        ChaCha20Poly1305,
-        HkdfSha256,
-        XWing,
-    >(&OpModeS::Base, recipient, &info, rng)
-    .map_err(|_| EnvelopeError::Unopenable)?;
-    let ciphertext = sender.seal(plaintext, &[]).map_err(|_| EnvelopeError::Unopenable)?;
-    Ok([encapsulation.to_bytes().to_vec(), ciphertext].concat())
+    seal_once(recipient, &[LABEL_SEED_SHARE, context].concat(), plaintext, rng)
 }
 
 /// Opens what [`seal_to`] sealed.
@@ -199,7 +191,32 @@ pub fn open_from(
     context: &[u8],
     sealed: &[u8],
 ) -> Result<Vec<u8>, EnvelopeError> {
-    let info = [LABEL_SEED_SHARE, context].concat();
+    open_once(key, &[LABEL_SEED_SHARE, context].concat(), sealed)
+}
+
+/// One HPKE message: the encapsulation, then the ciphertext. `info` says what it is for.
+pub(crate) fn seal_once(
+    recipient: &KemPublicKey,
+    info: &[u8],
+    plaintext: &[u8],
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<u8>, EnvelopeError> {
+    let (encapsulation, mut sender) = hpke::setup_sender_with_rng::<
+        ChaCha20Poly1305,
+        HkdfSha256,
+        XWing,
+    >(&OpModeS::Base, recipient, info, rng)
+    .map_err(|_| EnvelopeError::Unopenable)?;
+    let ciphertext = sender.seal(plaintext, &[]).map_err(|_| EnvelopeError::Unopenable)?;
+    Ok([encapsulation.to_bytes().to_vec(), ciphertext].concat())
+}
+
+/// Opens what [`seal_once`] sealed.
+pub(crate) fn open_once(
+    key: &KemPrivateKey,
+    info: &[u8],
+    sealed: &[u8],
+) -> Result<Vec<u8>, EnvelopeError> {
     let (encapsulation, ciphertext) =
         sealed.split_at_checked(KEM_ENCAPSULATION_BYTES).ok_or(EnvelopeError::Malformed)?;
     let encapsulation =
@@ -208,7 +225,7 @@ pub fn open_from(
         &OpModeR::Base,
         key,
         &encapsulation,
-        &info,
+        info,
     )
     .and_then(|mut receiver| receiver.open(ciphertext, &[]))
     .map_err(|_| EnvelopeError::Unopenable)

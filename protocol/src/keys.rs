@@ -58,6 +58,8 @@ pub const LABEL_ENVELOPE_REQUEST: &[u8] = b"request";
 pub const LABEL_ENVELOPE_REPLY: &[u8] = b"reply";
 /// HPKE info of seed shares; chain id, contract, responder, requester and epoch follow.
 pub const LABEL_SEED_SHARE: &[u8] = b"obscuro/v1/seed-share";
+/// HPKE info of forced transactions; the network config hash, version and epoch follow.
+pub const LABEL_FORCED: &[u8] = b"obscuro/v1/forced";
 /// Snapshots of the L1 view, derived from an enclave's own encryption key: who once held a seed must
 /// not be able to make one.
 pub const LABEL_SNAPSHOT: &[u8] = b"obscuro/v1/snapshot";

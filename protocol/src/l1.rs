@@ -24,6 +24,7 @@ sol! {
         bytes32 withdrawalsRoot;
         bytes32 publicEventsRoot;
         uint64 depositCursor;
+        uint64 forcedCursor;
         bytes32 payloadHash;
         uint64 gasUsed;
         uint64 gasLimit;
@@ -169,12 +170,14 @@ sol! {
         function networkConfigHash() external view returns (bytes32);
     }
 
-    /// `RollupManagement`: the tree of rollups.
+    /// `RollupManagement`: the tree of rollups, and transactions that they must apply.
     #[derive(Debug)]
     interface IRollupManagement {
         event RollupPublished(bytes32 indexed rollup, address indexed aggregator, RollupHeader header, bytes signature, bytes lotteryProof, bytes32[] blobs);
+        event TransactionForced(uint64 indexed index, address indexed sender, bytes envelope);
 
         function publish(RollupHeader calldata header, bytes calldata signature, bytes calldata lotteryProof, bytes calldata payload, SeedAnswer[] calldata answers) external;
+        function forceTransaction(bytes calldata envelope) external returns (uint64 index);
         function isConfirmed(bytes32 rollup, uint256 blocks) external view returns (bool);
     }
 

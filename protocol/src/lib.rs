@@ -11,6 +11,7 @@ pub mod config;
 pub mod contracts;
 pub mod door;
 pub mod envelope;
+pub mod forced;
 pub mod gossip;
 pub mod keys;
 pub mod l1;

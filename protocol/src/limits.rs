@@ -30,6 +30,16 @@ pub const DOOR_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const GOSSIP_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most L1 blocks between a rollup's proof and its inclusion (the range of BLOCKHASH).
 pub const PROOF_AGE_BLOCKS_MAX: u64 = 256;
+/// Largest signed transaction that can be forced through L1, bytes: above any contract creation
+/// (EIP-3860), and sealed below what L1 nodes pass on.
+pub const FORCED_TRANSACTION_BYTES_MAX: usize = 64 * 1024;
+/// Largest envelope of a forced transaction, bytes.
+pub const FORCED_ENVELOPE_BYTES_MAX: usize = 68 * 1024;
+/// Most forced envelopes that one rollup opens: more than fill an L1 block at 60 million gas, so that
+/// junk cannot pile up.
+pub const FORCED_OPENED_MAX: usize = 1_024;
+/// Most bytes of forced transactions that one rollup executes, a third of its payload.
+pub const FORCED_EXECUTED_BYTES_MAX: usize = 2 * FORCED_TRANSACTION_BYTES_MAX;
 /// Largest quote, bytes; with its certificates one of Intel's has about 5,000.
 pub const QUOTE_BYTES_MAX: usize = 16 * 1024;
 /// Largest collateral of one machine, bytes: certificates, revocation lists and statements.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::l1::RollupHeader;
 
 /// The version of the header that this code makes and accepts.
-pub const HEADER_VERSION: u16 = 1;
+pub const HEADER_VERSION: u16 = 2;
 
 /// The EIP-712 domain of one network's signatures; `contract` is the one that checks them.
 pub fn signing_domain(l1_chain_id: u64, contract: Address) -> Eip712Domain {

@@ -9,9 +9,13 @@ use obscuro_protocol::{
     config::RevealOption,
     door,
     envelope::{self, EnvelopeError, Received, Session, SessionKeys},
+    forced::{self, ForcedEnvelope},
     gossip::Gossip,
     keys::{MasterSeed, kem_key_pair},
-    limits::{ENVELOPE_BYTES_MAX, PAYLOAD_BYTES_MAX, ROLLUP_TRANSACTIONS_MAX},
+    limits::{
+        ENVELOPE_BYTES_MAX, FORCED_ENVELOPE_BYTES_MAX, FORCED_TRANSACTION_BYTES_MAX,
+        PAYLOAD_BYTES_MAX, ROLLUP_TRANSACTIONS_MAX,
+    },
     padding,
     payload::{self, Item, Payload, PayloadError},
     query,
@@ -62,6 +66,7 @@ proptest! {
         let _ = recover(&B256::ZERO, &bytes);
         let _ = envelope::open(&Secret::new([1; 32]), &bytes, &[]);
         let _ = envelope::open_from(&kem_key_pair(&Secret::new([1; 32])).0, &[], &bytes);
+        let _ = ForcedEnvelope::parse(&bytes).map(|forced| forced.open(&seed().network_key().0, B256::ZERO));
         let _ = obscuro_protocol::keys::kem_public_key(&bytes);
         let _ = obscuro_protocol::padding::unpad(&bytes);
     }
@@ -107,6 +112,42 @@ proptest! {
         let elsewhere = SessionKeys::recover(&private, B256::repeat_byte(1), received.encapsulation()).unwrap();
         prop_assert_eq!(elsewhere.open(&received), Err(EnvelopeError::Unopenable));
     }
+}
+
+/// Bound to the network, to the purpose and to the epoch that it names.
+#[test]
+fn a_forced_transaction_opens_with_its_own_keys_only() {
+    let (private, public) = seed().network_key();
+    let config_hash = B256::repeat_byte(1);
+    let transaction = incompressible(FORCED_TRANSACTION_BYTES_MAX);
+    let seal = |bytes: &[u8]| forced::seal(&public, 2, config_hash, bytes, &mut Counter(1));
+    assert_eq!(
+        seal(&incompressible(FORCED_TRANSACTION_BYTES_MAX + 1)),
+        Err(EnvelopeError::Malformed)
+    );
+    let envelope = seal(&transaction).unwrap();
+    assert!(envelope.len() <= FORCED_ENVELOPE_BYTES_MAX);
+    let parsed = ForcedEnvelope::parse(&envelope).unwrap();
+    assert_eq!((parsed.epoch, parsed.open(&private, config_hash)), (2, Ok(transaction)));
+    assert!(parsed.open(&private, B256::repeat_byte(2)).is_err(), "another network");
+    let other = MasterSeed::new(Secret::new([8; 32])).network_key().0;
+    assert!(parsed.open(&other, config_hash).is_err(), "another epoch's key");
+    // 0: version, 4: epoch, then the encapsulation; the last: the ciphertext's tag.
+    for position in [0, 4, 5, 1_200, envelope.len() - 1] {
+        let mut altered = envelope.clone();
+        altered[position] ^= 1;
+        let opened = ForcedEnvelope::parse(&altered)
+            .and_then(|parsed| parsed.open(&private, config_hash).ok());
+        assert_eq!(opened, None, "byte {position}");
+    }
+    // Sizes say little, and a request or a seed share is no forced transaction.
+    assert_eq!(seal(b"").unwrap().len(), seal(&[1; 200]).unwrap().len());
+    assert!(ForcedEnvelope::parse(&seal(b"").unwrap()[1..]).is_none(), "too short");
+    let too_long = [envelope, vec![0; FORCED_ENVELOPE_BYTES_MAX]].concat();
+    assert!(ForcedEnvelope::parse(&too_long).is_none(), "too long");
+    let share = envelope::seal_to(&public, config_hash.as_slice(), &[1; 300], &mut Counter(1));
+    let share = [&[1, 0, 0, 0, 2], share.unwrap().as_slice()].concat();
+    assert!(ForcedEnvelope::parse(&share).unwrap().open(&private, config_hash).is_err());
 }
 
 #[test]

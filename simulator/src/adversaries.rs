@@ -3,6 +3,7 @@
 //! One file each. Not here: what must hold all the same (`checkers`).
 
 pub mod bad_payload;
+pub mod censor;
 pub mod colluders;
 pub mod empty_roller;
 pub mod equivocator;
@@ -55,6 +56,11 @@ pub trait Adversary {
         false
     }
 
+    /// Whether a user's envelope is kept from the enclave.
+    fn censors(&self, _user: usize, _world: &mut World) -> bool {
+        false
+    }
+
     /// Whether rollups are published even when they are not worth it.
     fn publishes_anyway(&self) -> bool {
         false
@@ -77,11 +83,12 @@ pub enum Kind {
     ColludingMajority,
     LyingHost,
     Flooder,
+    Censor,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Equivocator,
         Self::FrontRunner,
         Self::NonPublisher,
@@ -94,6 +101,7 @@ impl Kind {
         Self::ColludingMajority,
         Self::LyingHost,
         Self::Flooder,
+        Self::Censor,
     ];
 
     /// As a scenario of its own is called.
@@ -111,6 +119,7 @@ impl Kind {
             Self::ColludingMajority => "colluding-majority",
             Self::LyingHost => "lying-host",
             Self::Flooder => "flooder",
+            Self::Censor => "censor",
         }
     }
 
@@ -135,6 +144,7 @@ impl Kind {
             Self::ColludingMajority => Box::new(colluders::Colluder::new(node, colluders.to_vec())),
             Self::LyingHost => Box::new(lying_host::LyingHost::new(random)),
             Self::Flooder => Box::new(flooder::Flooder::new(random)),
+            Self::Censor => Box::new(censor::Censor),
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod agreement;
 pub mod building;
 pub mod conservation;
+pub mod forced;
 pub mod liveness;
 pub mod lottery;
 pub mod once;
@@ -43,6 +44,7 @@ pub struct Checkers {
     agreement: agreement::Agreement,
     building: building::Building,
     once: once::Once,
+    forced: forced::Forced,
     conservation: conservation::Conservation,
     withdrawals: withdrawals::Withdrawals,
     lottery: lottery::Lottery,
@@ -67,6 +69,7 @@ impl Checkers {
             Seen::Head { node, head } => {
                 self.agreement.head(*node, head, world)?;
                 self.once.head(*node, head, world)?;
+                self.forced.head(*node, head, world)?;
                 self.conservation.head(&nodes[*node], head, world)?;
                 self.liveness.head(*node, head, world);
             }

@@ -13,7 +13,7 @@ use obscuro_protocol::{
     l1::{
         IBridgeManagement::{Deposited, Withdrawn, withdrawCall},
         INetworkManagement::NodeRegistered,
-        IRollupManagement::RollupPublished,
+        IRollupManagement::{RollupPublished, TransactionForced},
     },
     limits::PROOF_AGE_BLOCKS_MAX,
     payload,
@@ -52,6 +52,8 @@ pub struct View {
     pub included: u64,
     /// All deposits so far.
     pub deposits: Arc<Vec<(Address, U256)>>,
+    /// Envelopes of all forced transactions so far.
+    pub forced: Arc<Vec<Bytes>>,
     /// Withdrawals executed so far: index, asset and amount.
     pub withdrawn: Arc<BTreeMap<u64, (Address, U256)>>,
     /// What they paid, by asset.
@@ -71,7 +73,9 @@ pub struct Genuine {
     pub node: usize,
     /// When.
     pub at: Duration,
-    /// Hashes of its transactions, in order.
+    /// Its transactions, in order.
+    pub raws: Vec<Bytes>,
+    /// Their hashes.
     pub transactions: Vec<B256>,
     /// Its withdrawals.
     pub withdrawals: Vec<Withdrawal>,
@@ -91,6 +95,7 @@ impl Reference {
             rollup_number: 0,
             included: config.checkpoint.number,
             deposits: Arc::default(),
+            forced: Arc::default(),
             withdrawn: Arc::default(),
             paid_out: Arc::default(),
             wasted: 0,
@@ -124,7 +129,8 @@ impl Reference {
         }
         let opened = self.seed.as_ref().and_then(|seed| payload::open(&rollup.payload, seed).ok());
         let opened = opened.unwrap_or_default();
-        let transactions = opened.items.iter().map(|item| keccak256(&item.transaction)).collect();
+        let raws: Vec<Bytes> = opened.items.into_iter().map(|item| item.transaction).collect();
+        let transactions = raws.iter().map(keccak256).collect();
         let parent = self.genuine.get(&rollup.header.parent);
         let mut ordered = parent.map(|parent| parent.ordered.clone()).unwrap_or_default();
         for withdrawal in &opened.withdrawals {
@@ -135,6 +141,7 @@ impl Reference {
             header: rollup.header.clone(),
             node,
             at: now,
+            raws,
             transactions,
             withdrawals: opened.withdrawals,
         };
@@ -173,6 +180,10 @@ impl Reference {
                     && let Ok(event) = NodeRegistered::decode_log(log)
                 {
                     self.lottery_keys.insert(event.enclave, event.data.lotteryKey);
+                } else if log.address == contracts.rollupManagement
+                    && let Ok(event) = TransactionForced::decode_log(log)
+                {
+                    Arc::make_mut(&mut view.forced).push(event.data.envelope);
                 } else if log.address == contracts.bridgeManagement {
                     if let Ok(event) = Deposited::decode_log(log) {
                         Arc::make_mut(&mut view.deposits).push((event.asset, event.amount));
@@ -222,6 +233,14 @@ impl Reference {
     pub fn plant_payment(&mut self, block: B256, index: u64, rollup: B256) {
         if let Some(view) = self.views.get_mut(&block) {
             Arc::make_mut(view).paid.push((index, rollup));
+        }
+    }
+
+    /// For tests of checkers: what nobody forced.
+    #[cfg(test)]
+    pub fn plant_forced(&mut self, block: B256, envelope: Bytes) {
+        if let Some(view) = self.views.get_mut(&block) {
+            Arc::make_mut(&mut Arc::make_mut(view).forced).push(envelope);
         }
     }
 

@@ -70,6 +70,8 @@ pub struct Report {
     pub transactions: u64,
     /// Of them, those on the canonical chain.
     pub transactions_included: u64,
+    /// Posted to L1, for nobody took them.
+    pub forced: u64,
     /// Seconds from the first sending to the L1 block, in percentiles 50, 90, 99 and 100.
     pub latency: [f64; 4],
     /// Who cheats, and how.
@@ -111,6 +113,7 @@ pub fn measure(world: &World, nodes: &[Node], longest_gap: u64) -> Report {
         attacks: names(&counts.attacks),
         orders: counts.publications.clone(),
         transactions: counts.transactions,
+        forced: counts.forced,
         wins: vec![0; aggregators],
         longest_gap,
         ..Report::default()
@@ -279,8 +282,8 @@ impl Report {
         row(
             "transactions",
             format!(
-                "{} of {} on the canonical chain",
-                self.transactions_included, self.transactions
+                "{} of {} on the canonical chain, {} forced through L1",
+                self.transactions_included, self.transactions, self.forced
             ),
         );
         let [half, ninety, most, all] = self.latency;

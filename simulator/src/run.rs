@@ -268,7 +268,9 @@ impl Run {
                 users[user].act(nodes, &addresses, faults.is_calm, world);
             }
             Event::Envelope { user, node, envelope, tag, about } => {
-                if let Some(reply) = nodes[node].take_envelope(envelope, world) {
+                let adversary = nodes[node].adversary.as_ref();
+                let is_kept = adversary.is_some_and(|adversary| adversary.censors(user, world));
+                if !is_kept && let Some(reply) = nodes[node].take_envelope(envelope, world) {
                     world.send_reply(user, tag, reply, about);
                 }
             }

@@ -206,13 +206,17 @@ impl Scenario {
         Self { name: "everything".to_owned(), adversaries, ..Self::faults() }
     }
 
-    /// One adversary, or a majority of them.
+    /// One adversary, or a majority of them, or all.
     pub fn against(kind: Kind) -> Self {
         let adversaries = match kind {
             Kind::ColludingMajority => (1..6).map(|place| (place, kind)).collect(),
+            Kind::Censor => (0..7).map(|place| (place, kind)).collect(),
             _ => vec![(2, kind)],
         };
-        Self { name: kind.name().to_owned(), adversaries, calm_blocks: 40, ..Self::steady() }
+        // Whom all aggregators censor still learns from a verifier what became of it.
+        let verifiers = usize::from(kind == Kind::Censor);
+        let name = kind.name().to_owned();
+        Self { name, adversaries, verifiers, calm_blocks: 40, ..Self::steady() }
     }
 
     /// The scenario of a name.

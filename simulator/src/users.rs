@@ -1,5 +1,5 @@
 //! Users with keys: they send transactions in sealed envelopes to any node, ask for receipts, send again
-//! what is not there, deposit and withdraw. The envelope, the session and the requests are the real ones.
+//! what is not there, force through L1 what nobody takes, deposit and withdraw. The envelope, the session and the requests are the real ones.
 //! Not here: what becomes of a transaction (`checkers` looks).
 
 use crate::{
@@ -21,10 +21,11 @@ use obscuro_enclave::{device::Entropy, executor::CallRequest};
 use obscuro_protocol::{
     contracts::L2_BRIDGE,
     envelope::Session,
-    keys,
+    forced, keys,
     l1::{
         IBridgeManagement::{depositCall, withdrawCall},
         IL2Bridge,
+        IRollupManagement::forceTransactionCall,
     },
     limits::REQUEST_LIFETIME_SECONDS_MAX,
     query::{Query, Reply, Request},
@@ -37,6 +38,8 @@ use std::{collections::BTreeMap, time::Duration};
 const OPEN_MAX: usize = 12;
 /// After so long a transaction that is not there is sent again.
 const AGAIN_AFTER: Duration = Duration::from_secs(40);
+/// A transaction that no node has accepted after so many times is sent to L1 instead.
+const SENT_IN_VAIN: u32 = 3;
 /// L1 blocks after which a receipt is looked at again: L1 may have reorganised.
 const SETTLED_BLOCKS: u64 = 70;
 /// L1 blocks between two looks at a receipt that was there.
@@ -64,6 +67,9 @@ struct Open {
     sent: Option<Duration>,
     /// Whether a node has answered since.
     is_answered: bool,
+    sent_count: u32,
+    /// Whether a node has said that it took it.
+    is_accepted: bool,
     /// L1 block of the last look at which the receipt was there.
     there: Option<u64>,
     first_there: Option<u64>,
@@ -190,8 +196,16 @@ impl User {
         let signed = transaction.into_signed(signature);
         let hash = *signed.hash();
         let raw: Bytes = TxEnvelope::from(signed).encoded_2718().into();
-        let open =
-            Open { hash, raw, sent: None, is_answered: false, there: None, first_there: None };
+        let open = Open {
+            hash,
+            raw,
+            sent: None,
+            sent_count: 0,
+            is_answered: false,
+            is_accepted: false,
+            there: None,
+            first_there: None,
+        };
         self.open.insert(self.nonce, open);
         self.nonce += 1;
         world.counts.transactions += 1;
@@ -202,7 +216,7 @@ impl User {
     fn look(&mut self, node: usize, world: &mut World) {
         let now = world.now;
         let number = world.l1.highest().number();
-        let mut queries = Vec::new();
+        let (mut queries, mut forced) = (Vec::new(), Vec::new());
         for open in self.open.values_mut() {
             let is_due = match open.sent {
                 None => true,
@@ -214,7 +228,13 @@ impl User {
             if is_due {
                 world.counts.sent.entry(open.hash).or_insert(now);
                 (open.sent, open.is_answered) = (Some(now), false);
-                queries.push((open.hash, Query::SendTransaction(open.raw.clone())));
+                open.sent_count += 1;
+                if open.is_accepted || open.sent_count <= SENT_IN_VAIN {
+                    queries.push((open.hash, Query::SendTransaction(open.raw.clone())));
+                } else {
+                    open.is_answered = true;
+                    forced.push(open.raw.clone());
+                }
             }
             let is_asked = match open.there {
                 None => open.sent.is_some_and(|sent| sent < now),
@@ -230,6 +250,9 @@ impl User {
         });
         for (about, query) in queries {
             self.ask(node, about, query, world);
+        }
+        for raw in forced {
+            self.force(&raw, world);
         }
     }
 
@@ -263,6 +286,7 @@ impl User {
                 open.there = Some(number);
                 open.first_there.get_or_insert(number);
             }
+            Reply::Accepted(_) => open.is_accepted = true,
             Reply::Receipt(None) => {
                 if open.there.take().is_some() {
                     world.say(None, format!("user {} misses {} again", self.id, short(about)));
@@ -274,6 +298,20 @@ impl User {
     }
 
     // ---- L1
+
+    fn force(&self, raw: &[u8], world: &mut World) {
+        let Some((_, key)) = world.reference.seed.as_ref().map(|seed| seed.network_key()) else {
+            return;
+        };
+        let (epoch, config_hash) = (1, world.config.hash());
+        let sealed = forced::seal(&key, epoch, config_hash, raw, &mut Entropy(&self.device));
+        let Ok(envelope) = sealed else { return };
+        let call = forceTransactionCall { envelope: envelope.into() };
+        let to = world.config.contracts.rollupManagement;
+        if self.send_l1(to, call.abi_encode(), U256::ZERO, world) {
+            world.counts.forced += 1;
+        }
+    }
 
     fn deposit(&mut self, world: &mut World) {
         if !self.random.per_mille(20) {

@@ -172,6 +172,8 @@ pub struct Counts {
     pub publications: BTreeMap<String, u64>,
     /// Users' transactions.
     pub transactions: u64,
+    /// Those that they posted to L1, for nobody took them.
+    pub forced: u64,
     /// When each was first sent.
     pub sent: HashMap<B256, Duration>,
 }

@@ -73,6 +73,14 @@ fn little_to_publish() {
     assert!(report.rounds_with_rollup < report.rounds);
 }
 
+/// All aggregators keep one user's envelopes from their enclaves.
+#[test]
+fn a_censored_user_goes_through_l1() {
+    let report = holds("censor", 2, 15).report;
+    assert!(report.forced > 0);
+    assert_eq!(report.transactions_included, report.transactions);
+}
+
 #[test]
 fn faults_and_adversaries_together() {
     holds("everything", 2, 12);
@@ -132,6 +140,7 @@ fn each_adversary_alone() {
         (ColludingMajority, &["illegal withdrawals ordered", "rollups on forged ones"]),
         (LyingHost, &["heads withheld", "old heads shown", "a receipt altered"]),
         (Flooder, &["junk messages"]),
+        (Censor, &["envelopes withheld"]),
     ];
     for (kind, deeds) in cases {
         let report = holds(kind.name(), 1, 14).report;

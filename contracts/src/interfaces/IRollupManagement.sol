@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Publishing rollups and asking what has become of them. Requirements are stated here, once. What does not live here:
+// Publishing rollups, forcing transactions into them, and asking what has become of them. Requirements are stated here, once. What does not live here:
 // who may join (INetworkManagement) and what is paid out (IBridgeManagement).
 pragma solidity 0.8.37;
 
@@ -10,7 +10,7 @@ import {INetworkManagement} from "./INetworkManagement.sol";
 /// the canonical one: enclaves do. It keeps every fork visible and tells when no live head disputes a rollup.
 interface IRollupManagement {
     /// @notice The public header: a wire format. The rollup's hash is its EIP-712 hashStruct.
-    /// @param version of the format: 1.
+    /// @param version of the format: 2.
     /// @param parent hash of the parent rollup.
     /// @param number the parent's number plus one; genesis is 0.
     /// @param l1Proof hash of the L1 block by which the enclave was shown that the parent is included.
@@ -24,6 +24,7 @@ interface IRollupManagement {
     /// @param withdrawalsRoot root of the Merkle tree of this rollup's withdrawals; zero if there are none.
     /// @param publicEventsRoot of the events published in clear.
     /// @param depositCursor index of the next L1 deposit to apply.
+    /// @param forcedCursor index of the next forced transaction to apply.
     /// @param payloadHash keccak256 of the payload.
     /// @param gasUsed on L2.
     /// @param gasLimit on L2.
@@ -43,6 +44,7 @@ interface IRollupManagement {
         bytes32 withdrawalsRoot;
         bytes32 publicEventsRoot;
         uint64 depositCursor;
+        uint64 forcedCursor;
         bytes32 payloadHash;
         uint64 gasUsed;
         uint64 gasLimit;
@@ -74,6 +76,10 @@ interface IRollupManagement {
         bytes32[] blobs
     );
 
+    /// @notice A transaction was forced. Rollups built on this block or a later one must apply it, in the order of
+    /// `index`, which counts from 0. `sender` paid for it on L1; who signed the transaction is in the envelope.
+    event TransactionForced(uint64 indexed index, address indexed sender, bytes envelope);
+
     /// @notice A constructor argument is zero.
     error ZeroArgument();
     /// @notice The header's version is not supported.
@@ -96,6 +102,10 @@ interface IRollupManagement {
     error PayloadNotInTransaction(address caller);
     /// @notice The lottery proof is not 48 bytes.
     error BadProofLength(uint256 length);
+    /// @notice The forced transaction's envelope is longer than 68 KiB.
+    error EnvelopeTooLong(uint256 length);
+    /// @notice A transaction is forced by a caller who is not the sender of the L1 transaction, or has code.
+    error ForcedByContract(address caller);
     /// @notice More than 16 answers.
     error TooManyAnswers(uint256 count);
     /// @notice The signature is not the aggregator's.
@@ -107,7 +117,7 @@ interface IRollupManagement {
 
     /// @notice Publishes a rollup.
     /// @dev Requires:
-    /// - `header.version` is 1; the rollup was not published before; the parent was, and `header.number` follows it;
+    /// - `header.version` is 2; the rollup was not published before; the parent was, and `header.number` follows it;
     /// - `header.l1Proof` is the hash of L1 block `header.l1ProofNumber`, which is before the current block, not before
     ///   the parent's inclusion, and at most 256 blocks old: enclaves remember only so many, and a losing candidate that
     ///   was withheld must not dispute others for long;
@@ -131,6 +141,21 @@ interface IRollupManagement {
         bytes calldata payload,
         INetworkManagement.SeedAnswer[] calldata answers
     ) external;
+
+    /// @notice Forces a transaction: every valid rollup built on this block or a later one applies it in its turn
+    /// (protocol 6.6), whatever hosts and aggregators would like. No fee but L1's gas.
+    /// @dev Requires:
+    /// - `envelope` has at most 68 KiB: room for a transaction of 64 KiB, sealed and padded;
+    /// - the caller sent the transaction and has no code (of EIP-7702 either): a contract could make envelopes for a
+    ///   fifth of what calldata costs, and keep enclaves busy with them. Anyone may send anyone's envelope.
+    /// Not required: that the envelope opens, or holds a transaction that can be executed. Enclaves skip such a one.
+    /// @param envelope one signed L2 transaction, sealed to the network key for this purpose
+    /// (protocol/src/forced.rs, vectors/forced.json).
+    /// @return index of the forced transaction.
+    function forceTransaction(bytes calldata envelope) external returns (uint64 index);
+
+    /// @notice How many transactions were forced: the index of the next one.
+    function forcedCount() external view returns (uint64);
 
     /// @notice Whether the rollup was included at least `blocks` L1 blocks ago and every live head builds on it.
     /// @dev A head dies when it makes no progress for `forkTimeoutBlocks` after another head progressed in a later block;

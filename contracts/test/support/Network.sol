@@ -184,7 +184,7 @@ abstract contract Network is Quotes {
 
     /// @dev A header by the founder that is acceptable in the current block.
     function header(bytes32 parent) internal returns (IRollupManagement.RollupHeader memory h) {
-        h.version = 1;
+        h.version = 2;
         h.parent = parent;
         h.number = rollups.rollup(parent).number + 1;
         h.l1ProofNumber = uint64(vm.getBlockNumber() - 1);

@@ -1,11 +1,12 @@
 //! An enclave behind its door, on an L1 made of headers and receipts alone. Not here: any case.
 
 use alloy_consensus::{
-    Eip658Value, Header, Receipt, ReceiptEnvelope, SignableTransaction, TxEip1559, TxEnvelope,
+    Eip658Value, Header, Receipt, ReceiptEnvelope, SignableTransaction, Signed, TxEip1559,
+    TxEnvelope, TxLegacy,
 };
 use alloy_eips::Encodable2718;
 use alloy_primitives::IntoLogData;
-use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, Log, Signature, TxKind, U256, keccak256};
 use alloy_sol_types::{SolEvent, SolValue};
 use k256::ecdsa::SigningKey;
 use obscuro_enclave::{
@@ -22,7 +23,7 @@ use obscuro_protocol::{
         Request, SeedShare,
     },
     envelope::Session,
-    keys,
+    forced as protocol_forced, keys,
     l1::{
         IAttestationVerifier::{self, IAttestationVerifierEvents},
         IBridgeManagement, INetworkManagement, IRollupManagement, SeedAnswer,
@@ -364,11 +365,16 @@ impl L1 {
 
     /// The next block, publishing a rollup by calldata.
     pub fn publish(&mut self, rollup: &SignedRollup) -> L1Block {
+        self.publish_before(rollup, vec![])
+    }
+
+    /// The same, with more logs behind it.
+    pub fn publish_before(&mut self, rollup: &SignedRollup, logs: Vec<Log>) -> L1Block {
         let payload = CarriedPayload {
             rollup: rollup.header.hash(),
             carrier: Carrier::Calldata(rollup.payload.clone()),
         };
-        self.block(vec![published(rollup)], vec![payload])
+        self.block([vec![published(rollup)], logs].concat(), vec![payload])
     }
 }
 
@@ -490,6 +496,24 @@ pub fn deposited(index: u64, asset: Address, to: Address, amount: u128) -> Log {
     )
 }
 
+/// The log of a forced transaction.
+pub fn forced(index: u64, envelope: impl Into<Bytes>) -> Log {
+    let event = IRollupManagement::TransactionForced {
+        index,
+        sender: Address::repeat_byte(0xee),
+        envelope: envelope.into(),
+    };
+    log(config().contracts.rollupManagement, event)
+}
+
+/// A transaction sealed to an epoch's network key, to be forced.
+pub fn sealed_to(network_key: &[u8], epoch: u32, raw: &[u8]) -> Vec<u8> {
+    let device = TestDevice::new(u64::from_be_bytes(keccak256(raw)[..8].try_into().unwrap()), 0);
+    let key = keys::kem_public_key(network_key).unwrap();
+    let mut entropy = obscuro_enclave::device::Entropy(&device);
+    protocol_forced::seal(&key, epoch, config().hash(), raw, &mut entropy).unwrap()
+}
+
 /// A user with a wallet key.
 pub struct User(pub SigningKey);
 
@@ -521,6 +545,29 @@ impl User {
         self.sign_transaction(nonce, to, 0, gas, input.into())
     }
 
+    /// A transaction to itself, for another chain.
+    pub fn of_chain(&self, nonce: u64, chain_id: u64) -> Bytes {
+        self.signed(TxEip1559 {
+            chain_id,
+            nonce,
+            gas_limit: 21_000,
+            max_fee_per_gas: 2_000_000_000,
+            to: TxKind::Call(self.address()),
+            ..Default::default()
+        })
+    }
+
+    /// A transaction to itself, for any chain: without EIP-155.
+    pub fn unprotected(&self, nonce: u64) -> Bytes {
+        self.signed(TxLegacy {
+            nonce,
+            gas_limit: 21_000,
+            gas_price: 2_000_000_000,
+            to: TxKind::Call(self.address()),
+            ..Default::default()
+        })
+    }
+
     fn sign_transaction(
         &self,
         nonce: u64,
@@ -529,7 +576,7 @@ impl User {
         gas: u64,
         input: Bytes,
     ) -> Bytes {
-        let transaction = TxEip1559 {
+        self.signed(TxEip1559 {
             chain_id: config().l2ChainId,
             nonce,
             gas_limit: gas,
@@ -539,9 +586,15 @@ impl User {
             value: U256::from(value),
             input,
             ..Default::default()
-        };
+        })
+    }
+
+    fn signed<T: SignableTransaction<Signature>>(&self, transaction: T) -> Bytes
+    where
+        TxEnvelope: From<Signed<T>>,
+    {
         let signature = self.sign(transaction.signature_hash());
-        let signature = alloy_primitives::Signature::try_from(signature.as_ref()).unwrap();
+        let signature = Signature::try_from(signature.as_ref()).unwrap();
         TxEnvelope::from(transaction.into_signed(signature)).encoded_2718().into()
     }
 }

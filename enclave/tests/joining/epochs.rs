@@ -134,6 +134,30 @@ fn members_go_on_without_a_break() {
     assert_eq!(paid(&reader, &again), Answer::Count(4));
 }
 
+#[test]
+fn forced_transactions_open_under_the_key_they_were_sealed_to() {
+    let ([first, second, third], mut l1, alice, _) = three();
+    let nodes = [&first, &second, &third];
+    let raw =
+        |nonce| alice.transaction(nonce, TxKind::Call(Address::repeat_byte(8)), OBX, Bytes::new());
+    let to = |key: &Bytes, epoch, nonce| sealed_to(key, epoch, &raw(nonce));
+    let founding = &first.registration.network_key;
+    // Forced before the epochs begin, applied afterwards; and sealed to a key of long ago.
+    all_follow(&nodes, &mut l1, vec![forced(0, to(founding, 1, 0))]);
+    new_epoch(2, &first, &nodes, &mut l1);
+    let third_key = new_epoch(3, &second, &nodes, &mut l1).network_key;
+    let wrong = forced(1, to(founding, 3, 1));
+    let logs = vec![wrong, forced(2, to(founding, 1, 1)), forced(3, to(&third_key, 3, 2))];
+    all_follow(&nodes, &mut l1, logs);
+    let rollup = publish(&second, &nodes, &mut l1);
+    assert_eq!((rollup.header.gasUsed, rollup.header.forcedCursor), (3 * 21_000, 4));
+    let reader = Reader::to(&third_key, 8, &[&alice]);
+    for node in nodes {
+        assert_eq!(paid(&reader, node), Answer::Count(3));
+    }
+    assert_eq!(follower_of(&first, &l1).set_head(l1.tip.hash).number, rollup.header.number);
+}
+
 /// The seed that a founder made: its entropy is repeatable.
 pub fn founding_seed(network_key: &Bytes) -> MasterSeed {
     let device = TestDevice::new(1, 0);

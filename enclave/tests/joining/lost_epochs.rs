@@ -106,6 +106,24 @@ impl Broken {
 }
 
 #[test]
+fn what_was_forced_meanwhile_is_due_for_all() {
+    let mut set = Broken::new();
+    set.break_epoch(|_, _| None);
+    let raw = |nonce| {
+        set.alice.transaction(nonce, TxKind::Call(Address::repeat_byte(8)), OBX, Bytes::new())
+    };
+    let lost = set.first.set_head(set.l1.tip.hash).network_key;
+    let founding = &set.first.registration.network_key;
+    let readable = forced(0, sealed_to(founding, 1, &raw(1)));
+    let lost = forced(1, sealed_to(&lost, 2, &raw(2)));
+    set.follow(vec![readable, lost]);
+    set.step_over();
+    let rollup = publish(&set.second, &[&set.first, &set.second], &mut set.l1);
+    // Nobody opens what was sealed to the key of the lost epoch.
+    assert_eq!((rollup.header.gasUsed, rollup.header.forcedCursor), (21_000, 2));
+}
+
+#[test]
 fn a_named_member_steps_over_an_epoch_that_nobody_was_given() {
     let mut set = Broken::new();
     set.break_epoch(|_, _| None);

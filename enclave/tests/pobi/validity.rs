@@ -34,6 +34,7 @@ fn every_field_and_the_payload_are_judged() {
         ("base fee", |r| r.header.baseFee += 1, "wrong base fee"),
         ("deposits up to the proof", |r| r.header.depositCursor -= 1, "wrong deposit cursor"),
         ("deposits after the proof", |r| r.header.depositCursor += 1, "wrong deposit cursor"),
+        ("forced transactions", |r| r.header.forcedCursor += 1, "wrong forced cursor"),
         ("state", |r| r.header.stateRoot.0[0] ^= 1, "wrong state root"),
         ("transactions", |r| r.header.transactionsRoot.0[0] ^= 1, "wrong transactions root"),
         ("receipts", |r| r.header.receiptsRoot.0[0] ^= 1, "wrong receipts root"),

@@ -5,6 +5,7 @@ use super::{compare, config, keys::SEED, keys::seed, support::Counter};
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use obscuro_protocol::{
     envelope::{Received, Session, SessionKeys, open, open_from, seal, seal_to},
+    forced::{self, ForcedEnvelope},
     keys::{kem_key_pair, kem_public_key_bytes},
     secret::Secret,
 };
@@ -43,6 +44,28 @@ fn user_envelope() {
     assert_eq!((received.tag, received.session()), (tag, session.id()));
     assert_eq!(enclave.open(&received).unwrap(), request);
     assert_eq!(session.open_reply(tag, &bytes(&made["sealedReply"])).unwrap(), reply);
+}
+
+#[test]
+fn forced_transaction() {
+    let (private, public) = seed().network_key();
+    let (config_hash, epoch) = (keccak256("config"), 3);
+    let transaction = &b"a signed transaction"[..];
+    let envelope =
+        forced::seal(&public, epoch, config_hash, transaction, &mut Counter(150)).unwrap();
+    let made = json!({
+        "seed": SEED,
+        "configHash": config_hash,
+        "entropy": 150,
+        "epoch": epoch,
+        "transaction": Bytes::from(transaction),
+        "envelope": Bytes::from(envelope),
+    });
+    compare("forced.json", made.clone());
+    let envelope = bytes(&made["envelope"]);
+    let parsed = ForcedEnvelope::parse(&envelope).unwrap();
+    assert_eq!(parsed.epoch, epoch);
+    assert_eq!(parsed.open(&private, config_hash).unwrap(), transaction);
 }
 
 /// The seeds of all epochs, oldest first, one behind the other. The context names network, responder,

@@ -17,7 +17,10 @@ use obscuro_protocol::{
     attestation::{Challenge, ReportData},
     config::{Contracts, L1BlockId, NetworkConfig},
     l1::{SeedEpoch, SeedRejection, SeedShare},
-    rollup::{RollupHeader, Withdrawal, signing_domain, withdrawal_proofs, withdrawals_root},
+    rollup::{
+        HEADER_VERSION, RollupHeader, Withdrawal, signing_domain, withdrawal_proofs,
+        withdrawals_root,
+    },
     viewing::{ViewingKey, session_digest},
 };
 use serde_json::{Value, json};
@@ -42,7 +45,7 @@ fn compare(name: &str, value: Value) {
 
 fn header() -> RollupHeader {
     RollupHeader {
-        version: 1,
+        version: HEADER_VERSION,
         parent: keccak256("parent"),
         number: 42,
         l1Proof: keccak256("l1 proof"),
@@ -56,6 +59,7 @@ fn header() -> RollupHeader {
         withdrawalsRoot: keccak256("withdrawals"),
         publicEventsRoot: B256::ZERO,
         depositCursor: 7,
+        forcedCursor: 3,
         payloadHash: keccak256("payload"),
         gasUsed: 21_000,
         gasLimit: 300_000_000,

@@ -13,6 +13,7 @@ use obscuro_enclave::device::Entropy;
 use obscuro_protocol::{
     config::RevealOption,
     door::Head,
+    forced,
     payload::{self, Item, Payload},
     rollup::{RollupHeader, SignedRollup, Withdrawal},
 };
@@ -54,13 +55,12 @@ fn see_head(run: &mut Run, node: usize, head: Head) {
 }
 
 fn see_sealed(run: &mut Run, header: RollupHeader) {
-    let rollup = SignedRollup {
-        header,
-        signature: Bytes::new(),
-        lottery_proof: Bytes::new(),
-        payload: Bytes::new(),
-    };
+    let rollup = unsigned(header, Bytes::new());
     run.world.seen.push(Seen::Sealed { node: 0, rollup: Box::new(rollup) });
+}
+
+fn unsigned(header: RollupHeader, payload: Bytes) -> SignedRollup {
+    SignedRollup { header, signature: Bytes::new(), lottery_proof: Bytes::new(), payload }
 }
 
 /// A rollup on the head with this payload, as if an enclave had sealed it.
@@ -79,12 +79,7 @@ fn pretend(
         payloadHash: keccak256(&bytes),
         ..parent
     };
-    let rollup = SignedRollup {
-        header,
-        signature: Bytes::new(),
-        lottery_proof: Bytes::new(),
-        payload: bytes,
-    };
+    let rollup = unsigned(header, bytes);
     world.reference.sealed(0, &rollup, world.now);
     rollup.header.hash()
 }
@@ -171,6 +166,51 @@ fn a_transaction_that_is_executed_twice() {
     head.l1.hash = B256::repeat_byte(2);
     see_head(&mut run, 0, head);
     finds(&mut run, "once");
+}
+
+#[test]
+fn a_forced_transaction_that_was_never_forced() {
+    let mut run = network();
+    let mut head = head(&run);
+    let mut header = run.world.reference.rollup(head.rollup).unwrap().header.clone();
+    header = RollupHeader { parent: head.rollup, number: header.number + 1, ..header };
+    header.forcedCursor += 1;
+    let rollup = unsigned(header, Bytes::new());
+    run.world.reference.sealed(0, &rollup, run.world.now);
+    (head.rollup, head.l1.hash) = (rollup.header.hash(), B256::repeat_byte(2));
+    see_head(&mut run, 0, head);
+    finds(&mut run, "forced");
+}
+
+#[test]
+fn a_forced_transaction_behind_another() {
+    let mut run = network();
+    let head = head(&run);
+    let header = run.world.reference.rollup(head.rollup).unwrap().header.clone();
+    let device = run.nodes[0].device.clone();
+    let key = run.world.reference.seed.as_ref().unwrap().network_key().1;
+    let (config, forced) = (run.world.config.hash(), Bytes::from_static(b"forced"));
+    let envelope = forced::seal(&key, 1, config, &forced, &mut Entropy(&device)).unwrap();
+    run.world.reference.plant_forced(header.l1Proof, envelope.into());
+    let item = |transaction| Item { option: RevealOption::XL, transaction };
+    for (first, second, is_wrong) in
+        [(forced.clone(), Bytes::new(), false), (Bytes::new(), forced, true)]
+    {
+        let payload = Payload { items: vec![item(first), item(second)], withdrawals: Vec::new() };
+        let rollup = pretend(&mut run.world, &head, &payload, &device);
+        let mut header = run.world.reference.rollup(rollup).unwrap().header.clone();
+        header.forcedCursor = 1;
+        let seed = run.world.reference.seed.as_ref().unwrap();
+        let bytes = payload::seal(&payload, seed, |_| 0, &mut Entropy(&device)).unwrap();
+        let sealed = unsigned(header, bytes);
+        run.world.reference.sealed(0, &sealed, run.world.now);
+        let mut checker = super::forced::Forced::default();
+        let mut shown = head.clone();
+        shown.rollup = sealed.header.hash();
+        // The rollup below has what was not planted yet.
+        let found = checker.head(0, &shown, &run.world);
+        assert_eq!(found.is_err_and(|found| found.text.contains("in front")), is_wrong);
+    }
 }
 
 #[test]
