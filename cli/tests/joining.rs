@@ -320,7 +320,7 @@ fn nodes_attest_again_in_time_and_stay_members() {
         }
     });
     let rollups = logs(&devnet, "RollupManagement", &[json!(RollupPublished::SIGNATURE_HASH)]);
-    let late = rollups.iter().filter(|log| block(log) > changed + 2 * LIFETIME_BLOCKS).count();
+    let late = rollups.iter().filter(|log| block(log) > changed + LIFETIME_BLOCKS).count();
     assert!(late > 0, "the aggregator still publishes");
     agree(&devnet.nodes()[0], &devnet.nodes()[1], 0);
 }

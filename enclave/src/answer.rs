@@ -152,19 +152,18 @@ impl Node {
         session: B256,
         keys: &NetworkKeys,
     ) -> Result<(Arc<SessionKeys>, Vec<u8>), EnvelopeError> {
-        let mut accepted = keys.newest_first().take(NETWORK_KEYS_ACCEPTED);
         let known = self.sessions.keys.lock().get(&session).cloned();
         if let Some((network_key, known)) = known {
             // Not what was encrypted to the key of an epoch that the head has not reached: the answer
             // to it, and what it brings, would go under an older one.
-            if accepted.all(|epoch| epoch.network_public != network_key) {
+            if keys.newest_first().all(|epoch| epoch.network_public != network_key) {
                 return Err(EnvelopeError::Unopenable);
             }
             let plain = known.open(received)?;
             return Ok((known, plain));
         }
         let mut failure = EnvelopeError::Unopenable;
-        for epoch in accepted {
+        for epoch in keys.newest_first().take(NETWORK_KEYS_ACCEPTED) {
             let made =
                 SessionKeys::recover(&epoch.network, self.config_hash, received.encapsulation())?;
             match made.open(received) {
