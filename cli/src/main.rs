@@ -2,6 +2,7 @@
 
 mod account;
 mod bridge;
+mod collateral;
 mod date;
 mod devnet;
 mod force;

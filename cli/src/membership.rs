@@ -2,10 +2,10 @@
 //! enclaves fold them, with the last quote of every node verified again. The L1 node that is asked is
 //! believed. Not here: what is printed (`network`, `verify`).
 
-use crate::setup;
+use crate::{account::Key, setup};
 use alloy_network::TransactionBuilder;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use alloy_provider::Provider;
+use alloy_provider::{Provider, ProviderBuilder};
 use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, Log, TransactionRequest};
 use alloy_sol_types::{SolCall, SolEventInterface};
 use clap::Args;
@@ -42,6 +42,14 @@ impl Source {
         let config = setup::network(&self.network)?;
         let l1 = setup::l1(&self.l1, &config).await?;
         Network::read(&l1, config).await
+    }
+
+    /// The configuration, and L1 for an account that sends transactions.
+    pub async fn as_account(&self, key: &Key) -> Result<(NetworkConfig, impl Provider + use<>)> {
+        let config = setup::network(&self.network)?;
+        setup::l1(&self.l1, &config).await?;
+        let client = obscuro_host::l1::connect(&self.l1).await?;
+        Ok((config, ProviderBuilder::new().wallet(key.signer()?).connect_client(client)))
     }
 }
 

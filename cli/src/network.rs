@@ -1,7 +1,9 @@
-//! `obscuro network`: how a network fares, from L1 alone. Not here: the events (`membership`), one
+//! `obscuro network`: how a network fares, from L1 alone. Not here: what can be
+//! done about it (`collateral`), the events (`membership`), one
 //! node in detail (`verify node`).
 
 use crate::{
+    collateral::{self, Publish},
     date,
     membership::{Network, Node, Source, Standing},
     verify::window,
@@ -20,6 +22,8 @@ pub const BANNER: &str =
 pub enum Command {
     /// Members, programs, copies of the seed, pending joins, and what expires when
     Status(Status),
+    /// Bring newer revocation lists and statements about TEEs to L1; anybody may
+    Publish(Publish),
 }
 
 #[derive(Args)]
@@ -32,7 +36,10 @@ pub struct Status {
 }
 
 pub async fn run(command: Command) -> Result<()> {
-    let Command::Status(arguments) = command;
+    let arguments = match command {
+        Command::Publish(arguments) => return collateral::publish(arguments).await,
+        Command::Status(arguments) => arguments,
+    };
     let network = arguments.source.read().await?;
     match arguments.json {
         true => println!("{:#}", json(&network)),

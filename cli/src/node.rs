@@ -6,7 +6,7 @@ use alloy_signer_local::PrivateKeySigner;
 use clap::Args;
 use eyre::{Context, OptionExt, Result};
 use obscuro_host::{
-    enclave::Supervisor,
+    enclave::{Enclave, Listening, SocketEnclave, Supervisor},
     node::{Node, NodeOptions, Role},
 };
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -43,6 +43,9 @@ pub struct Arguments {
     /// The enclave's program [default: `enclaved-software` beside this one]
     #[arg(long, value_name = "FILE")]
     enclaved: Option<PathBuf>,
+    /// An enclave that runs already, and where it listens: a TCP address, or the path of a Unix socket
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "enclaved")]
+    enclave: Option<Listening>,
 }
 
 pub async fn run(arguments: Arguments) -> Result<()> {
@@ -55,11 +58,14 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     };
     std::fs::create_dir_all(&arguments.data_dir)
         .wrap_err_with(|| format!("cannot create {}", arguments.data_dir.display()))?;
-    let program = match arguments.enclaved {
-        Some(program) => program,
-        None => beside_this_program("enclaved-software")?,
+    let enclave: Arc<dyn Enclave> = match (arguments.enclave, arguments.enclaved) {
+        (Some(listening), _) => Arc::new(SocketEnclave::new(listening)),
+        (None, Some(program)) => Arc::new(Supervisor::start(program, &arguments.data_dir)?),
+        (None, None) => {
+            let program = beside_this_program("enclaved-software")?;
+            Arc::new(Supervisor::start(program, &arguments.data_dir)?)
+        }
     };
-    let enclave = Arc::new(Supervisor::start(program, &arguments.data_dir)?);
     let options = NodeOptions {
         beacon_url: arguments.beacon,
         genesis: arguments.genesis,

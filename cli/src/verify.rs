@@ -187,7 +187,7 @@ fn print_json(value: &serde_json::Value) {
 }
 
 /// Reads a file that must not be longer than `limit` bytes.
-fn read(path: &Path, limit: usize) -> Result<Vec<u8>> {
+pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(limit as u64 + 1).read_to_end(&mut bytes))

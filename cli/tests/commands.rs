@@ -356,3 +356,32 @@ fn assets_cross_the_bridge_and_come_back() {
         assert_eq!(locked(&after) - locked(&before), difference, "{asset}");
     }
 }
+
+#[test]
+fn anybody_brings_collateral_to_l1() {
+    let devnet = network();
+    let vector = include_bytes!("../../vectors/attestation/sgx.json");
+    let vector: Value = serde_json::from_slice(&vector[..]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let publish = |collateral: &Value| {
+        let file = directory.path().join("collateral.json");
+        std::fs::write(&file, collateral.to_string()).unwrap();
+        let network = devnet.network_file();
+        let paths = [network.to_str().unwrap(), file.to_str().unwrap()];
+        let mut arguments = vec!["network", "publish", "--network", paths[0], paths[1]];
+        arguments.extend(["--l1", devnet.l1(), "--private-key", key(&devnet, 0)]);
+        run(&arguments).0
+    };
+    let told = publish(&vector["collateral"]);
+    println!("{told}");
+    for what in ["root CRL", "PCK CA", "TCB signer", "PCK CRL"] {
+        assert!(told.contains(&format!("{what}: L1 has this or a newer one\n")), "{told}");
+    }
+    for what in ["TCB info", "QE identity"] {
+        assert!(told.contains(&format!("{what}: published in L1 block ")), "{told}");
+    }
+    let mut spoilt = vector["collateral"].clone();
+    spoilt["tcbInfo"] = json!("{}");
+    let told = publish(&spoilt);
+    assert!(told.contains("TCB info: not taken: "), "{told}");
+}

@@ -1,5 +1,5 @@
 //! How the host reaches its enclave: the trait, what the enclave may ask back, and the two ways in
-//! which it runs elsewhere: behind a Unix socket (`socket`), as a supervised child process
+//! which it runs elsewhere: behind a socket (`socket`), as a supervised child process
 //! (`supervisor`). Not here: what to ask (`l1::feed`, `rounds`, `node`) and the store itself
 //! (`storage`).
 
@@ -8,7 +8,7 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 
-pub use socket::SocketEnclave;
+pub use socket::{Listening, SocketEnclave};
 pub use supervisor::{Supervisor, SupervisorError, SupervisorOptions};
 
 use alloy_primitives::{B256, Bytes};

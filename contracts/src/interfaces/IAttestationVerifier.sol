@@ -45,7 +45,8 @@ pragma solidity 0.8.37;
 /// and add 6 to each of the lengths 610, or 616 and 482. The lengths are not signed.
 interface IAttestationVerifier {
     /// @notice What the owner demands of every quote.
-    /// @param minimumSecurityVersion least ISVSVN of an SGX enclave. A TD has none: its measurement says everything.
+    /// @param minimumSecurityVersion least ISVSVN of an SGX enclave. No protection: whoever signs the same program again
+    /// chooses it. To retire a program, end its measurement. A TD has none.
     /// @param minimumTcbEvaluation least tcbEvaluationDataNumber of TCB info and QE identity; checked by enclaves.
     /// @param allowedTcbStatuses checked by enclaves: bit 0 UpToDate, 1 SWHardeningNeeded, 2 ConfigurationNeeded,
     /// 3 ConfigurationAndSWHardeningNeeded, 4 OutOfDate, 5 OutOfDateConfigurationNeeded, 6 TDRelaunchAdvised,

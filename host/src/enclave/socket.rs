@@ -1,4 +1,4 @@
-//! The client of an enclave behind a Unix socket: door frames, each a 32-bit big-endian length and
+//! The client of an enclave behind a Unix socket or a TCP address: door frames, each a 32-bit big-endian length and
 //! then the message. One connection serves one request at a time; a small pool of them gives
 //! concurrency. Not here: the process at the other end (`supervisor`).
 
@@ -10,6 +10,7 @@ use obscuro_protocol::{
 use parking_lot::{Condvar, Mutex};
 use std::{
     io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::PathBuf,
     time::Duration,
@@ -23,27 +24,56 @@ const SILENCE_MAX: Duration = Duration::from_secs(300);
 /// Idle connections are reserved in pieces of this size, so that a length alone reserves nothing.
 const READ_BYTES: usize = 64 * 1024;
 
-/// An enclave behind a Unix socket.
+/// A connection.
+trait Stream: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Stream for T {}
+
+/// Where an enclave listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listening {
+    /// On a Unix socket.
+    Unix(PathBuf),
+    /// At a TCP address: inside a TEE that shows no sockets, or has a kernel of its own.
+    Tcp(SocketAddr),
+}
+
+impl From<PathBuf> for Listening {
+    fn from(path: PathBuf) -> Self {
+        Self::Unix(path)
+    }
+}
+
+impl std::str::FromStr for Listening {
+    type Err = std::convert::Infallible;
+
+    /// An address with a port, or else a path.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(text.parse().map_or_else(|_| Self::Unix(text.into()), Self::Tcp))
+    }
+}
+
+/// An enclave behind a socket.
 pub struct SocketEnclave {
-    path: PathBuf,
+    listening: Listening,
     pool: Mutex<Pool>,
     returned: Condvar,
 }
 
 #[derive(Default)]
 struct Pool {
-    idle: Vec<UnixStream>,
+    idle: Vec<Box<dyn Stream>>,
     open: usize,
 }
 
 impl SocketEnclave {
-    /// A client of the enclave that listens on `path`. Connects when first asked.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), pool: Mutex::default(), returned: Condvar::new() }
+    /// A client of the enclave that listens there. Connects when first asked.
+    pub fn new(listening: impl Into<Listening>) -> Self {
+        Self { listening: listening.into(), pool: Mutex::default(), returned: Condvar::new() }
     }
 
     /// An idle connection, or a new one; waits while all are in use. Says whether it is an old one.
-    fn acquire(&self) -> Result<(UnixStream, bool), ChannelError> {
+    fn acquire(&self) -> Result<(Box<dyn Stream>, bool), ChannelError> {
         let mut pool = self.pool.lock();
         loop {
             if let Some(stream) = pool.idle.pop() {
@@ -65,14 +95,25 @@ impl SocketEnclave {
         }
     }
 
-    fn connect(&self) -> io::Result<UnixStream> {
-        let stream = UnixStream::connect(&self.path)?;
-        stream.set_read_timeout(Some(SILENCE_MAX))?;
-        stream.set_write_timeout(Some(SILENCE_MAX))?;
-        Ok(stream)
+    fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        match &self.listening {
+            Listening::Unix(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(Some(SILENCE_MAX))?;
+                stream.set_write_timeout(Some(SILENCE_MAX))?;
+                Ok(Box::new(stream))
+            }
+            Listening::Tcp(address) => {
+                let stream = TcpStream::connect(address)?;
+                stream.set_read_timeout(Some(SILENCE_MAX))?;
+                stream.set_write_timeout(Some(SILENCE_MAX))?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
+        }
     }
 
-    fn release(&self, stream: UnixStream) {
+    fn release(&self, stream: Box<dyn Stream>) {
         self.pool.lock().idle.push(stream);
         self.returned.notify_one();
     }
@@ -97,14 +138,14 @@ impl Enclave for SocketEnclave {
             let (mut stream, is_old) = self.acquire()?;
             // An old connection may belong to an enclave that has died since: that is noticed
             // before the request could have been read, so it is sent again.
-            match write_frame(&mut stream, &frame) {
+            match write_frame(&mut *stream, &frame) {
                 Err(_) if is_old => {
                     self.give_up();
                     continue;
                 }
                 sent => sent.map_err(|error| self.lost(&error))?,
             }
-            let reply = converse(&mut stream, store).map_err(|error| self.lost(&error))?;
+            let reply = converse(&mut *stream, store).map_err(|error| self.lost(&error))?;
             self.release(stream);
             return Ok(reply);
         }
@@ -122,7 +163,7 @@ impl SocketEnclave {
 }
 
 /// Serves the store until the reply comes.
-fn converse(stream: &mut UnixStream, store: &dyn Records) -> io::Result<Reply> {
+fn converse(stream: &mut dyn Stream, store: &dyn Records) -> io::Result<Reply> {
     loop {
         let frame = read_frame(stream)?;
         let message = door::decode(&frame).map_err(invalid)?;
@@ -145,7 +186,7 @@ fn converse(stream: &mut UnixStream, store: &dyn Records) -> io::Result<Reply> {
     }
 }
 
-fn read_frame(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
+fn read_frame(stream: &mut dyn Stream) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length) as usize;
@@ -160,7 +201,7 @@ fn read_frame(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-fn write_frame(stream: &mut UnixStream, frame: &[u8]) -> io::Result<()> {
+fn write_frame(stream: &mut dyn Stream, frame: &[u8]) -> io::Result<()> {
     let length = u32::try_from(frame.len()).map_err(invalid)?;
     // One write: two would cost a wake-up at the other end each.
     let mut bytes = Vec::with_capacity(4 + frame.len());

@@ -72,7 +72,7 @@ impl Supervisor {
         let life = spawn(&options)?;
         let kill = Arc::new(Notify::new());
         let (stopper, stop) = stop::signal();
-        let socket = SocketEnclave::new(&options.socket);
+        let socket = SocketEnclave::new(options.socket.clone());
         tokio::spawn(supervise(options, kill.clone(), life, stop));
         Ok(Self { socket, kill, _stopper: stopper })
     }

@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     io::{Read, Write},
-    os::unix::net::{UnixListener, UnixStream},
+    net::TcpListener,
+    os::unix::net::UnixListener,
     path::Path,
     thread,
     time::Duration,
@@ -30,7 +31,7 @@ impl Records for Memory {
     }
 }
 
-fn receive(stream: &mut UnixStream) -> Option<ToEnclave> {
+fn receive(stream: &mut impl Read) -> Option<ToEnclave> {
     let mut length = [0; 4];
     stream.read_exact(&mut length).ok()?;
     let mut frame = vec![0; u32::from_be_bytes(length) as usize];
@@ -38,7 +39,7 @@ fn receive(stream: &mut UnixStream) -> Option<ToEnclave> {
     door::decode(&frame).ok()
 }
 
-fn send(stream: &mut UnixStream, message: &FromEnclave) {
+fn send(stream: &mut impl Write, message: &FromEnclave) {
     let frame = door::encode(message);
     stream.write_all(&(frame.len() as u32).to_be_bytes()).unwrap();
     stream.write_all(&frame).unwrap();
@@ -46,7 +47,7 @@ fn send(stream: &mut UnixStream, message: &FromEnclave) {
 
 /// Answers `TakeTransactions` after a round trip through the store, with the bytes that it found;
 /// ends the connection after `lives` requests.
-fn serve(stream: &mut UnixStream, lives: usize) {
+fn serve(stream: &mut (impl Read + Write), lives: usize) {
     for _ in 0..lives {
         let Some(ToEnclave::Request(_)) = receive(stream) else {
             return;
@@ -83,7 +84,7 @@ fn serves_the_store_until_the_reply() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     listen(&path, 100);
-    let enclave = SocketEnclave::new(&path);
+    let enclave = SocketEnclave::new(path.clone());
     for _ in 0..3 {
         assert_eq!(take(&enclave).unwrap(), Bytes::from_static(b"kept"));
     }
@@ -95,11 +96,27 @@ fn serves_the_store_until_the_reply() {
 }
 
 #[test]
+fn an_enclave_may_listen_at_an_address() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || serve(&mut listener.accept().unwrap().0, 2));
+    let listening: Listening = address.to_string().parse().unwrap();
+    assert_eq!(listening, Listening::Tcp(address));
+    let enclave = SocketEnclave::new(listening);
+    for _ in 0..2 {
+        assert_eq!(take(&enclave).unwrap(), Bytes::from_static(b"kept"));
+    }
+    server.join().unwrap();
+    let path = "/run/enclave.socket";
+    assert_eq!(path.parse(), Ok(Listening::Unix(path.into())));
+}
+
+#[test]
 fn a_lost_connection_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     listen(&path, 1);
-    let enclave = SocketEnclave::new(&path);
+    let enclave = SocketEnclave::new(path.clone());
     let mut answered = 0;
     for _ in 0..10 {
         match take(&enclave) {
@@ -116,7 +133,7 @@ fn a_lost_connection_is_replaced() {
 fn no_enclave_is_worth_a_retry_and_garbage_is_not() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
-    let enclave = SocketEnclave::new(&path);
+    let enclave = SocketEnclave::new(path.clone());
     assert!(matches!(take(&enclave), Err(ChannelError::Unavailable(_))));
 
     let answers: [Vec<u8>; 2] =

@@ -45,6 +45,7 @@ sol! {
         error UnknownIssuer();
         error Revoked();
         error NotValidNow(uint256 notBefore, uint256 notAfter);
+        error OldCrl(uint256 thisUpdate, uint256 newest);
         error CrlExpired(bytes32 authority, uint256 nextUpdate);
         error TcbMinimumExpired(bytes6 fmspc, uint256 validUntil);
         error QeIdentityExpired(uint256 validUntil);
@@ -72,6 +73,11 @@ pub fn decode(data: &[u8]) -> Option<Revert> {
 /// Whether `AttestationVerifier` refuses a certificate because it has it.
 pub fn is_registered_already(data: &[u8]) -> bool {
     matches!(decode(data), Some(Revert::AlreadyRegistered_1(_)))
+}
+
+/// Whether `AttestationVerifier` refuses a revocation list because it has this or a newer one.
+pub fn is_old_list(data: &[u8]) -> bool {
+    matches!(decode(data), Some(Revert::OldCrl(_)))
 }
 
 /// The reason of a revert in one line.
