@@ -103,7 +103,7 @@ pub struct Network {
 pub struct NodeUrl {
     /// An Obscuro node
     #[arg(id = "node", long, value_name = "URL", default_value = "http://127.0.0.1:8547")]
-    url: String,
+    pub url: String,
 }
 
 /// A withdrawal with the proof that L1 wants.

@@ -10,6 +10,7 @@ mod gateway;
 mod membership;
 mod network;
 mod node;
+mod rewards;
 mod setup;
 mod verify;
 
@@ -42,6 +43,9 @@ enum Command {
     Bridge(bridge::Command),
     /// Post a signed L2 transaction to L1, where no node can withhold it
     ForceTransaction(force::Arguments),
+    /// What a node's owner has earned, and its payment
+    #[command(subcommand)]
+    Rewards(rewards::Command),
     /// Use an account without a wallet, and let a gateway read it
     #[command(subcommand)]
     Account(account::Command),
@@ -61,6 +65,7 @@ async fn main() -> ExitCode {
         Command::Network(command) => network::run(command).await,
         Command::Bridge(command) => bridge::run(command).await,
         Command::ForceTransaction(arguments) => force::run(arguments).await,
+        Command::Rewards(command) => rewards::run(command).await,
         Command::Account(command) => account::run(command).await,
         Command::Verify(command) => verify::run(command).await,
     };

@@ -1,5 +1,5 @@
-//! The commands for people without a wallet, through the binary: `account`, `force-transaction`, and
-//! `bridge` to the wei.
+//! The commands for people without a wallet, through the binary: `account`, `force-transaction`,
+//! `rewards`, and `bridge` to the wei.
 //! Not here: wallets and scripts (`devnet`), and nodes (`processes`).
 
 mod support;
@@ -11,6 +11,7 @@ use alloy_provider::{Provider, ProviderBuilder};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolValue, sol};
+use obscuro_devnet::accounts;
 use obscuro_protocol::{
     contracts::{Contract, L2_BRIDGE},
     l1::IL2Bridge,
@@ -320,6 +321,28 @@ fn addresses_are_printed_with_their_checksums() {
     for address in printed {
         assert!(Address::parse_checksummed(address.as_str().unwrap(), None).is_ok(), "{address}");
     }
+}
+
+#[test]
+fn a_node_is_paid_what_it_earned() {
+    let devnet = network();
+    let operator = accounts::operator(0);
+    let key = hex::encode(operator.to_bytes());
+    let address = operator.address().to_string();
+    run(&send(devnet.gateway(), ["--private-key", self::key(&devnet, 0)], &address, "1"));
+    let rewards = |command: &'static str| {
+        let urls = ["--gateway", devnet.gateway(), "--node", devnet.text("/nodes/0/rpc")];
+        [&["rewards", command, "--private-key", &key][..], &urls].concat()
+    };
+    let owed = || {
+        let status = json_of(&[&rewards("status")[..], &["--json"]].concat());
+        Some(amount(&status["owed"])).filter(|owed| !owed.is_zero())
+    };
+    eventually("publishing has earned something", LIMIT, owed);
+    let (claimed, _) = run(&rewards("claim"));
+    assert!(claimed.contains("for publishing"), "{claimed}");
+    let show = ["account", "show", &address, "--gateway", devnet.gateway(), "--json"];
+    assert!(json_of(&show)["nonce"].as_u64() > Some(0));
 }
 
 #[test]

@@ -16,6 +16,7 @@ const IMPLEMENTED: &[(&str, Rule, &[&str])] = &[
     ("IRollupManagement", Rule::Each, &["RollupManagement", "IRollupManagement"]),
     ("IBridgeManagement", Rule::Each, &["BridgeManagement", "IBridgeManagement"]),
     ("IL2Bridge", Rule::Each, &["L2Bridge", "IL2Bridge"]),
+    ("IRewardPool", Rule::Each, &["RewardPool", "IRewardPool"]),
     ("IERC20", Rule::Each, &["ObscuroToken", "WrappedToken"]),
     ("function decimals", Rule::Each, &["ObscuroToken", "WrappedToken"]),
     ("function totalSupply", Rule::Each, &["ObscuroToken", "WrappedToken"]),

@@ -19,17 +19,19 @@ const NAMES = [
   "IBridgeManagement",
   "IL2Bridge",
   "INetworkManagement",
+  "IRewardPool",
   "IRollupManagement",
   "IWrappedToken",
   "L2Bridge",
   "NetworkManagement",
   "ObscuroToken",
+  "RewardPool",
   "RollupManagement",
   "WrappedToken",
 ];
 
 // These go into a genesis state as they are, so nothing may be filled in by a constructor.
-const PREDEPLOYS = ["L2Bridge"];
+const PREDEPLOYS = ["L2Bridge", "RewardPool"];
 
 function fail(message) {
   console.error(message);

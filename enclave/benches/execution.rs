@@ -236,7 +236,7 @@ fn env() -> BlockEnv {
         base_fee: BASE_FEE,
         prevrandao: B256::ZERO,
         excess_blob_gas: None,
-        fees: FeeRule::Pool(Address::repeat_byte(9)),
+        fees: FeeRule::Pool { address: Address::repeat_byte(9), data_gas_per_token: 0 },
     }
 }
 

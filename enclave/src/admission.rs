@@ -8,10 +8,11 @@ use crate::{
     node::{Node, Surroundings},
     pool::{NONCE_GAP_MAX, PoolError, Pooled},
     rollups::decode_transaction,
+    view::View,
 };
 use alloy_consensus::Transaction;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use obscuro_protocol::{door::DoorError, limits::TRANSACTION_BYTES_MAX, rollup::RollupHeader};
+use obscuro_protocol::{door::DoorError, limits::TRANSACTION_BYTES_MAX};
 use std::sync::Arc;
 
 /// A verifier tells nobody of what it takes: its users must know.
@@ -66,10 +67,10 @@ impl Node {
             ));
         }
         let head = &view.head.header;
-        match ledger.check(head, &pooled.transaction, pooled.sender) {
+        match ledger.check(&view, &pooled.transaction, pooled.sender) {
             Ok(()) => {}
             Err(ExecutionError::Rejected(Reject::NonceTooHigh { state, .. })) => {
-                self.admit_early(&pooled, state, head, ledger)?;
+                self.admit_early(&pooled, state, &view, ledger)?;
             }
             Err(ExecutionError::Rejected(reject)) => {
                 return Err(refused(CODE_REFUSED, source.words(&reject, pooled.sender)));
@@ -89,15 +90,16 @@ impl Node {
         &self,
         pooled: &Pooled,
         nonce: u64,
-        head: &RollupHeader,
+        view: &View,
         ledger: &Ledger<'_>,
     ) -> Result<(), Failure> {
         let next = self.pool.lock().furthest_nonce(pooled.sender, nonce);
         if pooled.nonce > next.saturating_add(NONCE_GAP_MAX) {
             return Err(refused(CODE_REFUSED, "nonce too high"));
         }
-        let account = ledger.state(head.stateRoot).account(pooled.sender)?;
-        let gas = U256::from(pooled.transaction.gas_limit()) * U256::from(head.baseFee);
+        let account = ledger.state(view.head.header.stateRoot).account(pooled.sender)?;
+        let base_fee = U256::from(ledger.next_base_fee(view));
+        let gas = U256::from(pooled.transaction.gas_limit()) * base_fee;
         let cost = gas.saturating_add(pooled.transaction.value());
         if account.is_none_or(|account| account.balance < cost) {
             return Err(refused(CODE_REFUSED, "insufficient funds for gas * price + value"));

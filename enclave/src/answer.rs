@@ -9,7 +9,7 @@ use crate::{
     ledger::{Body, BodyLog, BodyTransaction, Ledger, LedgerError},
     node::{Node, Surroundings},
     pool::Pooled,
-    view::Rollup,
+    view::{Rollup, View},
 };
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use lru::LruCache;
@@ -104,6 +104,8 @@ struct Asked<'a> {
     ledger: &'a Ledger<'a>,
     /// The seed epoch.
     epoch: u32,
+    /// The L1 head.
+    view: Arc<View>,
     /// The canonical rollup.
     head: Arc<Rollup>,
     /// Whose data may be read.
@@ -192,7 +194,8 @@ impl Node {
         let answer = self.check_time(&request, view.timestamp).and_then(|()| {
             let accounts = self.accounts(&request.credentials, session, view.timestamp)?;
             let (epoch, head) = (keys.epoch(), view.head.clone());
-            let asked = Asked { node: self, ledger: &ledger, epoch, head, accounts };
+            let view = view.clone();
+            let asked = Asked { node: self, ledger: &ledger, epoch, view, head, accounts };
             asked.answer(&request.query)
         });
         match answer {
@@ -379,7 +382,8 @@ impl Asked<'_> {
         let (message, header) = (self.message(call)?, self.header(at)?);
         let state = self.ledger.state(header.stateRoot);
         let hashes = |number| self.ledger.block_hash(self.head.history_root, number);
-        match executor::estimate_gas(state, &self.ledger.estimate_env(&header), hashes, &message) {
+        let env = self.ledger.estimate_env(&header, &self.view);
+        match executor::estimate_gas(state, &env, hashes, &message) {
             Ok(Ok(gas)) => Ok(Reply::Count(gas)),
             Ok(Err(outcome)) => Err(unsuccessful(outcome)),
             Err(error) => Err(execution_failure(error)),

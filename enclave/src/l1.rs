@@ -1,15 +1,16 @@
 //! Verification of L1 blocks: the enclave believes what it can check against a header, and a header
 //! only as the child of one it knows (protocol 4.1). Not here: what the events mean (`view`).
 
-use crate::trie;
+use crate::{executor, trie};
 use alloy_consensus::{Header, ReceiptEnvelope};
 use alloy_eips::Decodable2718;
-use alloy_primitives::{B256, Bloom, BloomInput, Bytes, Log, keccak256};
+use alloy_primitives::{Address, B256, Bloom, BloomInput, Bytes, Log, keccak256};
 use alloy_rlp::Decodable;
 use alloy_sol_types::{SolEvent, SolEventInterface};
 use obscuro_protocol::{
     config::{Contracts, L1BlockId},
     door::L1Block,
+    fees::L1Prices,
     l1::{
         IAttestationVerifier::IAttestationVerifierEvents,
         IBridgeManagement::Deposited,
@@ -72,6 +73,10 @@ pub struct VerifiedBlock {
     pub timestamp: u64,
     /// RANDAO mix.
     pub randao: B256,
+    /// What gas costs in it.
+    pub prices: L1Prices,
+    /// Who is paid for proposing it.
+    pub proposer: Address,
     /// In the order of L1.
     pub events: Vec<Event>,
 }
@@ -101,6 +106,8 @@ pub fn verify(
         parent: header.parent_hash,
         timestamp: header.timestamp,
         randao: header.mix_hash,
+        prices: prices(&header),
+        proposer: header.beneficiary,
         events,
     })
 }
@@ -113,6 +120,13 @@ fn decode_header(bytes: &[u8]) -> Result<Header, L1Error> {
         return Err(L1Error::Header);
     }
     Ok(header)
+}
+
+fn prices(header: &Header) -> L1Prices {
+    L1Prices {
+        gas: header.base_fee_per_gas.unwrap_or_default(),
+        blob_gas: executor::blob_base_fee(header.excess_blob_gas.unwrap_or_default()),
+    }
 }
 
 fn may_concern(bloom: &Bloom, contracts: &Contracts) -> bool {

@@ -7,6 +7,7 @@ use crate::{
     forced::Due,
     index::Index,
     pool::Pooled,
+    rewards::Rewards,
     state::{AccountUpdate, Changes, State, StateError},
     store::{Domain, EncryptedStore, MAX_RECORD_BYTES, StoreError},
     trie::{self, EMPTY_CODE_HASH, EMPTY_ROOT, NodeCache, TrieError},
@@ -22,7 +23,7 @@ use obscuro_protocol::{
         CREATE2_DEPLOYER, CREATE2_DEPLOYER_CODE, Contract, FEE_POOL, L2_BRIDGE, SYSTEM_ADDRESS,
     },
     keys::{self, Label},
-    l1::IL2Bridge,
+    l1::{IL2Bridge, IRewardPool, Prize, Reward},
     limits::{FORCED_EXECUTED_BYTES_MAX, ROLLUP_TRANSACTIONS_MAX, ROLLUP_WITHDRAWALS_MAX},
     rollup::{HEADER_VERSION, RollupHeader, Withdrawal, withdrawals_root},
     secret::Secret,
@@ -42,6 +43,8 @@ const WITHDRAWALS_STOP: usize = ROLLUP_WITHDRAWALS_MAX / 2;
 const BODY_BYTES_STOP: usize = MAX_RECORD_BYTES / 2;
 /// What a transaction or an event adds to a body beyond its own bytes, at most.
 const BODY_ENTRY_BYTES: usize = 256;
+/// The smallest units of an OBX.
+const OBX: U256 = U256::from_limbs([1_000_000_000_000_000_000, 0, 0, 0]);
 /// Gas left in a rollup below which no further transaction is tried.
 const GAS_LEFT_MIN: u64 = 21_000;
 
@@ -172,6 +175,8 @@ pub struct Outcome {
     pub body: Body,
     /// Candidates, by position, that were left out and will never be valid.
     pub rejected: Vec<usize>,
+    /// Gas that its transactions were charged for their data.
+    data_gas: u64,
     nodes: Vec<(B256, Bytes)>,
 }
 
@@ -204,7 +209,7 @@ impl<'a> Ledger<'a> {
         State::new(&self.store, self.cache, root)
     }
 
-    /// Rollup 0: the bridge and the deterministic deployer, nothing else. Its hash is the
+    /// Rollup 0: the bridge, the pool and the deterministic deployer, nothing else. Its hash is the
     /// config's.
     pub fn genesis(&self) -> Result<Rollup, LedgerError> {
         let applied = self.state(EMPTY_ROOT).apply(&genesis_changes(self.config))?;
@@ -219,11 +224,12 @@ impl<'a> Ledger<'a> {
             transactionsRoot: EMPTY_ROOT,
             receiptsRoot: EMPTY_ROOT,
             gasLimit: self.config.gasLimit,
-            baseFee: self.config.baseFee,
+            baseFee: self.config.computePrice,
             ..Default::default()
         };
         let body = Body { header: header.clone(), ..Default::default() };
-        self.finish(hash, header, EMPTY_ROOT, &body, Vec::new())
+        let history_root = self.finish(hash, &header, EMPTY_ROOT, &body, Vec::new())?;
+        Ok(Rollup { hash, header, history_root, payload_bytes: 0, data_gas: 0 })
     }
 
     /// The block that a child of `parent` proven by `proof` is executed in.
@@ -231,17 +237,23 @@ impl<'a> Ledger<'a> {
     /// `prevrandao` depends on the rollup's nonce: what a peer's candidate shows of it does not
     /// help to seal another.
     fn env(&self, parent: &Rollup, proof: &View, nonce: U256) -> BlockEnv {
+        let base_fee = proof.fees.base_fee(parent.header.baseFee, self.config);
         BlockEnv {
             chain_id: self.config.l2ChainId,
             number: parent.header.number + 1,
             timestamp: proof.timestamp,
             beneficiary: FEE_POOL,
             gas_limit: self.config.gasLimit,
-            base_fee: self.config.baseFee,
+            base_fee,
             prevrandao: self.prevrandao(parent.hash, proof.block.hash, nonce),
             excess_blob_gas: None,
-            fees: FeeRule::Pool(FEE_POOL),
+            fees: pool_fees(proof.fees.data_gas_per_token(base_fee, self.config)),
         }
+    }
+
+    /// What gas will cost in the next rollup, if L1 has no further block.
+    pub fn next_base_fee(&self, view: &View) -> u64 {
+        view.fees.base_fee(view.head.header.baseFee, self.config)
     }
 
     /// The block that queries on `rollup` run in.
@@ -252,18 +264,26 @@ impl<'a> Ledger<'a> {
             timestamp: rollup.timestamp,
             beneficiary: FEE_POOL,
             gas_limit: self.config.gasLimit,
-            base_fee: self.config.baseFee,
+            base_fee: rollup.baseFee,
             prevrandao: B256::ZERO,
             excess_blob_gas: None,
-            fees: FeeRule::Pool(FEE_POOL),
+            fees: pool_fees(0),
         }
     }
 
     /// The block that estimates on `rollup` run in: the next one, because contracts that have
-    /// already run in a block's second often need less gas than later.
-    pub fn estimate_env(&self, rollup: &RollupHeader) -> BlockEnv {
-        let env = self.query_env(rollup);
-        BlockEnv { number: env.number + 1, timestamp: env.timestamp + 1, ..env }
+    /// already run in a block's second often need less gas than later. Gas costs what it will in the
+    /// next rollup on `view`, and data a margin more.
+    pub fn estimate_env(&self, rollup: &RollupHeader, view: &View) -> BlockEnv {
+        let (env, base_fee) = (self.query_env(rollup), self.next_base_fee(view));
+        let data_gas = view.fees.estimated_data_gas_per_token(base_fee, self.config);
+        BlockEnv {
+            number: env.number + 1,
+            timestamp: env.timestamp + 1,
+            base_fee,
+            fees: pool_fees(data_gas),
+            ..env
+        }
     }
 
     /// The secret that orders the transactions of a round.
@@ -280,8 +300,8 @@ impl<'a> Ledger<'a> {
         keys::derive(&self.randomness, purpose, &[parent.as_slice(), proof.as_slice()].concat())
     }
 
-    /// Executes deposits, then the forced transactions that are due, then the candidates, on top of
-    /// `parent` at `proof`. `Ok(Err(_))`: the payload is not what [`OnReject::Fail`] demands.
+    /// Executes rewards, deposits, then the forced transactions that are due, then the candidates, on
+    /// top of `parent` at `proof`. `Ok(Err(_))`: the payload is not what [`OnReject::Fail`] demands.
     pub fn execute(
         &self,
         parent: &Rollup,
@@ -294,6 +314,7 @@ impl<'a> Ledger<'a> {
         let hashes = |number| self.block_hash(parent.history_root, number);
         let mut block =
             Block::new(self.state(parent.header.stateRoot), self.env(parent, proof, nonce), hashes);
+        apply_rewards(&mut block, &proof.rewards)?;
         apply_deposits(&mut block, &proof.deposits, self.config)?;
         let mut execution = Execution::new(block);
         let forced_cursor = execution.force(forced)?;
@@ -326,22 +347,30 @@ impl<'a> Ledger<'a> {
                 Err(ExecutionError::Fatal(fatal)) => return Err(fatal.into()),
             }
         }
-        let Execution { block, transactions, withdrawals, .. } = execution;
+        let Execution { block, transactions, withdrawals, data_gas, .. } = execution;
+        let base_fee = block.env().base_fee;
         let finished = block.finish()?;
-        let header = RollupHeader { nonce, forcedCursor: forced_cursor, ..Default::default() };
+        let header = RollupHeader {
+            nonce,
+            forcedCursor: forced_cursor,
+            baseFee: base_fee,
+            ..Default::default()
+        };
         let body = Body { header, transactions, withdrawals };
-        Ok(Ok(self.outcome(parent, proof, finished, body, rejected)))
+        let header = self.header(parent, proof, &finished, &body);
+        let nodes = finished.applied.nodes;
+        Ok(Ok(Outcome { rejected, data_gas, body: Body { header, ..body }, nodes }))
     }
 
-    fn outcome(
+    /// All that execution determines.
+    fn header(
         &self,
         parent: &Rollup,
         proof: &View,
-        finished: Finished,
-        body: Body,
-        rejected: Vec<usize>,
-    ) -> Outcome {
-        let header = RollupHeader {
+        finished: &Finished,
+        body: &Body,
+    ) -> RollupHeader {
+        RollupHeader {
             version: HEADER_VERSION,
             parent: parent.hash,
             number: parent.header.number + 1,
@@ -355,10 +384,8 @@ impl<'a> Ledger<'a> {
             depositCursor: proof.deposit_count,
             gasUsed: finished.gas_used,
             gasLimit: self.config.gasLimit,
-            baseFee: self.config.baseFee,
-            ..body.header
-        };
-        Outcome { rejected, body: Body { header, ..body }, nodes: finished.applied.nodes }
+            ..body.header.clone()
+        }
     }
 
     /// Keeps an executed rollup under its final header.
@@ -367,20 +394,23 @@ impl<'a> Ledger<'a> {
         parent: &Rollup,
         outcome: Outcome,
         header: RollupHeader,
+        payload_bytes: usize,
     ) -> Result<Rollup, LedgerError> {
-        let hash = header.hash();
+        let (hash, payload_bytes) = (header.hash(), payload_bytes as u64);
         let body = Body { header: header.clone(), ..outcome.body };
-        self.finish(hash, header, parent.history_root, &body, outcome.nodes)
+        let history_root = self.finish(hash, &header, parent.history_root, &body, outcome.nodes)?;
+        Ok(Rollup { hash, header, history_root, payload_bytes, data_gas: outcome.data_gas })
     }
 
+    /// Stores a rollup; the root of the history with it.
     fn finish(
         &self,
         hash: B256,
-        header: RollupHeader,
+        header: &RollupHeader,
         parent_history: B256,
         body: &Body,
         mut nodes: Vec<(B256, Bytes)>,
-    ) -> Result<Rollup, LedgerError> {
+    ) -> Result<B256, LedgerError> {
         let record = wire::encode(body);
         let entry = Bytes::from([hash.as_slice(), &Sha256::digest(&record)].concat());
         let entry = vec![(history_key(header.number), Some(entry))];
@@ -389,7 +419,7 @@ impl<'a> Ledger<'a> {
         self.store.put_nodes(&nodes)?;
         self.store.put_record(BODY, hash, &record)?;
         Index::persist(hash, body, &self.store)?;
-        Ok(Rollup { hash, header, history_root })
+        Ok(history_root)
     }
 
     /// The hash of an ancestor by number.
@@ -444,14 +474,15 @@ impl<'a> Ledger<'a> {
         &self.store
     }
 
-    /// Whether a transaction could be executed on `rollup`.
+    /// Whether a transaction could be executed in the next rollup on `view`.
     pub fn check(
         &self,
-        rollup: &RollupHeader,
+        view: &View,
         transaction: &TxEnvelope,
         sender: Address,
     ) -> Result<(), ExecutionError> {
-        executor::check(self.state(rollup.stateRoot), &self.query_env(rollup), transaction, sender)
+        let env = self.env(&view.head, view, U256::ZERO);
+        executor::check(self.state(view.head.header.stateRoot), &env, transaction, sender)
     }
 }
 
@@ -462,12 +493,13 @@ struct Execution<'a, S: trie::NodeStore> {
     withdrawals: Vec<Withdrawal>,
     log_count: u64,
     body_bytes: usize,
+    data_gas: u64,
 }
 
 impl<'a, S: trie::NodeStore> Execution<'a, S> {
     fn new(block: Block<'a, S>) -> Self {
         let (transactions, withdrawals) = Default::default();
-        Self { block, transactions, withdrawals, log_count: 0, body_bytes: 0 }
+        Self { block, transactions, withdrawals, log_count: 0, body_bytes: 0, data_gas: 0 }
     }
 
     /// Whether no further transaction is tried.
@@ -483,6 +515,7 @@ impl<'a, S: trie::NodeStore> Execution<'a, S> {
         self.withdrawals.extend(executed.logs.iter().filter_map(withdrawal));
         let logs = executed.logs.len() as u64;
         self.body_bytes += body_bytes_of(candidate, &executed);
+        self.data_gas = self.data_gas.saturating_add(executed.data_gas);
         self.transactions.push(body_transaction(candidate, executed, self.log_count));
         self.log_count += logs;
         Ok(())
@@ -521,10 +554,15 @@ impl<'a, S: trie::NodeStore> Execution<'a, S> {
 
 /// Whether a transaction that was left out may be tried again. One that its sender cannot pay is
 /// dropped: accounts could otherwise fill rollups' room with what is never executed. A nonce may have
-/// been used by a forced transaction; the pool forgets it once that is canonical.
+/// been used by a forced transaction; the pool forgets it once that is canonical. What offers too
+/// little is not even tried until gas is cheaper.
 fn may_wait(reject: &Reject) -> bool {
-    use Reject::{BlockFull, NonceTooHigh, NonceTooLow};
-    matches!(reject, NonceTooHigh { .. } | NonceTooLow { .. } | BlockFull { .. })
+    use Reject::{BlockFull, FeeTooLow, NonceTooHigh, NonceTooLow};
+    matches!(reject, NonceTooHigh { .. } | NonceTooLow { .. } | BlockFull { .. } | FeeTooLow { .. })
+}
+
+fn pool_fees(data_gas_per_token: u64) -> FeeRule {
+    FeeRule::Pool { address: FEE_POOL, data_gas_per_token }
 }
 
 fn history_key(number: u64) -> B256 {
@@ -536,6 +574,9 @@ fn genesis_changes(config: &NetworkConfig) -> Changes {
     let bridge = Contract::L2Bridge.runtime_code();
     let obx = U256::from_be_slice(config.contracts.obscuroToken.as_slice());
     changes.set(L2_BRIDGE, contract(&bridge, vec![(U256::ZERO, obx)]), bridge);
+    let pool = Contract::RewardPool.runtime_code();
+    let reserve = U256::from(config.poolReserve) * OBX;
+    changes.set(FEE_POOL, contract(&pool, vec![(U256::ZERO, reserve)]), pool);
     let deployer = Bytes::from_static(&CREATE2_DEPLOYER_CODE);
     changes.set(CREATE2_DEPLOYER, contract(&deployer, Vec::new()), deployer);
     changes
@@ -548,6 +589,29 @@ fn contract(code: &Bytes, storage: Vec<(U256, U256)>) -> AccountUpdate {
         code_hash: if code.is_empty() { EMPTY_CODE_HASH } else { keccak256(code) },
         wipe_storage: false,
         storage,
+    }
+}
+
+/// Tells the pool what nodes earned since the parent's proof. No coin is made: it is paid from fees when
+/// it is claimed.
+fn apply_rewards<S: trie::NodeStore>(
+    block: &mut Block<'_, S>,
+    rewards: &Rewards,
+) -> Result<(), LedgerError> {
+    if rewards.is_empty() {
+        return Ok(());
+    }
+    let due = rewards.due().map(|due| Reward { owner: due.owner, amount: U256::from(due.amount) });
+    let prizes = rewards.prizes().map(|prize| Prize {
+        rollup: prize.rollup,
+        enclave: prize.enclave,
+        owner: prize.reward.owner,
+        amount: U256::from(prize.reward.amount),
+    });
+    let call = IRewardPool::creditCall { rewards: due.collect(), prizes: prizes.collect() };
+    match block.system_call(SYSTEM_ADDRESS, FEE_POOL, call.abi_encode().into()) {
+        Ok(_) | Err(ExecutionError::Rejected(_)) => Ok(()),
+        Err(ExecutionError::Fatal(fatal)) => Err(fatal.into()),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod chain;
 pub mod device;
 pub mod epochs;
 pub mod executor;
+pub mod fees;
 pub mod forced;
 pub mod identity;
 pub mod index;
@@ -19,6 +20,7 @@ pub mod ledger;
 pub mod membership;
 pub mod node;
 pub mod pool;
+pub mod rewards;
 pub mod rollups;
 pub mod state;
 pub mod store;
@@ -101,6 +103,9 @@ impl<D: Device> Enclave<D> {
             Request::OpenEpoch => Reply::EpochOpening(Box::new(node.open_epoch(around)?)),
             Request::RejectSeed => Reply::SeedRejected(node.reject_seed()?),
             Request::Prove(challenge) => Reply::Proof(node.prove(challenge, around)?),
+            Request::ProveExecution(rollup) => {
+                Reply::Executed(node.prove_execution(rollup, around)?)
+            }
             Request::Rollup(id) => Reply::Rollup(
                 public_body(&node, id, around)?.map(|body| Box::new(body.header.clone())),
             ),

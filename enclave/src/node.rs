@@ -22,6 +22,7 @@ use obscuro_protocol::{
     door::{self, DoorError, Folded, Head, L1Block, Peer, Retry},
     envelope,
     keys::Label,
+    l1::IRollupManagement::RollupPublished,
     limits::{GOSSIP_BYTES_MAX, PAYLOAD_BYTES_MAX},
     padding,
     rollup::RollupHeader,
@@ -190,11 +191,16 @@ impl Node {
                 }
             }
         }
-        let mut valid = Vec::new();
-        for event in std::mem::take(&mut folded.published) {
-            valid.extend(self.judge_published(&event, &parent, block, around)?);
-        }
-        let view = folded.decide(valid);
+        let judge = |published: Vec<RollupPublished>| {
+            let mut valid = Vec::new();
+            for event in published {
+                valid.extend(self.judge_published(&event, &parent, block, around)?);
+            }
+            Ok::<_, DoorError>(valid)
+        };
+        let valid = judge(std::mem::take(&mut folded.published))?;
+        let late = judge(std::mem::take(&mut folded.late))?;
+        let view = folded.decide(valid, late, &self.config);
         let (block, snapshot) = (view.block.clone(), self.snapshot(&view, around));
         self.chain.write().insert(view);
         Ok(Folded { block, identity, is_start_over: false, snapshot })
@@ -216,7 +222,7 @@ impl Node {
 
     /// Follows L1 as far as that is possible without reading rollups.
     fn fold_without_seed(&self, folded: crate::view::Folded) -> Folded {
-        let view = folded.unread();
+        let view = folded.unread(&self.config);
         let block = view.block.clone();
         self.chain.write().insert(view);
         Folded { block, identity: None, is_start_over: false, snapshot: None }
@@ -432,6 +438,8 @@ fn unknown_genesis(config: &NetworkConfig) -> Rollup {
         hash,
         header: RollupHeader { parent: hash, ..Default::default() },
         history_root: EMPTY_ROOT,
+        payload_bytes: 0,
+        data_gas: 0,
     }
 }
 

@@ -195,15 +195,17 @@ impl Pool {
 
     /// Executable transactions in the order that `order` decides: pseudo-random over all senders,
     /// by nonce within each (protocol 6.4: neither fees nor the host move a transaction). At most
-    /// `bytes_max` bytes, none that came after the seed epoch. `nonce_of` gives a sender's next
-    /// nonce.
+    /// `bytes_max` bytes, none that came after the seed epoch or offers less than the base fee. `nonce_of`
+    /// gives a sender's next nonce.
     pub fn select(
         &self,
         order: &Secret,
         epoch: u32,
         bytes_max: usize,
+        base_fee: u64,
         nonce_of: impl Fn(Address) -> Option<u64>,
     ) -> Vec<Arc<Pooled>> {
+        let may_go = |next: &Pooled| next.epoch <= epoch && next.fee_max >= base_fee.into();
         let mut heap = BinaryHeap::new();
         let mut queues = Vec::with_capacity(self.senders.len());
         for (&sender, queue) in &self.senders {
@@ -211,8 +213,7 @@ impl Pool {
                 continue;
             };
             // What follows one that has to wait, waits too.
-            let mut queue =
-                queue.range(nonce..).take_while(|(_, next)| next.epoch <= epoch).peekable();
+            let mut queue = queue.range(nonce..).take_while(|(_, next)| may_go(next)).peekable();
             if let Some((_, first)) = queue.next_if(|(first, _)| **first == nonce) {
                 heap.push((rank(order, first), queues.len()));
                 queues.push((first, queue));

@@ -15,9 +15,11 @@ use crate::{
 use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable};
 use alloy_eips::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
+use alloy_sol_types::SolStruct;
 use obscuro_protocol::{
-    door::{Carrier, DoorError, L1Block, Retry},
-    l1::IRollupManagement::RollupPublished,
+    contracts::FEE_POOL,
+    door::{Carrier, DoorError, ExecutionProof, L1Block, Retry},
+    l1::{Executed, IRollupManagement::RollupPublished},
     limits::{PAYLOAD_BYTES_MAX, PROOF_AGE_BLOCKS_MAX, ROLLUP_BLOBS_MAX, TRANSACTION_BYTES_MAX},
     lottery::{self, Draw},
     payload::{self, Item, Payload, PayloadError},
@@ -163,7 +165,7 @@ impl Node {
         if expected != *header || outcome.body.withdrawals != parsed.withdrawals {
             return Ok(Verdict::Invalid(difference(&expected, header)));
         }
-        let rollup = ledger.commit(&proof.head, outcome, header.clone())?;
+        let rollup = ledger.commit(&proof.head, outcome, header.clone(), bytes.len())?;
         Ok(Verdict::Valid(Arc::new(rollup)))
     }
 
@@ -221,6 +223,33 @@ impl Node {
             Some(pooled) if pooled.raw == *raw => Ok(pooled),
             _ => decode_transaction(raw.clone(), epoch).map(Arc::new),
         }
+    }
+
+    /// Confirms that this enclave executed a canonical rollup, for the pool to pay a prize: says nothing
+    /// of one that L1 has not included.
+    pub fn prove_execution(
+        &self,
+        rollup: B256,
+        around: Surroundings<'_>,
+    ) -> Result<ExecutionProof, DoorError> {
+        let (view, executed) = {
+            let chain = self.chain.read();
+            (chain.head(), chain.rollup(rollup))
+        };
+        let ledger = self.ledger(&self.keys_at(&view)?, around.store);
+        let canonical = match &executed {
+            Some(executed) => ledger.rollup_hash(view.head.history_root, executed.header.number)?,
+            None => None,
+        };
+        if canonical != Some(rollup) {
+            return Err(DoorError::Rejected(
+                "not a canonical rollup that was executed here".into(),
+            ));
+        }
+        let domain = signing_domain(self.config.l2ChainId, FEE_POOL);
+        let identity = self.identity.read();
+        let signature = identity.sign(Executed { rollup }.eip712_signing_hash(&domain));
+        Ok(ExecutionProof { enclave: identity.address(), signature })
     }
 
     /// This enclave's candidate on the head; the same in every call of a round.
@@ -299,7 +328,7 @@ impl Node {
             let domain =
                 signing_domain(self.config.l1ChainId, self.config.contracts.rollupManagement);
             let signature = identity.sign(header.signing_hash(&domain));
-            let rollup = ledger.commit(&view.head, outcome, header.clone())?;
+            let rollup = ledger.commit(&view.head, outcome, header.clone(), payload.len())?;
             self.chain.write().judge(rollup.hash, header.number, Verdict::Valid(Arc::new(rollup)));
             return Ok(Some(SignedRollup { header, signature, lottery_proof, payload }));
         }
@@ -325,8 +354,9 @@ impl Node {
             Ok(account) => Some(account.map_or(0, |account| account.nonce)),
             Err(_) => None,
         };
-        let bytes_max = self.build_bytes.load(Ordering::Relaxed);
-        Ok(self.pool.lock().select(&order, view.epoch(), bytes_max, nonce_of))
+        let (bytes_max, base_fee) =
+            (self.build_bytes.load(Ordering::Relaxed), ledger.next_base_fee(view));
+        Ok(self.pool.lock().select(&order, view.epoch(), bytes_max, base_fee, nonce_of))
     }
 
     fn seal_payload(

@@ -2,7 +2,11 @@
 //! reorganisation is another view, never an undo. Not here: whether a rollup is valid (`ledger`)
 //! and the tree of views (`chain`).
 
-use crate::l1::{Event, VerifiedBlock};
+use crate::{
+    fees::Fees,
+    l1::{Event, VerifiedBlock},
+    rewards::{Around, Rewards},
+};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use obscuro_protocol::{
     attestation::{Registry, ReportData},
@@ -32,6 +36,10 @@ pub struct View {
     pub timestamp: u64,
     /// Its RANDAO mix.
     pub randao: B256,
+    /// What L1 and L2 cost lately.
+    pub fees: Fees,
+    /// What nodes earned and L2 does not know of.
+    pub rewards: Rewards,
     /// What is demanded of quotes, and everything to verify them with.
     pub attestation: Arc<Registry>,
     /// Registered enclaves.
@@ -126,7 +134,7 @@ pub struct EpochBegun {
 }
 
 /// An executed rollup, as far as its children need it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Rollup {
     /// Its hash; the config hash for the genesis.
     pub hash: B256,
@@ -134,6 +142,10 @@ pub struct Rollup {
     pub header: RollupHeader,
     /// Root of the trie from numbers to hashes and the digests of bodies, this rollup included.
     pub history_root: B256,
+    /// Length of its payload.
+    pub payload_bytes: u64,
+    /// Gas that its transactions were charged for their data.
+    pub data_gas: u64,
 }
 
 /// Assets that arrived on L1 and are owed on L2.
@@ -193,9 +205,12 @@ pub struct Folded {
     view: View,
     /// Rollups on top of the parent's canonical one, in the order of L1.
     pub published: Vec<RollupPublished>,
+    /// Rollups that cannot be canonical any more, but prove another to be a front-runner.
+    pub late: Vec<RollupPublished>,
     /// Seeds handed over in this block.
     pub shares: Shares,
     has_published: bool,
+    proposer: Address,
 }
 
 impl View {
@@ -206,6 +221,8 @@ impl View {
             parent: B256::ZERO,
             timestamp: 0,
             randao: B256::ZERO,
+            fees: Fees::default(),
+            rewards: Rewards::default(),
             attestation: Arc::default(),
             nodes: Arc::default(),
             network_keys: Arc::default(),
@@ -296,12 +313,16 @@ impl View {
                 timestamp: block.timestamp,
                 randao: block.randao,
                 is_blind: false,
+                fees: self.fees.clone(),
                 ..self.clone()
             },
             published: Vec::new(),
+            late: Vec::new(),
+            proposer: block.proposer,
             shares: Vec::new(),
             has_published: false,
         };
+        folded.view.fees.follow(block.prices);
         let genesis = genesis_secrets(&block.events);
         for event in block.events {
             folded.apply(event, &genesis, config);
@@ -328,25 +349,43 @@ impl Folded {
     }
 
     /// The view of an enclave that cannot read rollups.
-    pub fn unread(mut self) -> View {
+    pub fn unread(mut self, config: &NetworkConfig) -> View {
         self.view.is_blind = !self.view.network_keys.is_empty();
-        self.decide(Vec::new())
+        self.decide(Vec::new(), Vec::new(), config)
     }
 
     /// The view once the valid ones among [`Self::published`] are known: the canonical rule picks
-    /// one (protocol 5.3); a sibling in a later block never competes.
-    pub fn decide(mut self, valid: Vec<Arc<Rollup>>) -> View {
+    /// one (protocol 5.3); a sibling in a later block never competes. `late` are the valid ones among
+    /// [`Self::late`].
+    pub fn decide(
+        mut self,
+        valid: Vec<Arc<Rollup>>,
+        late: Vec<Arc<Rollup>>,
+        config: &NetworkConfig,
+    ) -> View {
         if valid.is_empty() && self.has_published {
             self.view.contested = self.view.block.number;
         }
-        let winner = valid.into_iter().min_by(|a, b| canonical::precedence(&a.header, &b.header));
+        let nodes = self.view.nodes.clone();
+        let (block, prices) = (self.view.block.number, self.view.fees.l1);
+        let around = Around { block, prices, nodes: &nodes, config };
+        late.iter().for_each(|late| self.view.rewards.overtake(late, around));
+        let winner =
+            valid.iter().min_by(|a, b| canonical::precedence(&a.header, &b.header)).cloned();
         if let Some(winner) = winner {
+            let members: Vec<_> =
+                self.view.members().map(|(enclave, node)| (enclave, node.owner)).collect();
+            self.view.rewards.include(&winner, &valid, around);
+            let chance = (self.view.randao, self.proposer);
+            self.view.rewards.draw(&winner, chance, &members, around);
             let RollupHeader { depositCursor, forcedCursor, .. } = winner.header;
             Arc::make_mut(&mut self.view.deposits).retain(|deposit| deposit.index >= depositCursor);
             Arc::make_mut(&mut self.view.forced).retain(|forced| forced.index >= forcedCursor);
             self.view.included = self.view.block.number;
+            self.view.fees.include(&winner, config);
             self.view.head = winner;
         }
+        self.view.rewards.settle(block);
         self.view
     }
 
@@ -361,7 +400,12 @@ impl Folded {
                 self.has_published = true;
             }
             // A sibling of an older rollup: it lost when that one was included first.
-            Event::Published(_) => self.view.contested = self.view.block.number,
+            Event::Published(event) => {
+                self.view.contested = self.view.block.number;
+                if self.view.rewards.concern(&event.header, self.view.block.number) {
+                    self.late.push(*event);
+                }
+            }
             Event::Deposited(event) => self.deposit(*event),
             Event::Forced(event) => self.force(*event),
         }

@@ -38,7 +38,7 @@ impl Chain {
     pub fn new(config: &NetworkConfig) -> Self {
         let header = RollupHeader {
             gasLimit: config.gasLimit,
-            baseFee: config.baseFee,
+            baseFee: config.computePrice,
             ..Default::default()
         };
         let genesis = Head { hash: config.hash(), header };

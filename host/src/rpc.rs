@@ -15,7 +15,7 @@ use jsonrpsee::{
 };
 use obscuro_protocol::{
     config::{L1BlockId, NetworkConfig},
-    door::RollupId,
+    door::{ExecutionProof, RollupId},
     limits::ENVELOPE_BYTES_MAX,
     rollup::{RollupHeader, Withdrawal},
 };
@@ -70,6 +70,9 @@ pub trait RpcBackend: Send + Sync + 'static {
 
     /// What runs here: a fresh quote over a number that the user chose.
     fn prove(&self, challenge: B256) -> BoxFuture<'_, Result<NodeProof, RpcFailure>>;
+
+    /// The enclave's signature that it executed a canonical rollup.
+    fn executed(&self, rollup: B256) -> BoxFuture<'_, Result<ExecutionProof, RpcFailure>>;
 
     /// The withdrawals of a canonical rollup, in their order.
     fn withdrawals(&self, rollup: B256) -> BoxFuture<'_, Result<Vec<Withdrawal>, RpcFailure>>;

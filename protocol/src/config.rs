@@ -43,8 +43,15 @@ sol! {
         bytes32 attestationRoot;
         /// Gas limit of a rollup.
         uint64 gasLimit;
-        /// Price of one gas on L2, in the smallest unit of OBX.
-        uint64 baseFee;
+        /// What computing costs on L2, in the smallest unit of OBX per gas: the base fee without the
+        /// share of what L1 costs (protocol 10.2).
+        uint64 computePrice;
+        /// What an ETH is worth, in billionths of an OBX.
+        uint64 obxPerEth;
+        /// What a publisher earns beyond the standard cost of publishing, percent; 100 at most.
+        uint8 rewardMarginPercent;
+        /// What the pool of fees may hold beyond what it owes, in whole OBX: the rest can be burnt.
+        uint64 poolReserve;
         /// Reveal option of contracts that did not choose one, as a `RevealOption`.
         uint8 revealDefault;
         /// Length of a reveal interval in L1 blocks, for XS, S, M, L, XL.

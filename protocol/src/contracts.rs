@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 /// The L2's end of the bridge.
 pub const L2_BRIDGE: Address = address!("0b5c000000000000000000000000000000000001");
-/// Receives the fees of L2 transactions (protocol 10.1).
+/// Receives the fees of L2 transactions and pays what nodes earn (protocol 10.1).
 pub const FEE_POOL: Address = address!("0b5c000000000000000000000000000000000002");
 /// Sender of the calls that the protocol itself makes, as in EIP-4788.
 pub const SYSTEM_ADDRESS: Address = address!("fffffffffffffffffffffffffffffffffffffffe");
@@ -39,6 +39,8 @@ pub enum Contract {
     BridgeManagement,
     /// The L2's end of the bridge.
     L2Bridge,
+    /// The pool of fees on L2.
+    RewardPool,
 }
 
 impl Contract {
@@ -58,6 +60,7 @@ impl Contract {
                 include_str!("../../contracts/artifacts/BridgeManagement.json")
             }
             Self::L2Bridge => include_str!("../../contracts/artifacts/L2Bridge.json"),
+            Self::RewardPool => include_str!("../../contracts/artifacts/RewardPool.json"),
         };
         // The artifacts are compiled in and a test parses each of them.
         serde_json::from_str(json).unwrap_or_else(|_| Artifact {
@@ -90,6 +93,7 @@ mod tests {
             Contract::RollupManagement,
             Contract::BridgeManagement,
             Contract::L2Bridge,
+            Contract::RewardPool,
         ] {
             assert!(contract.creation_code().len() > 100, "{contract:?}");
             assert!(contract.runtime_code().len() > 100, "{contract:?}");

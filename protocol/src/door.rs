@@ -62,6 +62,8 @@ pub enum Request {
     RejectSeed,
     /// A user's question what runs here, to be answered by a quote over this number.
     Prove(B256),
+    /// Asks to confirm that this enclave executed a canonical rollup (protocol 10.3). Public.
+    ProveExecution(B256),
     /// The canonical rollup of a number. Public.
     Rollup(RollupId),
     /// The withdrawals of a canonical rollup. Public.
@@ -146,6 +148,8 @@ pub enum Reply {
     SeedRejected(SeedRejected),
     /// To [`Request::Prove`]: a stripped quote.
     Proof(Bytes),
+    /// To [`Request::ProveExecution`].
+    Executed(ExecutionProof),
     /// To [`Request::Rollup`].
     Rollup(Option<Box<RollupHeader>>),
     /// To [`Request::Withdrawals`].
@@ -312,6 +316,15 @@ pub struct SeedRejected {
     /// The epoch.
     pub epoch: u32,
     /// Signature of this enclave.
+    pub signature: Bytes,
+}
+
+/// What the pool of fees on L2 pays a prize for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutionProof {
+    /// This enclave.
+    pub enclave: Address,
+    /// Its signature over `Executed(rollup)` for the pool (EIP-712), 65 bytes.
     pub signature: Bytes,
 }
 

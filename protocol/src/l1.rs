@@ -69,6 +69,12 @@ sol! {
         uint32 epoch;
     }
 
+    /// What an enclave signs when it has executed a canonical rollup (EIP-712); checked on L2.
+    #[derive(Debug)]
+    struct Executed {
+        bytes32 rollup;
+    }
+
     /// The seeds up to an epoch for one node, as handed in.
     #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
     struct SeedAnswer {
@@ -210,5 +216,35 @@ sol! {
         function withdraw(address asset, uint256 amount, address to) external;
         function withdrawNative(address to) external payable;
         function wrapped(address asset) external view returns (address);
+    }
+
+    /// What publishing earned.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Reward {
+        address owner;
+        uint256 amount;
+    }
+
+    /// A prize for whoever shows that an enclave of `owner` executed a rollup.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Prize {
+        bytes32 rollup;
+        address enclave;
+        address owner;
+        uint256 amount;
+    }
+
+    /// The pool of fees on L2, in its genesis state.
+    #[derive(Debug, PartialEq, Eq)]
+    interface IRewardPool {
+        event Claimed(address indexed owner, uint256 amount);
+
+        function credit(Reward[] calldata rewards, Prize[] calldata prizes) external;
+        function claim(address owner) external returns (uint256 paid);
+        function claimPrize(bytes32 rollup, address enclave, bytes calldata signature) external returns (uint256 paid);
+        function burnExcess() external returns (uint256 burnt);
+        function owed(address owner) external view returns (uint256);
+        function prizeOf(bytes32 rollup, address enclave) external view returns (uint256 amount);
+        function totalOwed() external view returns (uint256);
     }
 }

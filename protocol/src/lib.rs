@@ -11,6 +11,7 @@ pub mod config;
 pub mod contracts;
 pub mod door;
 pub mod envelope;
+pub mod fees;
 pub mod forced;
 pub mod gossip;
 pub mod keys;

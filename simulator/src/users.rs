@@ -45,7 +45,7 @@ const SETTLED_BLOCKS: u64 = 70;
 /// L1 blocks between two looks at a receipt that was there.
 const LOOK_AGAIN_BLOCKS: u64 = 20;
 /// What an L2 transaction offers, wei of OBX per gas.
-const L2_FEE: u128 = 2_000_000_000;
+const L2_FEE: u128 = 1_000_000_000_000;
 
 /// A user.
 pub struct User {

@@ -53,7 +53,7 @@ pub(super) fn evm<'a, S: NodeStore>(state: BlockState<'a, S>, env: &BlockEnv) ->
         .with_cfg(env.revm_cfg())
         .with_block(env.revm())
         .build_mainnet();
-    if let FeeRule::Pool(_) = env.fees {
+    if let FeeRule::Pool { .. } = env.fees {
         privacy::hide_others(evm.instruction.instruction_table_mut());
     }
     evm
@@ -124,6 +124,7 @@ impl<'a, S: NodeStore> Block<'a, S> {
             success: parts.failure.is_none(),
             failure: parts.failure,
             gas_used: parts.gas_used,
+            data_gas: self.env.data_gas(tx),
             cumulative_gas_used: self.gas_used,
             effective_gas_price: gas_price,
             blob_gas_used: blob_gas,
@@ -176,7 +177,7 @@ impl<'a, S: NodeStore> Block<'a, S> {
 
     /// Ends the block: pays the pool, computes the roots. Nothing is written: the caller stores the nodes.
     pub fn finish(mut self) -> Result<Finished, Fatal> {
-        if let FeeRule::Pool(pool) = self.env.fees
+        if let FeeRule::Pool { address: pool, .. } = self.env.fees
             && !self.fees.base.is_zero()
         {
             self.credit(pool, self.fees.base).map_err(|error| match error {

@@ -217,7 +217,7 @@ fn message(request: &CallRequest, env: &mut BlockEnv) -> Result<TxEnv, Reject> {
             return Err(Reject::FeeTooLow { address, max_fee: offered, base_fee: env.base_fee });
         }
         FeeRule::Ethereum => offered,
-        FeeRule::Pool(_) => env.base_fee.into(),
+        FeeRule::Pool { .. } => env.base_fee.into(),
     };
     if gas_price.checked_mul(CALL_GAS_CAP.into()).is_none() {
         return Err(Reject::CostOverflow { address });

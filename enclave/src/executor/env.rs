@@ -1,10 +1,14 @@
 //! Block parameters and the fee rule, and how they are told to `revm`.
 
-use alloy_eips::eip7840::BlobParams;
+use alloy_consensus::Transaction;
+use alloy_eips::{eip7623::tokens_in_calldata, eip7840::BlobParams};
 use alloy_primitives::{Address, B256, U256};
 use revm::{
     context::{BlockEnv as RevmBlockEnv, CfgEnv},
-    context_interface::block::BlobExcessGasAndPrice,
+    context_interface::{
+        block::BlobExcessGasAndPrice,
+        cfg::gas_params::{GasId, GasParams},
+    },
     primitives::hardfork::SpecId,
 };
 
@@ -49,7 +53,13 @@ pub enum FeeRule {
     /// Obscuro: everybody pays exactly `gas used × base fee` whatever priority fee was offered (protocol 6.4,
     /// 10.2). All of it is credited to this pool address when the block is finished. Also marks the L2, where
     /// programs cannot read the balances of others (protocol 8.1).
-    Pool(Address),
+    Pool {
+        /// The pool.
+        address: Address,
+        /// What a token of a transaction's data costs in gas beyond what it costs on Ethereum (protocol 10.2,
+        /// EIP-7623).
+        data_gas_per_token: u64,
+    },
 }
 
 /// The price of one unit of blob gas for a block with this excess blob gas (EIP-4844).
@@ -96,6 +106,45 @@ impl BlockEnv {
     pub(super) fn revm_cfg(&self) -> CfgEnv {
         let mut cfg = CfgEnv::new_with_spec(SPEC).with_chain_id(self.chain_id);
         cfg.set_max_blobs_per_tx(BLOBS.max_blobs_per_tx);
+        if let FeeRule::Pool { data_gas_per_token: per_token @ 1.., .. } = self.fees {
+            charge_for_data(&mut cfg.gas_params, per_token);
+        }
         cfg
     }
+
+    /// Gas that a transaction is charged for its data.
+    pub(super) fn data_gas<T: Transaction>(&self, tx: &T) -> u64 {
+        let FeeRule::Pool { data_gas_per_token: per_token @ 1.., .. } = self.fees else { return 0 };
+        let (mut addresses, mut slots) = (0, 0);
+        for item in tx.access_list().map_or(&[][..], |list| &list.0) {
+            addresses += 1;
+            slots += item.storage_keys.len() as u64;
+        }
+        let authorizations = tx.authorization_list().map_or(0, <[_]>::len) as u64;
+        tokens_in_calldata(tx.input())
+            .saturating_add(addresses * ADDRESS_TOKENS)
+            .saturating_add(slots * SLOT_TOKENS)
+            .saturating_add(authorizations * AUTHORIZATION_TOKENS)
+            .saturating_mul(per_token)
+    }
+}
+
+/// Tokens of what a transaction may carry besides call data, by the lengths of their encodings: a plain transfer
+/// has none of it.
+const ADDRESS_TOKENS: u64 = 4 * 20;
+const SLOT_TOKENS: u64 = 4 * 32;
+const AUTHORIZATION_TOKENS: u64 = 4 * 100;
+
+/// Makes data dearer: also where it is charged the least that EIP-7623 allows.
+fn charge_for_data(gas: &mut GasParams, per_token: u64) {
+    let dearer = [
+        (GasId::tx_token_cost(), 1),
+        (GasId::tx_floor_cost_per_token(), 1),
+        (GasId::tx_access_list_address_cost(), ADDRESS_TOKENS),
+        (GasId::tx_access_list_storage_key_cost(), SLOT_TOKENS),
+        (GasId::tx_eip7702_regular_gas(), AUTHORIZATION_TOKENS),
+    ];
+    let costs = dearer
+        .map(|(id, tokens)| (id, gas.get(id).saturating_add(per_token.saturating_mul(tokens))));
+    gas.override_gas(costs);
 }

@@ -15,6 +15,8 @@ pub struct Executed {
     pub failure: Option<Failure>,
     /// Gas paid for, after refunds and the data floor.
     pub gas_used: u64,
+    /// Of it, what the pool charges for data.
+    pub data_gas: u64,
     /// Gas used in the block up to and including it.
     pub cumulative_gas_used: u64,
     /// Wei per gas that was paid.

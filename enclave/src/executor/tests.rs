@@ -1,6 +1,7 @@
 //! Blocks, calls and estimates, against hand-assembled contracts.
 
 mod calls;
+mod data;
 mod differential;
 mod fixture;
 mod privacy;

@@ -144,7 +144,7 @@ fn fees<T: Transaction>(
     }
     Ok(match env.fees {
         FeeRule::Ethereum => (tx.effective_gas_price(Some(env.base_fee)), tip),
-        FeeRule::Pool(_) => (env.base_fee.into(), tip.map(|_| 0)),
+        FeeRule::Pool { .. } => (env.base_fee.into(), tip.map(|_| 0)),
     })
 }
 
@@ -153,7 +153,7 @@ fn fees<T: Transaction>(
 fn tx_max_fee<T: Transaction>(tx: &T, env: &BlockEnv, gas_price: u128) -> u128 {
     match env.fees {
         FeeRule::Ethereum => tx.max_fee_per_gas(),
-        FeeRule::Pool(_) => gas_price,
+        FeeRule::Pool { .. } => gas_price,
     }
 }
 

@@ -51,7 +51,12 @@ pub const OBX: u128 = 1_000_000_000_000_000_000;
 
 /// A network of one aggregator, its seed published, `alice` endowed by a deposit in rollup 1.
 pub fn network() -> (Node, L1, User) {
-    let (node, mut l1, alice) = (Node::start(1, true), L1::new(), User::new("alice"));
+    network_on(L1::new())
+}
+
+/// The same, where L1 has prices of its own.
+pub fn network_on(mut l1: L1) -> (Node, L1, User) {
+    let (node, alice) = (Node::start(1, true), User::new("alice"));
     let head = node.follow(&l1.block(registered(&node.registration, 1_000), vec![]));
     assert!(head.has_seed && head.is_registered && !head.is_aggregator);
     let obx = config().contracts.obscuroToken;
@@ -171,7 +176,10 @@ pub fn config() -> NetworkConfig {
         },
         attestationRoot: Authority::development().root_hash(),
         gasLimit: 300_000_000,
-        baseFee: 1_000_000_000,
+        computePrice: 1_000_000_000,
+        obxPerEth: 1_000_000_000_000,
+        rewardMarginPercent: 50,
+        poolReserve: 1_000_000,
         revealDefault: RevealOption::XL as u8,
         revealPeriods: [1, 300, 7_200, 216_000, 2_628_000],
         idleBlocksMax: 5,
@@ -332,13 +340,23 @@ fn empty_registration() -> Registration {
 pub struct L1 {
     pub tip: L1BlockId,
     pub salt: u64,
+    /// What gas costs from now on, wei.
+    pub base_fee: u64,
+    /// What makes blob gas dear (EIP-4844).
+    pub excess_blob_gas: u64,
     /// All blocks so far.
     pub blocks: Vec<L1Block>,
 }
 
 impl L1 {
     pub fn new() -> Self {
-        Self { tip: config().checkpoint, salt: 0, blocks: Vec::new() }
+        Self {
+            tip: config().checkpoint,
+            salt: 0,
+            base_fee: 0,
+            excess_blob_gas: 0,
+            blocks: Vec::new(),
+        }
     }
 
     /// The next block, with these logs and payloads.
@@ -354,6 +372,10 @@ impl L1 {
             mix_hash: keccak256([self.tip.hash.as_slice(), &self.salt.to_be_bytes()].concat()),
             receipts_root: trie::ordered_root([&raw].into_iter()),
             logs_bloom: *receipt.logs_bloom(),
+            base_fee_per_gas: Some(self.base_fee),
+            withdrawals_root: Some(trie::EMPTY_ROOT),
+            blob_gas_used: Some(0),
+            excess_blob_gas: Some(self.excess_blob_gas),
             ..Default::default()
         };
         let header: Bytes = alloy_rlp::encode(&header).into();
@@ -538,11 +560,16 @@ impl User {
         value: u128,
         input: impl Into<Bytes>,
     ) -> Bytes {
-        self.sign_transaction(nonce, to, value, 3_000_000, input.into())
+        self.sign_transaction(nonce, to, value, (3_000_000, 2_000_000_000), input.into())
     }
 
     pub fn transaction_with_gas(&self, nonce: u64, to: TxKind, gas: u64, input: Vec<u8>) -> Bytes {
-        self.sign_transaction(nonce, to, 0, gas, input.into())
+        self.sign_transaction(nonce, to, 0, (gas, 2_000_000_000), input.into())
+    }
+
+    /// A plain transfer of nothing that offers this much per gas.
+    pub fn transaction_with_fee(&self, nonce: u64, to: TxKind, fee: u64) -> Bytes {
+        self.sign_transaction(nonce, to, 0, (21_000, fee), Bytes::new())
     }
 
     /// A transaction to itself, for another chain.
@@ -573,14 +600,14 @@ impl User {
         nonce: u64,
         to: TxKind,
         value: u128,
-        gas: u64,
+        (gas, fee): (u64, u64),
         input: Bytes,
     ) -> Bytes {
         self.signed(TxEip1559 {
             chain_id: config().l2ChainId,
             nonce,
             gas_limit: gas,
-            max_fee_per_gas: 2_000_000_000,
+            max_fee_per_gas: fee.into(),
             max_priority_fee_per_gas: 1,
             to,
             value: U256::from(value),

@@ -1,4 +1,5 @@
-//! Prices. There is no auction for gas (protocol 6.4): the base fee is the price, tips are ignored.
+//! Prices. There is no auction for gas (protocol 6.4): the base fee is the price, tips are ignored. It
+//! moves a little with every rollup (protocol 10.2), so wallets are told what suffices for the next ones.
 
 use super::{
     Context, blocks,
@@ -11,6 +12,7 @@ use alloy_primitives::{U64, U256};
 use alloy_rpc_types_eth::FeeHistory;
 use futures::{StreamExt, TryStreamExt, stream};
 use jsonrpsee::types::Params;
+use obscuro_protocol::fees::{base_fee_bounds, suggested_price};
 use std::sync::Arc;
 
 /// Most blocks, and most percentiles, of one history (geth's limits).
@@ -20,9 +22,9 @@ const PERCENTILES_MAX: usize = 100;
 const FETCHED_MAX: usize = 32;
 const FETCHED_AT_ONCE: usize = 8;
 
-/// `eth_gasPrice`.
+/// `eth_gasPrice`: enough for the next rollups. What is paid is the base fee.
 pub async fn gas_price(context: &Context, _: Params<'_>) -> Answer<U64> {
-    Ok(U64::from(context.head().await?.header.baseFee))
+    Ok(U64::from(suggested_price(context.head().await?.header.baseFee)))
 }
 
 /// `eth_maxPriorityFeePerGas`.
@@ -75,8 +77,10 @@ async fn recent(context: &Context, newest: u64, count: u64) -> Answer<Vec<Arc<He
     Ok(heads)
 }
 
+/// The fee after the newest is the most that it can be.
 fn describe(context: &Context, heads: &[Arc<Head>], newest: u64, percentiles: usize) -> FeeHistory {
-    let next_fee = heads.last().map_or(context.config.baseFee, |head| head.header.baseFee);
+    let last = heads.last().map_or(context.config.computePrice, |head| head.header.baseFee);
+    let next_fee = base_fee_bounds(last).1;
     let fees = heads.iter().map(|head| head.header.baseFee);
     let ratio = |head: &Arc<Head>| head.header.gasUsed as f64 / head.header.gasLimit.max(1) as f64;
     FeeHistory {

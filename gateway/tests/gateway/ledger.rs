@@ -66,7 +66,7 @@ impl Ledger {
             timestamp: self.now,
             gasUsed: 21_000 * self.waiting.len() as u64,
             gasLimit: self.config.gasLimit,
-            baseFee: self.config.baseFee,
+            baseFee: self.config.computePrice,
             ..Default::default()
         };
         self.rollups.push(header.clone());

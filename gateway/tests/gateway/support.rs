@@ -28,7 +28,7 @@ pub fn config() -> NetworkConfig {
         l1ChainId: 1_337,
         l2ChainId: CHAIN_ID,
         gasLimit: 30_000_000,
-        baseFee: BASE_FEE,
+        computePrice: BASE_FEE,
         ..Default::default()
     }
 }

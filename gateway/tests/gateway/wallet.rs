@@ -197,12 +197,14 @@ async fn prices_are_what_they_are() {
         provider.get_block_number().await.unwrap() == 3
     })
     .await;
-    assert_eq!(provider.get_gas_price().await.unwrap(), u128::from(BASE_FEE));
+    assert_eq!(provider.get_gas_price().await.unwrap(), u128::from(BASE_FEE / 4 * 5));
     assert_eq!(provider.get_max_priority_fee_per_gas().await.unwrap(), 0);
     let history = provider.get_fee_history(10, BlockNumberOrTag::Latest, &[25.0, 75.0]).await;
     let history = history.unwrap();
     assert_eq!((history.oldest_block, history.base_fee_per_gas.len()), (0, 5));
-    assert!(history.base_fee_per_gas.iter().all(|fee| *fee == u128::from(BASE_FEE)));
+    let (next, past) = history.base_fee_per_gas.split_last().unwrap();
+    assert!(past.iter().all(|fee| *fee == u128::from(BASE_FEE)));
+    assert_eq!(*next, u128::from(BASE_FEE + BASE_FEE / 64), "the most that it can be");
     assert_eq!(history.reward, Some(vec![vec![0, 0]; 4]));
     let fees = provider.estimate_eip1559_fees().await.unwrap();
     assert!(fees.max_fee_per_gas >= u128::from(BASE_FEE));

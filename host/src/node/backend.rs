@@ -13,7 +13,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use futures::{FutureExt, future::BoxFuture};
 use obscuro_protocol::{
     config::NetworkConfig,
-    door::{DoorError, Reply, Request, RollupId},
+    door::{DoorError, ExecutionProof, Reply, Request, RollupId},
     rollup::{RollupHeader, Withdrawal},
 };
 use std::sync::{
@@ -164,6 +164,16 @@ impl RpcBackend for Backend {
                     config_hash: self.config_hash,
                     quote,
                 }),
+                _ => Err(RpcFailure::Internal),
+            }
+        };
+        answer.boxed()
+    }
+
+    fn executed(&self, rollup: B256) -> BoxFuture<'_, Result<ExecutionProof, RpcFailure>> {
+        let answer = async move {
+            match self.ask(Request::ProveExecution(rollup)).await? {
+                Reply::Executed(proof) => Ok(proof),
                 _ => Err(RpcFailure::Internal),
             }
         };

@@ -14,16 +14,12 @@ use alloy_eips::{
 use alloy_primitives::Bytes;
 use alloy_sol_types::SolCall;
 use obscuro_protocol::{
+    fees::{BLOB_BURDEN_GAS, PUBLICATION_GAS},
     l1::{IRollupManagement::publishCall, SeedAnswer},
     rollup::SignedRollup,
 };
 use tracing::info;
 
-/// Gas of `publish` itself, a little above what is measured.
-const PUBLISH_GAS: u64 = 200_000;
-/// What blobs must save before they are used, in gas: their proofs cost this machine half a second
-/// each, and a blob transaction that misses its block is replaced only at twice the price.
-const BLOB_BURDEN_GAS: u64 = 50_000;
 /// Largest payload that nodes queue in calldata, bytes: geth takes transactions of up to 128 KiB, and
 /// header, signature and fees need some of that.
 const CALLDATA_PAYLOAD_BYTES_MAX: usize = 126 * 1024;
@@ -69,7 +65,7 @@ pub fn choose(
     }
     let gas_price = prices.gas_price();
     let calldata_cost = gas_price.saturating_mul(calldata_gas.into());
-    let execution_gas = u128::from(21_000 + PUBLISH_GAS + BLOB_BURDEN_GAS);
+    let execution_gas = u128::from(PUBLICATION_GAS + BLOB_BURDEN_GAS);
     let blob_gas = u128::from(DATA_GAS_PER_BLOB) * blob_count(payload.len()) as u128;
     let blob_cost = gas_price
         .saturating_mul(execution_gas)
@@ -80,7 +76,7 @@ pub fn choose(
 /// Gas of publishing a payload in calldata (EIP-7623).
 fn calldata_gas(payload: &[u8]) -> u64 {
     let tokens = tokens_in_calldata(payload);
-    let standard = 21_000 + STANDARD_TOKEN_COST * tokens + PUBLISH_GAS;
+    let standard = PUBLICATION_GAS + STANDARD_TOKEN_COST * tokens;
     standard.max(transaction_floor_cost(tokens))
 }
 

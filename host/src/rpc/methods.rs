@@ -39,6 +39,10 @@ pub fn module(backend: Backend) -> Result<RpcModule<Backend>, RegisterMethodErro
         let (challenge,): (B256,) = params.parse()?;
         Answer::Ok(backend.prove(challenge).await?)
     })?;
+    module.register_async_method("obscuro_executed", |params, backend, _| async move {
+        let (rollup,): (B256,) = params.parse()?;
+        Answer::Ok(backend.executed(rollup).await?)
+    })?;
     module.register_async_method("obscuro_withdrawals", |params, backend, _| async move {
         withdrawals(&params, &**backend).await
     })?;

@@ -66,6 +66,11 @@ impl RpcBackend for Echo {
         async move { Ok(NodeProof { enclave, config_hash, quote: challenge.into() }) }.boxed()
     }
 
+    fn executed(&self, rollup: B256) -> BoxFuture<'_, Result<ExecutionProof, RpcFailure>> {
+        let enclave = Address::repeat_byte(1);
+        async move { Ok(ExecutionProof { enclave, signature: rollup.into() }) }.boxed()
+    }
+
     fn withdrawals(&self, _: B256) -> BoxFuture<'_, Result<Vec<Withdrawal>, RpcFailure>> {
         async { Ok((0..5).map(withdrawal).collect()) }.boxed()
     }
@@ -121,6 +126,9 @@ async fn every_method_answers() {
     let proof = call(&node, "obscuro_prove", json!([challenge])).await.unwrap();
     let proof: NodeProof = serde_json::from_value(proof).unwrap();
     assert_eq!(proof.quote, Bytes::from(challenge));
+    let proof = call(&node, "obscuro_executed", json!([challenge])).await.unwrap();
+    let proof: ExecutionProof = serde_json::from_value(proof).unwrap();
+    assert_eq!(proof.signature, Bytes::from(challenge));
     let absent = call(&node, "obscuro_rollup", json!([B256::ZERO])).await;
     assert_eq!(absent, Ok(Value::Null));
     handle.stop().await;
@@ -155,6 +163,7 @@ async fn bad_input_gets_standard_codes() {
         ("obscuro_envelope", json!(["zz"]), -32_602),
         ("obscuro_envelope", json!(["0x1"]), -32_602),
         ("obscuro_prove", json!(["0x01"]), -32_602),
+        ("obscuro_executed", json!(["0x01"]), -32_602),
         ("obscuro_envelope", json!([{"a": 1}]), -32_602),
         ("obscuro_envelope", json!(["0x00"]), CODE_UNAVAILABLE.into()),
         ("obscuro_envelopes", json!(["0x01"]), -32_602),

@@ -43,7 +43,7 @@ fn a_priced_call_needs_funds_and_the_base_fee() {
     let request = CallRequest { gas_price: Some(u128::from(2 * GWEI)), ..to_contract() };
     let price = Bytes::from(U256::from(2 * GWEI).to_be_bytes::<32>());
     assert_eq!(chain.call(&request).result, CallResult::Return(price));
-    let pool = BlockEnv { fees: FeeRule::Pool(POOL), ..env() };
+    let pool = BlockEnv { fees: POOL_FEES, ..env() };
     let price = Bytes::from(U256::from(GWEI).to_be_bytes::<32>());
     let outcome = call(chain.state(), &pool, |_| None, &request).unwrap();
     assert_eq!(outcome.result, CallResult::Return(price));

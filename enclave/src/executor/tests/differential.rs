@@ -337,7 +337,7 @@ proptest! {
             people.into_iter().map(|person| chain.balance(person)).fold(U256::ZERO, |sum, balance| sum + balance)
         };
         let total = everybody(&chain);
-        let mut block = chain.block_with(BlockEnv { fees: FeeRule::Pool(POOL), ..env() });
+        let mut block = chain.block_with(BlockEnv { fees: POOL_FEES, ..env() });
         let mut nonces = [0; 2];
         for (who, action) in actions {
             let who = usize::from(who);

@@ -17,6 +17,7 @@ pub const BOB: Address = address!("0000000000000000000000000000000000000b0b");
 pub const COINBASE: Address = address!("00000000000000000000000000000000c01bba5e");
 pub const POOL: Address = address!("0000000000000000000000000000000000000900");
 pub const CONTRACT: Address = address!("00000000000000000000000000000000c0417ac7");
+pub const POOL_FEES: FeeRule = FeeRule::Pool { address: POOL, data_gas_per_token: 0 };
 
 /// A store, a cache and the current root.
 pub struct Chain {

@@ -30,7 +30,7 @@ fn forwarding(to: Address) -> Vec<u8> {
 }
 
 fn l2() -> BlockEnv {
-    BlockEnv { fees: FeeRule::Pool(POOL), ..env() }
+    BlockEnv { fees: POOL_FEES, ..env() }
 }
 
 fn word(address: Address) -> Bytes {

@@ -37,7 +37,7 @@ fn a_transfer_moves_value_pays_the_tip_and_burns_the_base_fee() {
 fn under_a_pool_everybody_pays_the_base_fee_and_nothing_is_lost() {
     let mut chain = Chain::new(&asm("GASPRICE PUSH0 SSTORE"));
     let total = chain.balance(ALICE) + chain.balance(BOB);
-    let mut block = chain.block_with(BlockEnv { fees: FeeRule::Pool(POOL), ..env() });
+    let mut block = chain.block_with(BlockEnv { fees: POOL_FEES, ..env() });
     block.transact(&signed(transfer(0)), ALICE).unwrap();
     let greedy = TxEip1559 { max_fee_per_gas: u128::from(90 * GWEI), ..invoke(1, &[]) };
     let executed = block.transact(&signed(greedy), ALICE).unwrap();
@@ -69,7 +69,7 @@ fn under_a_pool_funds_for_the_base_fee_are_enough() {
     chain.commit(&changes);
     let ethereum = chain.block().transact(&signed(transfer(0)), carol).unwrap_err();
     assert!(matches!(ethereum, ExecutionError::Rejected(Reject::InsufficientFunds { .. })));
-    let mut block = chain.block_with(BlockEnv { fees: FeeRule::Pool(POOL), ..env() });
+    let mut block = chain.block_with(BlockEnv { fees: POOL_FEES, ..env() });
     block.transact(&signed(transfer(0)), carol).unwrap();
     let finished = block.finish().unwrap();
     chain.adopt(&finished);

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+// Tests of RewardPool's external functions, reverts first. What does not live here: who earns what, which is the
+// enclave's.
+pragma solidity 0.8.37;
+
+import {IRewardPool} from "../../src/interfaces/IRewardPool.sol";
+import {L2Bridge} from "../../src/l2/L2Bridge.sol";
+import {RewardPool} from "../../src/l2/RewardPool.sol";
+import {L2} from "../support/L2.sol";
+
+/// @dev Claims again while it is being paid.
+contract Greedy {
+    RewardPool private immutable pool;
+    uint256 public received;
+
+    constructor(RewardPool pool_) {
+        pool = pool_;
+    }
+
+    receive() external payable {
+        received += msg.value;
+        (bool again,) = address(pool).call(abi.encodeCall(IRewardPool.claim, (address(this))));
+        if (again) received = type(uint256).max;
+    }
+}
+
+contract Refusing {}
+
+contract RewardPoolTest is L2 {
+    RewardPool private constant pool = RewardPool(payable(0x0b5c000000000000000000000000000000000002));
+    L2Bridge private constant bridge = L2Bridge(0x0b5c000000000000000000000000000000000001);
+    uint256 private constant RESERVE = 1000;
+    bytes32 private constant ROLLUP = keccak256("rollup");
+    uint256 private constant KEY = 0xe9c1a5e;
+    address private immutable enclave = vm.addr(KEY);
+    address private immutable alice = makeAddress("alice");
+    address private immutable bob = makeAddress("bob");
+
+    function setUp() public {
+        vm.etch(address(pool), type(RewardPool).runtimeCode);
+        vm.store(address(pool), 0, bytes32(RESERVE));
+        vm.etch(address(bridge), type(L2Bridge).runtimeCode);
+        vm.store(address(bridge), 0, bytes32(uint256(uint160(OBX))));
+    }
+
+    function reward(address owner, uint256 amount) private {
+        IRewardPool.Reward[] memory rewards = new IRewardPool.Reward[](1);
+        rewards[0] = IRewardPool.Reward(owner, amount);
+        vm.prank(SYSTEM);
+        pool.credit(rewards, new IRewardPool.Prize[](0));
+    }
+
+    function offer(uint256 amount) private {
+        IRewardPool.Prize[] memory prizes = new IRewardPool.Prize[](1);
+        prizes[0] = IRewardPool.Prize(ROLLUP, enclave, alice, amount);
+        vm.prank(SYSTEM);
+        pool.credit(new IRewardPool.Reward[](0), prizes);
+    }
+
+    function owed(address owner) private returns (uint256) {
+        vm.prank(owner);
+        return pool.owed(owner);
+    }
+
+    function proof(uint256 key, bytes32 rollup) private view returns (bytes memory) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("Obscuro"),
+                keccak256("1"),
+                block.chainid,
+                address(pool)
+            )
+        );
+        bytes32 message = keccak256(abi.encode(keccak256("Executed(bytes32 rollup)"), rollup));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, keccak256(abi.encodePacked(hex"1901", domain, message)));
+        return abi.encodePacked(r, s, v);
+    }
+
+    function test_genesis_slotZeroIsTheReserve() public view {
+        vm.assertEq(pool.reserve(), RESERVE);
+        vm.assertEq(pool.totalOwed(), 0);
+    }
+
+    // credit
+
+    function test_credit_revertsForOthers(address caller) public {
+        vm.assume(caller != SYSTEM);
+        vm.expectRevert(IRewardPool.NotSystem.selector);
+        vm.prank(caller);
+        pool.credit(new IRewardPool.Reward[](0), new IRewardPool.Prize[](0));
+    }
+
+    function test_credit_addsUp() public {
+        reward(alice, 5);
+        reward(bob, 7);
+        reward(alice, 1);
+        vm.assertEq(owed(alice), 6);
+        vm.assertEq(owed(bob), 7);
+        vm.assertEq(pool.totalOwed(), 13);
+    }
+
+    // owed
+
+    function test_owed_revertsForOthers() public {
+        vm.expectRevert(IRewardPool.NotAuthorised.selector);
+        vm.prank(bob);
+        pool.owed(alice);
+    }
+
+    // claim
+
+    function test_claim_revertsWithoutEntitlement() public {
+        vm.deal(address(pool), 10);
+        vm.expectRevert(IRewardPool.NothingToClaim.selector);
+        pool.claim(alice);
+    }
+
+    function test_claim_revertsIfTheOwnerDoesNotAccept() public {
+        address refusing = address(new Refusing());
+        vm.deal(address(pool), 10);
+        reward(refusing, 1);
+        vm.expectRevert(IRewardPool.NotPaid.selector);
+        pool.claim(refusing);
+    }
+
+    function test_claim_paysTheOwnerWhoeverCalls() public {
+        vm.deal(address(pool), 10);
+        reward(alice, 6);
+        vm.prank(bob);
+        vm.assertEq(pool.claim(alice), 6);
+        vm.assertEq(alice.balance, 6);
+        vm.assertEq(address(pool).balance, 4);
+        vm.assertEq(owed(alice), 0);
+        vm.expectRevert(IRewardPool.NothingToClaim.selector);
+        pool.claim(alice);
+    }
+
+    function test_claim_neverPaysMoreThanThePoolHas(uint96 held, uint96 first, uint96 second) public {
+        vm.assume(held > 0 && first > 0);
+        vm.deal(address(pool), held);
+        reward(alice, first);
+        reward(bob, second);
+        uint256 paid = pool.claim(alice);
+        vm.assertEq(paid, first < held ? first : held);
+        vm.assertEq(owed(alice), first - paid);
+        vm.assertEq(pool.totalOwed(), uint256(first) + second - paid);
+        // What is missing stays owed, and is paid once there are fees again.
+        vm.deal(address(pool), uint256(first) + second);
+        if (first > paid) pool.claim(alice);
+        if (second > 0) pool.claim(bob);
+        vm.assertEq(pool.totalOwed(), 0);
+        vm.assertEq(alice.balance + bob.balance, uint256(first) + second);
+    }
+
+    function test_claim_paysOnceThoughTheOwnerCallsAgain() public {
+        Greedy greedy = new Greedy(pool);
+        vm.deal(address(pool), 10);
+        reward(address(greedy), 4);
+        pool.claim(address(greedy));
+        vm.assertEq(greedy.received(), 4);
+        vm.assertEq(address(pool).balance, 6);
+    }
+
+    // claimPrize
+
+    function test_claimPrize_revertsWithoutPrize() public {
+        bytes memory signature = proof(KEY, ROLLUP);
+        vm.expectRevert(IRewardPool.NoPrize.selector);
+        pool.claimPrize(ROLLUP, enclave, signature);
+    }
+
+    function test_claimPrize_revertsForAnotherSignature() public {
+        vm.deal(address(pool), 10);
+        offer(6);
+        bytes[4] memory signatures =
+            [proof(KEY + 1, ROLLUP), proof(KEY, keccak256("another")), bytes(""), new bytes(65)];
+        for (uint256 i = 0; i < signatures.length; ++i) {
+            vm.expectRevert(IRewardPool.NotExecuted.selector);
+            pool.claimPrize(ROLLUP, enclave, signatures[i]);
+        }
+        bytes memory zero = new bytes(65);
+        vm.expectRevert(IRewardPool.NoPrize.selector);
+        pool.claimPrize(ROLLUP, address(0), zero);
+    }
+
+    function test_claimPrize_paysTheOwnerOnce() public {
+        vm.deal(address(pool), 10);
+        offer(6);
+        vm.roll(block.number + 16);
+        vm.assertEq(pool.prizeOf(ROLLUP, enclave), 6);
+        bytes memory signature = proof(KEY, ROLLUP);
+        vm.prank(bob);
+        vm.assertEq(pool.claimPrize(ROLLUP, enclave, signature), 6);
+        vm.assertEq(alice.balance, 6);
+        vm.assertEq(pool.totalOwed(), 0);
+        vm.expectRevert(IRewardPool.NoPrize.selector);
+        pool.claimPrize(ROLLUP, enclave, signature);
+    }
+
+    function test_claimPrize_revertsLater() public {
+        vm.deal(address(pool), 10);
+        offer(6);
+        vm.roll(block.number + 17);
+        vm.assertEq(pool.prizeOf(ROLLUP, enclave), 0);
+        bytes memory signature = proof(KEY, ROLLUP);
+        vm.expectRevert(IRewardPool.NoPrize.selector);
+        pool.claimPrize(ROLLUP, enclave, signature);
+    }
+
+    // burnExcess
+
+    function test_burnExcess_revertsUpToWhatIsOwedAndTheReserve() public {
+        reward(alice, 5);
+        vm.deal(address(pool), RESERVE + 5);
+        vm.expectRevert(IRewardPool.NoExcess.selector);
+        pool.burnExcess();
+    }
+
+    function test_burnExcess_withdrawsTheRestToTheToken() public {
+        reward(alice, 5);
+        vm.deal(address(pool), RESERVE + 12);
+        vm.assertEq(pool.burnExcess(), 7);
+        vm.assertEq(address(pool).balance, RESERVE + 5);
+        vm.assertEq(address(bridge).balance, 7);
+        vm.assertEq(uint256(bridge.withdrawalCount()), 1);
+    }
+}
