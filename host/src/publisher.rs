@@ -147,12 +147,6 @@ impl Publisher {
     ) -> Result<B256, PublishError> {
         self.send(Purpose::Publish, Content::Rollup(rollup, answers)).await
     }
-
-    /// Takes back a rollup that has lost, as long as L1 has not included it: an empty transaction takes its
-    /// place, at a fraction of the price.
-    pub async fn withdraw(&self) -> Result<B256, PublishError> {
-        self.send(Purpose::Publish, Content::Nothing).await
-    }
 }
 
 struct Desk {
@@ -209,7 +203,23 @@ impl Desk {
                 debug!(purpose = ?slot.purpose, %error, "an overdue L1 transaction is not raised");
             }
         }
+        if self.outbox.find(Purpose::Publish).is_some() {
+            self.take_back().await;
+        }
         Ok(())
+    }
+
+    /// A rollup that has lost is taken back as long as L1 has not included it: an empty transaction takes
+    /// its place, at a fraction of the price.
+    async fn take_back(&mut self) {
+        self.catch_up().await;
+        if !turn::has_lost(&self.outbox, self.canonical()) {
+            return;
+        }
+        match self.serve(Purpose::Publish, Content::Nothing).await {
+            Ok(transaction) => info!(%transaction, "taking back a rollup that has lost"),
+            Err(error) => debug!(%error, "a rollup that has lost is not taken back"),
+        }
     }
 
     fn settle(&mut self, count: u64) {
@@ -254,9 +264,12 @@ impl Desk {
 
     /// Whether it is still worth its price.
     fn check_turn(&self, content: &Content) -> Result<(), PublishError> {
-        let followed = self.options.followed.borrow();
-        let canonical = followed.as_ref().map(|followed| followed.head.rollup);
-        turn::check(&self.outbox, canonical, content)
+        turn::check(&self.outbox, self.canonical(), content)
+    }
+
+    /// The canonical rollup at the enclave's L1 head.
+    fn canonical(&self) -> Option<B256> {
+        self.options.followed.borrow().as_ref().map(|followed| followed.head.rollup)
     }
 
     /// Prices of the next block, and the head that it follows.

@@ -289,24 +289,33 @@ async fn a_rollup_on_its_way_is_given_one_block() {
 
 #[tokio::test]
 async fn a_rollup_that_has_lost_is_taken_back() {
-    let desk = Desk::open(|_| {}).await;
-    assert_eq!(desk.publisher.withdraw().await, Err(PublishError::Settled), "nothing was sent");
-    desk.publisher.publish(rollup(10), Vec::new()).await.unwrap();
-    desk.publisher.withdraw().await.unwrap();
-    assert_eq!(desk.publisher.withdraw().await, Err(PublishError::Settled), "once is enough");
-    // The next round is won again.
-    desk.l1.mine();
-    desk.publisher.publish(rollup_on(2, 10), Vec::new()).await.unwrap();
-    let sent = desk.sent();
-    let nonces: Vec<u64> = sent.iter().map(Transaction::nonce).collect();
-    assert_eq!(nonces, [0, 0, 0]);
-    assert_eq!((sent[1].to(), sent[1].input().len()), (Some(desk.operator), 0));
-    assert!(sent[1].max_fee_per_gas() > sent[0].max_fee_per_gas(), "a replacement");
-
-    // With blobs it stays: only other blobs could take its place.
-    let desk = Desk::open(|_| {}).await;
-    desk.publisher.publish(rollup(130_000), Vec::new()).await.unwrap();
-    assert_eq!(desk.publisher.withdraw().await, Err(PublishError::Settled));
+    let (same, other) = (B256::ZERO, B256::repeat_byte(3));
+    // What L1 goes on from, the payload's bytes, and how many transactions there are then.
+    let cases = [
+        ("the round is replayed", same, 10, 1),
+        ("L1 goes on from it", rollup(10).header.hash(), 10, 1),
+        ("L1 goes on from another", other, 10, 2),
+        ("with blobs it stays: only other blobs could take its place", other, 130_000, 1),
+    ];
+    for (what, canonical, bytes, count) in cases {
+        let desk = Desk::open(|_| {}).await;
+        desk.publisher.publish(rollup(bytes), Vec::new()).await.unwrap();
+        // Far enough ahead that nobody waits for it.
+        let l1 = L1BlockId { number: 1_000, ..Default::default() };
+        let head = Head { rollup: canonical, l1, ..Default::default() };
+        let followed = Followed { enclave: Address::ZERO, head, is_synced: true, life: 1 };
+        desk.followed.send_replace(Some(followed));
+        desk.mine().await;
+        desk.mine().await;
+        let sent = desk.sent();
+        assert_eq!(sent.len(), count, "{what}");
+        let nonces: Vec<u64> = sent.iter().map(Transaction::nonce).collect();
+        assert!(nonces.iter().all(|nonce| *nonce == 0), "{what}");
+        if let [first, second] = &sent[..] {
+            assert_eq!((second.to(), second.input().len()), (Some(desk.operator), 0));
+            assert!(second.max_fee_per_gas() > first.max_fee_per_gas(), "a replacement");
+        }
+    }
 }
 
 #[tokio::test]

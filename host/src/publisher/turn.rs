@@ -46,6 +46,14 @@ pub fn check(
     Ok(())
 }
 
+/// Whether the rollup under way has lost: L1 went on from another one, and would take it as a late sibling.
+pub fn has_lost(outbox: &Outbox, canonical: Option<B256>) -> bool {
+    let Some((_, slot)) = outbox.find(Purpose::Publish) else { return false };
+    let Content::Rollup(rollup, _) = &slot.content else { return false };
+    let header = &rollup.header;
+    canonical.is_some_and(|canonical| canonical != header.parent && canonical != header.hash())
+}
+
 /// Whether a rollup is under way whose place nothing can take: L1 nodes let only blobs replace blobs, and
 /// those cost what is to be saved.
 fn check_withdrawal(outbox: &Outbox) -> Result<(), PublishError> {

@@ -244,6 +244,7 @@ impl Node {
         if self.is_aggregator() {
             self.play(round::Input::Head(head.clone()), world);
         }
+        self.take_back(&head, world);
         self.look_after_membership(&head, world);
         self.resubmit(world);
         self.relay_when_peers_are_there(world);

@@ -16,6 +16,7 @@ use obscuro_host::publisher::{
     transaction::{Prepared, Refusal},
     turn,
 };
+use obscuro_protocol::door::Head;
 use std::time::Duration;
 
 /// The node's questions to L1 before it sends.
@@ -54,7 +55,7 @@ impl Node {
         life.at = world.l1.head(l1).number();
         life.outbox.settle(count);
         if let Err(error) = self.check_turn(&content) {
-            self.done(purpose, Err(error), world);
+            self.done(purpose, matches!(content, Content::Nothing), Err(error), world);
             return;
         }
         self.plan(world, QUESTIONS, NodeEvent::Send(purpose, Box::new(content)));
@@ -70,21 +71,37 @@ impl Node {
             self.plan(world, CATCH_UP_STEP, NodeEvent::Send(purpose, Box::new(content)));
             return;
         }
+        let is_withdrawal = matches!(content, Content::Nothing);
         let outcome = self.try_send(purpose, &content, world);
-        self.done(purpose, outcome, world);
+        self.done(purpose, is_withdrawal, outcome, world);
     }
 
-    fn done(&mut self, purpose: Purpose, outcome: Result<(), PublishError>, world: &mut World) {
+    fn done(
+        &mut self,
+        purpose: Purpose,
+        is_withdrawal: bool,
+        outcome: Result<(), PublishError>,
+        world: &mut World,
+    ) {
         let what = match &outcome {
             Ok(()) => "sent".to_owned(),
             Err(PublishError::Reverts(reason)) => format!("would revert: {}", first_word(reason)),
             Err(error) => error.to_string(),
         };
         if purpose == Purpose::Publish && !matches!(outcome, Err(PublishError::Settled)) {
-            *world.counts.publications.entry(what.clone()).or_default() += 1;
+            let what = if is_withdrawal { format!("taken back: {what}") } else { what.clone() };
+            *world.counts.publications.entry(what).or_default() += 1;
         }
         world.say(Some(self.id), format!("L1 transaction {purpose:?}: {what}"));
         self.plan(world, Duration::ZERO, NodeEvent::Orders);
+    }
+
+    /// A rollup that has lost is not worth its price any more.
+    pub(super) fn take_back(&mut self, head: &Head, world: &mut World) {
+        let Some(life) = &self.life else { return };
+        if turn::has_lost(&life.outbox, Some(head.rollup)) && self.is_honest() {
+            self.order(Purpose::Publish, Content::Nothing, world);
+        }
     }
 
     fn check_turn(&self, content: &Content) -> Result<(), PublishError> {
