@@ -52,6 +52,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         l1_port: arguments.l1_port,
         gateway_port: arguments.gateway_port,
         data_dir: arguments.data_dir,
+        ..Default::default()
     };
     let start = Devnet::start(options, |step| eprintln!("{step} ..."));
     let devnet = tokio::select! {

@@ -7,6 +7,7 @@ use clap::Args;
 use eyre::{Context, OptionExt, Result};
 use obscuro_host::{
     enclave::{Enclave, Listening, SocketEnclave, Supervisor},
+    gossip::Multiaddr,
     node::{Node, NodeOptions, Role},
 };
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -34,9 +35,17 @@ pub struct Arguments {
     /// Create the network: only its very first node does
     #[arg(long)]
     genesis: bool,
-    /// Where other aggregators reach this node, as a multiaddr; port 0 chooses one
-    #[arg(long, value_name = "MULTIADDR", default_value = "/ip4/127.0.0.1/tcp/0")]
-    gossip: String,
+    /// Where to listen for other nodes, as a multiaddr; port 0 chooses one [default: an aggregator
+    /// listens on this machine, a verifier only dials]
+    #[arg(long, value_name = "MULTIADDR")]
+    gossip: Option<Multiaddr>,
+    /// Where other nodes reach this one, as told to L1 [default: where it listens]
+    #[arg(long, value_name = "MULTIADDR")]
+    address: Option<Multiaddr>,
+    /// Another node to ask for what L1 has pruned, beside those that L1 lists: a multiaddr that ends
+    /// with /p2p/ and its identity; may be repeated
+    #[arg(long, value_name = "MULTIADDR")]
+    peer: Vec<Multiaddr>,
     /// Where gateways reach this node
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8547")]
     rpc: SocketAddr,
@@ -69,7 +78,9 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let options = NodeOptions {
         beacon_url: arguments.beacon,
         genesis: arguments.genesis,
-        gossip_listen: arguments.gossip.parse().wrap_err("--gossip is not a multiaddr")?,
+        gossip_listen: arguments.gossip,
+        host_address: arguments.address,
+        peers: arguments.peer,
         rpc_listen: arguments.rpc,
         ..NodeOptions::new(config, arguments.l1, arguments.data_dir, operator, role)
     };

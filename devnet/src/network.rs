@@ -56,6 +56,8 @@ pub struct DevnetOptions {
     pub l1_block_time: Duration,
     /// An external L1 in place of the embedded one; its ten development accounts must be funded.
     pub l1_url: Option<String>,
+    /// How payloads travel to L1.
+    pub carrier: CarrierPolicy,
     /// Port of the embedded L1; 0 chooses one.
     pub l1_port: u16,
     /// Port of the gateway; 0 chooses one.
@@ -71,6 +73,8 @@ impl Default for DevnetOptions {
             verifiers: 1,
             l1_block_time: Duration::from_secs(2),
             l1_url: None,
+            // Gas costs nothing here, but proofs for blobs cost seconds of CPU.
+            carrier: CarrierPolicy::Calldata,
             l1_port: 0,
             gateway_port: 0,
             data_dir: None,
@@ -242,9 +246,12 @@ impl Devnet {
             number,
             operator,
             verifier(),
-            &self.directory,
-            &self.l1_url,
-            &self.config,
+            Site {
+                directory: &self.directory,
+                l1_url: &self.l1_url,
+                config: &self.config,
+                carrier: CarrierPolicy::Calldata,
+            },
             false,
         )
         .await?;
@@ -359,17 +366,10 @@ async fn start_nodes(
     config: &NetworkConfig,
     is_new: bool,
 ) -> Result<Vec<NodeHandle>> {
+    let site = Site { directory, l1_url, config, carrier: options.carrier };
     let start = |number: u32| {
         let role = if number < options.aggregators { aggregator() } else { verifier() };
-        start_node(
-            number,
-            accounts::operator(number),
-            role,
-            directory,
-            l1_url,
-            config,
-            is_new && number == 0,
-        )
+        start_node(number, accounts::operator(number), role, site, is_new && number == 0)
     };
     let count = options.aggregators + options.verifiers;
     // Whoever still has the seed may have to give it to the first.
@@ -385,22 +385,29 @@ async fn start_nodes(
     Ok(nodes)
 }
 
+/// What the nodes of a network have in common.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    directory: &'a Path,
+    l1_url: &'a str,
+    config: &'a NetworkConfig,
+    carrier: CarrierPolicy,
+}
+
 async fn start_node(
     number: u32,
     operator: PrivateKeySigner,
     role: Role,
-    directory: &Path,
-    l1_url: &str,
-    config: &NetworkConfig,
+    site: Site<'_>,
     genesis: bool,
 ) -> Result<NodeHandle> {
+    let Site { directory, l1_url, config, carrier } = site;
     let data_dir = directory.join(format!("node-{number}"));
     fs::create_dir_all(&data_dir)?;
     let enclave = Arc::new(InProcessEnclave::open(&data_dir)?);
     let options = NodeOptions {
         genesis,
-        // Gas costs nothing here, but proofs for blobs cost seconds of CPU.
-        carrier: CarrierPolicy::Calldata,
+        carrier,
         ..NodeOptions::new(config.clone(), l1_url.to_string(), data_dir, operator, role)
     };
     Ok(Node::start(options, enclave).await?)

@@ -14,7 +14,7 @@ use crate::{
     rollups::decode_transaction,
     store::Store,
     trie::{DEFAULT_CACHED_NODES, EMPTY_ROOT, NodeCache},
-    view::{Rollup, View},
+    view::{RegisteredNode, Rollup, View},
 };
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use obscuro_protocol::{
@@ -328,11 +328,14 @@ impl Node {
     fn head_of(&self, view: &View) -> Head {
         let enclave = self.identity.read().address();
         let has_seed = self.keys_at(view).is_ok();
-        let peers = view
-            .members()
-            .filter(|(address, _)| *address != enclave && view.is_aggregator(*address))
-            .map(|(enclave, node)| Peer { enclave, host_address: node.host_address.clone() })
-            .collect();
+        let others = view.admitted().filter(|(address, _)| *address != enclave);
+        let (peers, readers): (Vec<_>, Vec<_>) =
+            others.partition(|(address, _)| view.is_aggregator(*address));
+        let peer = |(enclave, node): (Address, &RegisteredNode)| Peer {
+            enclave,
+            lottery_key: node.lottery_key.clone(),
+            host_address: node.host_address.clone(),
+        };
         Head {
             l1: view.block.clone(),
             rollup: view.head.hash,
@@ -348,7 +351,9 @@ impl Node {
             duties: self.duties(view, enclave, has_seed),
             has_seed,
             network_key: view.network_keys.last().cloned().unwrap_or_default(),
-            peers,
+            randao: view.randao,
+            peers: peers.into_iter().map(peer).collect(),
+            readers: readers.into_iter().map(|(_, node)| node.host_address.clone()).collect(),
             forget: self.index.take_settled(view.block.number),
         }
     }

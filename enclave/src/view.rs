@@ -266,11 +266,21 @@ impl View {
     }
 
     fn is_member(&self, node: &RegisteredNode) -> bool {
-        let block = self.block.number;
-        node.attestation.is_some_and(|Attestation { measurement, machine, block: attested }| {
-            !node.left
-                && block <= attested.saturating_add(self.attestation.lifetime_blocks())
-                && self.attestation.is_admitted(measurement, machine, block)
+        let lifetime = self.attestation.lifetime_blocks();
+        let is_recent =
+            |attested: Attestation| self.block.number <= attested.block.saturating_add(lifetime);
+        self.is_admitted(node) && node.attestation.is_some_and(is_recent)
+    }
+
+    /// Members, and those that would be if they attested again.
+    pub fn admitted(&self) -> impl Iterator<Item = (Address, &RegisteredNode)> {
+        let admitted = self.nodes.iter().filter(|(_, node)| self.is_admitted(node));
+        admitted.map(|(enclave, node)| (*enclave, node))
+    }
+
+    fn is_admitted(&self, node: &RegisteredNode) -> bool {
+        node.attestation.is_some_and(|Attestation { measurement, machine, .. }| {
+            !node.left && self.attestation.is_admitted(measurement, machine, self.block.number)
         })
     }
 

@@ -1,9 +1,12 @@
-//! Gossip among aggregators: encrypted transactions and candidate rollups over libp2p, on
-//! authenticated, encrypted links (protocol 6.2). A message goes on to other peers only when the
-//! node says so. Not here: what a message is worth (the node's and the enclave's) and who the peers
-//! are (L1's).
+//! What hosts tell each other over libp2p, on encrypted links among hosts that L1 lists and nobody else
+//! (protocol 6.2, 7.4): gossip among aggregators, encrypted transactions and announcements of candidate
+//! rollups; and content by its hash, payloads and blobs. A gossiped message goes on to other peers only
+//! when the node says so. Not here: what a message is worth (the node's and the enclave's), who is asked
+//! for content (`pull`), and who the peers are (L1's).
 
 mod behaviour;
+mod codec;
+mod content;
 mod dialer;
 mod driver;
 mod inbox;
@@ -11,13 +14,20 @@ mod outbox;
 #[cfg(test)]
 mod tests;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
 use driver::{Command, Driver};
-use libp2p::{Multiaddr, PeerId, gossipsub};
-use obscuro_protocol::{gossip::Gossip, limits::GOSSIP_BYTES_MAX};
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+pub use libp2p::{Multiaddr, PeerId};
+use libp2p::{gossipsub, multiaddr::Protocol};
+use obscuro_protocol::{
+    gossip::{Gossip, Wanted},
+    limits::GOSSIP_BYTES_MAX,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -33,12 +43,40 @@ pub const PEERS_MAX: usize = 256;
 
 /// What gossip needs to know.
 pub struct GossipOptions {
-    /// Where to listen, `/ip4/0.0.0.0/tcp/9000`; port 0 chooses one.
-    pub listen: Multiaddr,
+    /// Where to listen, `/ip4/0.0.0.0/tcp/9000`; port 0 chooses one. Without it, others cannot dial
+    /// this host.
+    pub listen: Option<Multiaddr>,
     /// The host's identity, an ed25519 seed. It is the operator's and says nothing of the enclave.
     pub key: [u8; 32],
     /// The network (its config's hash): nodes of others are not heard.
     pub network: B256,
+    /// Whether it takes part in gossip. All hosts give and ask for content.
+    pub is_aggregator: bool,
+    /// What it gives to others.
+    pub archive: Arc<dyn Archive>,
+}
+
+/// Content that a host keeps.
+pub trait Archive: Send + Sync {
+    /// Content by its hash; of a blob, without the zeros at its end. May block.
+    fn find(&self, wanted: Wanted) -> Option<Bytes>;
+}
+
+/// Other hosts, as L1 lists them. Nobody else has a link to this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peers {
+    /// Those to keep links to, `/ip4/…/tcp/…/p2p/…`: missing ones are dialled.
+    pub wanted: Vec<Multiaddr>,
+    /// Those that may dial besides.
+    pub admitted: Vec<PeerId>,
+}
+
+/// The identity that an address names at its end.
+pub fn peer_of(address: &Multiaddr) -> Option<PeerId> {
+    match address.iter().last() {
+        Some(Protocol::P2p(peer)) => Some(peer),
+        _ => None,
+    }
 }
 
 /// Gossip that does not work.
@@ -81,6 +119,13 @@ pub struct MessageId {
     source: PeerId,
 }
 
+impl MessageId {
+    /// The peer that brought it.
+    pub fn source(&self) -> PeerId {
+        self.source
+    }
+}
+
 /// What gossip brings.
 #[derive(Clone, Debug)]
 pub enum GossipEvent {
@@ -99,9 +144,10 @@ pub enum GossipEvent {
 #[derive(Clone, Debug)]
 pub struct GossipHandle {
     commands: mpsc::Sender<Command>,
-    peers: watch::Sender<Vec<Multiaddr>>,
+    peers: watch::Sender<Peers>,
     connected: Arc<AtomicUsize>,
     address: Multiaddr,
+    own: PeerId,
     task: Arc<parking_lot::Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -119,10 +165,39 @@ impl GossipHandle {
         outcome.await.map_err(|_| GossipError::Stopped)?
     }
 
-    /// Keeps connections to these peers, `/ip4/…/tcp/…` with or without `/p2p/…`, dialling those that
-    /// are missing. Connections to others stay as they are.
-    pub fn set_peers(&self, peers: Vec<Multiaddr>) {
-        self.peers.send_replace(peers);
+    /// Keeps links to these peers and lets no others have any.
+    pub fn set_peers(&self, peers: Peers) {
+        self.peers.send_if_modified(|known| {
+            let is_news = *known != peers;
+            *known = peers;
+            is_news
+        });
+    }
+
+    /// Content by its hash, from these peers if they have it, or from others; they are asked as well
+    /// whenever one has taken this long. What comes has the hash. `None` if nobody has it.
+    pub async fn pull(
+        &self,
+        wanted: Wanted,
+        sources: Vec<PeerId>,
+        patience: Duration,
+    ) -> Option<Bytes> {
+        let (done, outcome) = oneshot::channel();
+        let command = Command::Pull { wanted, sources, patience, done };
+        self.commands.send(command).await.ok()?;
+        outcome.await.ok()?
+    }
+
+    /// Gives content to peers that ask for it.
+    pub async fn offer(&self, wanted: Wanted, content: Bytes) {
+        // It fails only when gossip has stopped: then nobody asks.
+        let _ = self.commands.send(Command::Offer(wanted, content)).await;
+    }
+
+    /// Peers that ask for this content are to wait: it will be here soon, or never.
+    pub fn expect(&self, wanted: Wanted) {
+        // When the driver is that busy, they ask others.
+        let _ = self.commands.try_send(Command::Expect(wanted));
     }
 
     /// Says what becomes of a message. Each is judged once; one that is not judged within seconds is
@@ -132,9 +207,15 @@ impl GossipHandle {
         let _ = self.commands.try_send(Command::Judge(message, verdict));
     }
 
-    /// Where others reach this host, with its identity and the port that was chosen.
+    /// Where others reach this host, with its identity and the port that was chosen; only its identity
+    /// if it does not listen.
     pub fn local_address(&self) -> Multiaddr {
         self.address.clone()
+    }
+
+    /// This host's identity.
+    pub fn peer_id(&self) -> PeerId {
+        self.own
     }
 
     /// Connected peers.
@@ -159,7 +240,7 @@ pub async fn start(
 ) -> Result<(GossipHandle, mpsc::Receiver<GossipEvent>), GossipError> {
     let (commands, commands_taken) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (events, events_taken) = mpsc::channel(EVENTS_WAITING_MAX);
-    let (peers, peers_wanted) = watch::channel(Vec::new());
+    let (peers, peers_wanted) = watch::channel(Peers::default());
     let connected = Arc::new(AtomicUsize::new(0));
     let (driver, address) =
         Driver::start(options, commands_taken, peers_wanted, events, connected.clone()).await?;
@@ -168,6 +249,7 @@ pub async fn start(
         commands,
         peers,
         connected,
+        own: peer_of(&address).unwrap_or_else(PeerId::random),
         address,
         task: Arc::new(parking_lot::Mutex::new(Some(task))),
     };

@@ -12,6 +12,7 @@ pub mod l1;
 pub mod membership;
 pub mod node;
 pub mod publisher;
+pub mod pull;
 mod relay;
 pub mod round;
 mod rounds;

@@ -4,13 +4,14 @@
 mod announce;
 mod backend;
 mod handle;
+mod neighbours;
 mod resubmit;
 #[cfg(test)]
 mod tests;
 
 use crate::{
     enclave::{Enclave, Records},
-    gossip::{self, GossipError, GossipHandle, GossipOptions},
+    gossip::{self, GossipError, GossipEvent, GossipHandle, GossipOptions, peer_of},
     l1::{
         L1Client, L1Error,
         feed::{Feed, FeedError, Followed},
@@ -28,7 +29,8 @@ use alloy_primitives::{Address, U256, keccak256};
 use alloy_signer_local::PrivateKeySigner;
 use backend::Backend;
 pub use handle::NodeHandle;
-use libp2p::Multiaddr;
+use libp2p::{Multiaddr, multiaddr::Protocol};
+use neighbours::Neighbours;
 use obscuro_protocol::{config::NetworkConfig, door::Started, rollup::RollupHeader};
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -62,6 +64,12 @@ pub enum Role {
     Verifier,
 }
 
+impl Role {
+    fn is_aggregator(&self) -> bool {
+        matches!(self, Self::Aggregator { .. })
+    }
+}
+
 /// How to run a node.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
@@ -77,11 +85,14 @@ pub struct NodeOptions {
     pub operator: PrivateKeySigner,
     /// What the node does.
     pub role: Role,
-    /// Where an aggregator listens for others; port 0 chooses one.
-    pub gossip_listen: Multiaddr,
-    /// Where others reach the node, as registered on L1; for an aggregator, what it listens on if
-    /// absent.
-    pub host_address: Option<String>,
+    /// Where the node listens for others; port 0 chooses one. Without it, nobody dials a verifier, and
+    /// an aggregator listens on this machine only.
+    pub gossip_listen: Option<Multiaddr>,
+    /// Where others reach the node, as registered on L1; what it listens on if absent. The node's
+    /// identity is added.
+    pub host_address: Option<Multiaddr>,
+    /// Hosts to ask for content, beside those that L1 lists, each with its identity.
+    pub peers: Vec<Multiaddr>,
     /// Where gateways reach the node; port 0 chooses one.
     pub rpc_listen: SocketAddr,
     /// How long candidates may compete; follows L1's block time if absent.
@@ -103,9 +114,6 @@ impl NodeOptions {
         operator: PrivateKeySigner,
         role: Role,
     ) -> Self {
-        let listen = Multiaddr::empty()
-            .with(libp2p::multiaddr::Protocol::Ip4(Ipv4Addr::LOCALHOST))
-            .with(libp2p::multiaddr::Protocol::Tcp(0));
         Self {
             config,
             l1_url,
@@ -113,8 +121,9 @@ impl NodeOptions {
             data_dir,
             operator,
             role,
-            gossip_listen: listen,
+            gossip_listen: None,
             host_address: None,
+            peers: Vec::new(),
             rpc_listen: (Ipv4Addr::LOCALHOST, 0).into(),
             gossip_window: None,
             carrier: CarrierPolicy::default(),
@@ -167,12 +176,14 @@ impl Node {
         let storage = open(&options).await?;
         let l1 = Arc::new(connect(&options).await?);
         let (stopper, stop) = stop::signal();
+        let (gossip, events) = start_gossip(&options, storage.clone()).await?;
         let (heads_out, heads) = watch::channel(None);
         let (followed_out, followed) = watch::channel(None);
         let feed = Feed {
             l1: l1.clone(),
             enclave: enclave.clone(),
             storage: storage.clone(),
+            gossip: gossip.clone(),
             config: options.config.clone(),
             heads: heads.clone(),
             followed: followed_out,
@@ -183,7 +194,7 @@ impl Node {
         let parts = Parts {
             records: storage.clone(),
             publisher: None,
-            gossip: None,
+            gossip,
             arrivals: Arrivals::new(),
             tasks: JoinSet::new(),
             failed: watch::Sender::new(None),
@@ -195,7 +206,7 @@ impl Node {
             news,
             stop,
         };
-        parts.start(stopper, heads_out, heads, feed, started).await
+        parts.start(stopper, heads_out, heads, feed, started, events).await
     }
 }
 
@@ -228,7 +239,7 @@ struct Parts {
     records: Arc<dyn Records>,
     l1: Arc<L1Client>,
     publisher: Option<Publisher>,
-    gossip: Option<GossipHandle>,
+    gossip: GossipHandle,
     followed: watch::Receiver<Option<Followed>>,
     news: broadcast::Sender<RollupHeader>,
     arrivals: Arrivals,
@@ -245,14 +256,15 @@ impl Parts {
         heads: watch::Receiver<Option<crate::l1::L1Header>>,
         feed: Feed,
         started: Started,
+        events: mpsc::Receiver<GossipEvent>,
     ) -> Result<NodeHandle, NodeError> {
         let publisher = self.start_publisher(heads);
         self.publisher = Some(publisher.clone());
-        let host_address = match self.options.role {
-            Role::Aggregator { .. } => self.start_rounds(publisher.clone()).await?,
-            Role::Verifier => String::new(),
-        };
-        self.start_membership(publisher, host_address);
+        if self.options.role.is_aggregator() {
+            self.start_rounds(publisher.clone(), events);
+        }
+        self.start_neighbours();
+        self.start_membership(publisher);
         self.tasks.spawn(watch_heads(self.l1.clone(), heads_out, self.stop.clone()));
         self.start_feed(feed, started.clone());
         let (enclave, records) = (self.enclave.clone(), self.records.clone());
@@ -302,16 +314,8 @@ impl Parts {
         publisher
     }
 
-    /// Starts gossip and rounds; returns where others reach the node.
-    async fn start_rounds(&mut self, publisher: Publisher) -> Result<String, NodeError> {
-        let secret = self.options.operator.to_bytes();
-        let (gossip, events) = gossip::start(GossipOptions {
-            listen: self.options.gossip_listen.clone(),
-            key: keccak256([GOSSIP_KEY_LABEL, secret.as_slice()].concat()).0,
-            network: self.options.config.hash(),
-        })
-        .await?;
-        self.gossip = Some(gossip.clone());
+    fn start_rounds(&mut self, publisher: Publisher, events: mpsc::Receiver<GossipEvent>) {
+        let (gossip, config) = (&self.gossip, &self.options.config);
         let (transactions_out, transactions) = mpsc::channel(relay::WAITING_MAX);
         let rounds = RoundDriver {
             enclave: self.enclave.clone(),
@@ -322,6 +326,7 @@ impl Parts {
             publisher,
             followed: self.followed.clone(),
             work: self.arrivals.work.subscribe(),
+            config: config.clone(),
             window: self.options.gossip_window,
             stop: self.stop.clone(),
         };
@@ -337,10 +342,32 @@ impl Parts {
             stop: self.stop.clone(),
         };
         self.tasks.spawn(relay.run());
-        Ok(gossip.local_address().to_string())
     }
 
-    fn start_membership(&mut self, publisher: Publisher, listening: String) {
+    fn start_neighbours(&mut self) {
+        let neighbours = Neighbours {
+            gossip: self.gossip.clone(),
+            storage: self.storage.clone(),
+            followed: self.followed.clone(),
+            named: self.options.peers.clone(),
+            is_aggregator: self.options.role.is_aggregator(),
+            stop: self.stop.clone(),
+        };
+        self.tasks.spawn(neighbours.run());
+    }
+
+    /// Where others reach the node, with its identity: they let nobody else in.
+    fn host_address(&self) -> String {
+        let own = Protocol::P2p(self.gossip.peer_id());
+        let given = self.options.host_address.clone();
+        let given = given.map(|address| match peer_of(&address) {
+            Some(_) => address,
+            None => address.with(own),
+        });
+        given.unwrap_or_else(|| self.gossip.local_address()).to_string()
+    }
+
+    fn start_membership(&mut self, publisher: Publisher) {
         let stake = match self.options.role {
             Role::Aggregator { stake } => stake,
             Role::Verifier => U256::ZERO,
@@ -353,7 +380,7 @@ impl Parts {
             config: self.options.config.clone(),
             owner: self.options.operator.address(),
             stake,
-            host_address: self.options.host_address.clone().unwrap_or(listening),
+            host_address: self.host_address(),
             genesis: self.options.genesis,
             followed: self.followed.clone(),
             stop: self.stop.clone(),
@@ -387,6 +414,28 @@ impl Parts {
             self.arrivals.clone(),
         )
     }
+}
+
+/// The secret of the host's identity among hosts, an ed25519 seed: the operator's key determines it, so
+/// that it outlives the data directory and L1 need not be told another.
+pub fn gossip_key(operator: &PrivateKeySigner) -> [u8; 32] {
+    keccak256([GOSSIP_KEY_LABEL, operator.to_bytes().as_slice()].concat()).0
+}
+
+async fn start_gossip(
+    options: &NodeOptions,
+    storage: Arc<Storage>,
+) -> Result<(GossipHandle, mpsc::Receiver<GossipEvent>), NodeError> {
+    let is_aggregator = options.role.is_aggregator();
+    let any = Multiaddr::empty().with(Protocol::Ip4(Ipv4Addr::LOCALHOST)).with(Protocol::Tcp(0));
+    let started = gossip::start(GossipOptions {
+        listen: options.gossip_listen.clone().or(is_aggregator.then_some(any)),
+        key: gossip_key(&options.operator),
+        network: options.config.hash(),
+        is_aggregator,
+        archive: storage,
+    });
+    Ok(started.await?)
 }
 
 async fn open(options: &NodeOptions) -> Result<Arc<Storage>, NodeError> {

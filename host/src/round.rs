@@ -1,34 +1,38 @@
 //! The POBI round as one aggregator's host plays it (protocol 5.1, 5.5–5.7; S2 "Proof of Block
 //! Inclusion"): a state machine without I/O or clock. A round is one parent rollup and one L1 block
-//! that proves it. The enclave seals one candidate in it; the lowest nonce among the candidates that
-//! are gossiped within a window wins, and only the winner publishes. The next L1 block, with or
-//! without the winner in it, opens the next round. Not here: what makes a candidate valid (the
-//! enclave's), gossip, L1 and timers (`rounds`).
+//! that proves it. The enclave seals one candidate in it; hosts announce candidates without their
+//! payloads, pass on only those that beat all they have seen, and ask for the payload of the best one
+//! alone. The lowest nonce among those announced within a window wins, and only the winner publishes.
+//! The next L1 block, with or without the winner in it, opens the next round. Not here: what makes a
+//! candidate valid (the enclave's), who is asked for a payload (`pull`), gossip, L1 and timers
+//! (`rounds`).
 
+mod candidates;
 pub mod rhythm;
 #[cfg(test)]
 mod tests;
 
-use alloy_primitives::{Address, B256, Keccak256};
+use alloy_primitives::{Address, B256, Bytes};
+use candidates::{Aggregator, Candidates, Refused, Standing};
 use obscuro_protocol::{
     canonical::precedence,
-    door::Head,
+    config::NetworkConfig,
+    door::{Head, Peer},
+    gossip::Announcement,
+    lottery::Draw,
     rollup::{RollupHeader, SignedRollup},
 };
-use std::{
-    cmp::Ordering,
-    collections::{HashMap, HashSet},
-};
+use std::{cmp::Ordering, collections::HashSet};
 
-/// Candidates of one round that wait for the enclave's judgement.
-const WAITING_MAX: usize = 64;
-/// Candidates of rounds that this node has not reached yet.
-const EARLY_MAX: usize = 64;
-/// Valid candidates of one aggregator in one round. A second one proves that it cheats or has lost
-/// its disk; a third is not worth executing.
+/// Announcements of rounds that this node has not reached yet.
+const EARLY_MAX: usize = 256;
+/// Candidates of one aggregator in one round. A second one proves that it cheats or has lost its
+/// disk; a third is not worth anybody's traffic.
 const PER_AGGREGATOR_MAX: usize = 2;
 /// L1 blocks after which a winner that has not published loses its precedence.
 const ABSENT_AFTER_BLOCKS: u64 = 2;
+/// How often a round begins to compete anew because its best candidate turned out to be none.
+const REOPENED_MAX: u32 = 1;
 
 /// A round: one parent, one L1 proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,24 +60,16 @@ pub enum Input<M> {
     Work,
     /// Answer to [`Effect::Seal`].
     Sealed(RoundId, Option<Box<SignedRollup>>),
-    /// A peer's candidate.
-    Candidate(M, Box<SignedRollup>),
-    /// Answer to [`Effect::Check`], by the candidate's [`content`].
+    /// A peer's announcement.
+    Candidate(M, Box<Announcement>),
+    /// A share of the time of [`Effect::OpenWindow`] is up: most announcements have arrived.
+    Gathered(RoundId),
+    /// Answer to [`Effect::Pull`], by the candidate's hash: its payload, if anybody gave it.
+    Pulled(B256, Option<Bytes>),
+    /// Answer to [`Effect::Check`], by the candidate's hash.
     Checked(B256, Judgement),
     /// The time of [`Effect::OpenWindow`] is up.
     WindowClosed(RoundId),
-}
-
-/// Identifies a candidate as it came, with all that is beside the header. The header alone would not do:
-/// anybody can put another signature under it, and a judgement on that says nothing about the real one.
-pub fn content(rollup: &SignedRollup) -> B256 {
-    let mut hasher = Keccak256::new();
-    hasher.update(rollup.header.hash());
-    for part in [&rollup.signature, &rollup.lottery_proof, &rollup.payload] {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    }
-    hasher.finalize()
 }
 
 /// What the enclave says of a candidate.
@@ -92,16 +88,20 @@ pub enum Judgement {
 pub enum Effect<M> {
     /// Ask the enclave for its candidate.
     Seal(RoundId),
+    /// Ask for a candidate's payload: whoever brought the message first, then its aggregator.
+    Pull(Box<Announcement>, M),
     /// Ask the enclave to judge a candidate.
     Check(Box<SignedRollup>),
-    /// Tell the peers of this node's candidate.
+    /// Announce this node's candidate, and give its payload to whoever asks.
     Gossip(Box<SignedRollup>),
-    /// Say when the gossip window is over.
+    /// Say when a share of the gossip window is over, and when all of it is.
     OpenWindow(RoundId),
     /// Publish on L1.
     Publish(Box<SignedRollup>),
     /// Pass the message on to other peers.
     Forward(M),
+    /// Peers that were passed an announcement may ask for this payload before it is here.
+    Expect(B256),
     /// Do not pass it on.
     Ignore(M),
     /// Do not pass it on, and think less of who sent it.
@@ -111,8 +111,10 @@ pub enum Effect<M> {
 /// All rounds of one aggregator.
 pub struct Rounds<M> {
     enclave: Address,
+    config: NetworkConfig,
+    config_hash: B256,
     current: Option<Round<M>>,
-    early: Vec<(M, Box<SignedRollup>)>,
+    early: Vec<(M, Box<Announcement>)>,
     /// Whether a round was opened since the start.
     has_listened: bool,
     /// Winners of earlier rounds on the current parent, with the numbers of their L1 proofs.
@@ -126,19 +128,21 @@ struct Round<M> {
     /// Whether this node seals in it.
     is_aggregator: bool,
     has_peers: bool,
-    /// Winners of earlier rounds on this parent that have not published: they do not count.
-    absent: HashSet<Address>,
     is_sealing: bool,
     /// Whether transactions arrived while the enclave was being asked.
     has_work: bool,
     own: Option<Box<SignedRollup>>,
-    /// Headers of valid candidates, this node's included.
-    valid: Vec<RollupHeader>,
-    /// Candidates that came, by content.
-    seen: HashSet<B256>,
-    /// Gossiped candidates that are being judged, by content.
-    checking: HashMap<B256, (M, RollupHeader)>,
+    /// Whether peers know of it.
+    is_told: bool,
+    /// What others announced.
+    candidates: Candidates<M>,
     window: Window,
+    /// Windows whose time is not up.
+    running: u32,
+    /// How often it began to compete anew.
+    reopened: u32,
+    /// Whether the best candidate's payload is worth asking for now.
+    is_gathered: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -147,17 +151,26 @@ enum Window {
     NotOpen,
     /// Candidates compete.
     Open,
-    /// Time is up, but this node's candidate is still being sealed, or one that would beat it is
-    /// still being judged.
+    /// Time is up, but this node's candidate is still being sealed.
     Closing,
+    /// The same, and one that would beat it has not been judged: as much time again for its payload.
+    Grace,
     /// Published, lost or nothing to publish.
     Closed,
 }
 
 impl<M: Clone> Rounds<M> {
-    /// The rounds of the host of this enclave.
-    pub fn new(enclave: Address) -> Self {
-        Self { enclave, current: None, early: Vec::new(), has_listened: false, winners: Vec::new() }
+    /// The rounds of the host of this enclave in this network.
+    pub fn new(enclave: Address, config: NetworkConfig) -> Self {
+        Self {
+            enclave,
+            config_hash: config.hash(),
+            config,
+            current: None,
+            early: Vec::new(),
+            has_listened: false,
+            winners: Vec::new(),
+        }
     }
 
     /// Takes note, and says what to do next.
@@ -166,8 +179,10 @@ impl<M: Clone> Rounds<M> {
             Input::Head(head) => self.open_round(&head),
             Input::Work => self.take_work(),
             Input::Sealed(id, rollup) => self.take_sealed(id, rollup),
-            Input::Candidate(message, rollup) => self.take_candidate(message, rollup),
-            Input::Checked(content, judgement) => self.take_judgement(content, judgement),
+            Input::Candidate(message, candidate) => self.take_candidate(message, candidate),
+            Input::Gathered(id) => self.gathered(id),
+            Input::Pulled(hash, payload) => self.take_payload(hash, payload),
+            Input::Checked(hash, judgement) => self.take_judgement(hash, judgement),
             Input::WindowClosed(id) => self.close_window(id),
         }
     }
@@ -182,10 +197,15 @@ impl<M: Clone> Rounds<M> {
         // and whatever it sealed now would look to it as if it had won.
         let may_seal = std::mem::replace(&mut self.has_listened, true) || head.peers.is_empty();
         let is_late = |number: u64| number + ABSENT_AFTER_BLOCKS <= head.l1.number;
-        let winners = self.winners.iter().filter(|(number, _)| is_late(*number));
-        let others = winners.filter(|(_, winner)| *winner != self.enclave);
+        let late = self.winners.iter().filter(|(number, _)| is_late(*number));
+        let absent: HashSet<Address> = late.map(|(_, winner)| *winner).collect();
+        let aggregator = |peer: &Peer| {
+            let counts = !absent.contains(&peer.enclave);
+            (peer.enclave, Aggregator { counts, lottery_key: peer.lottery_key.clone() })
+        };
+        let aggregators = head.peers.iter().map(aggregator).collect();
+        let draw = Draw { config_hash: self.config_hash, parent: id.parent, randao: head.randao };
         self.current = Some(Round {
-            absent: others.map(|(_, winner)| *winner).collect(),
             id,
             number: head.l1.number,
             is_aggregator: head.is_aggregator && may_seal,
@@ -193,31 +213,35 @@ impl<M: Clone> Rounds<M> {
             is_sealing: false,
             has_work: false,
             own: None,
-            valid: Vec::new(),
-            seen: HashSet::new(),
-            checking: HashMap::new(),
+            is_told: false,
+            candidates: Candidates::new(aggregators, draw),
             window: Window::NotOpen,
+            running: 0,
+            reopened: 0,
+            is_gathered: false,
         });
         effects.extend(self.seal());
-        for (message, rollup) in std::mem::take(&mut self.early) {
-            effects.extend(self.take_candidate(message, rollup));
+        for (message, candidate) in std::mem::take(&mut self.early) {
+            effects.extend(self.take_candidate(message, candidate));
         }
         effects
     }
 
     /// Forgets the current round, but not who should have published in it.
     fn end_round(&mut self, next_parent: B256) -> Vec<Effect<M>> {
-        let Some(round) = self.current.take() else {
+        let Some(mut round) = self.current.take() else {
             return Vec::new();
         };
         if round.id.parent == next_parent {
-            let winner = round.valid.iter().min_by(|a, b| precedence(a, b));
-            self.winners.extend(winner.map(|winner| (round.number, winner.aggregator)));
+            let own = round.own.as_ref().map(|own| &own.header);
+            let best = round.candidates.best().map(|best| &best.announcement.header);
+            let winner = best.into_iter().chain(own).min_by(|a, b| precedence(a, b));
+            let other = winner.filter(|winner| winner.aggregator != self.enclave);
+            self.winners.extend(other.map(|winner| (round.number, winner.aggregator)));
         } else {
             self.winners.clear();
         }
-        let messages = round.checking.into_values().map(|(message, _)| message);
-        messages.map(Effect::Ignore).collect()
+        round.candidates.take_held().map(Effect::Ignore).collect()
     }
 
     fn seal(&mut self) -> Vec<Effect<M>> {
@@ -246,120 +270,112 @@ impl<M: Clone> Rounds<M> {
         // The enclave may be at the next round already; then this one is over.
         let rollup = rollup.filter(|rollup| RoundId::of(&rollup.header) == id);
         let Some(rollup) = rollup else {
-            let has_work = round.has_work;
-            return if has_work { self.seal() } else { self.decide() };
+            return if round.has_work { self.seal() } else { round.decide() };
         };
         round.own = Some(rollup.clone());
         if !round.has_peers {
             round.window = Window::Closed;
             return vec![Effect::Publish(rollup)];
         }
-        let mut effects = Vec::new();
-        // A candidate that has lost is not worth anybody's traffic.
-        if !round.is_beaten(&rollup.header) {
-            effects.push(Effect::Gossip(rollup.clone()));
-        }
-        round.valid.push(rollup.header);
+        let mut effects = round.tell();
         effects.extend(round.open_window());
-        effects.extend(self.decide());
+        effects.extend(round.decide());
         effects
     }
 
-    fn take_candidate(&mut self, message: M, rollup: Box<SignedRollup>) -> Vec<Effect<M>> {
-        let header = &rollup.header;
+    fn take_candidate(&mut self, message: M, candidate: Box<Announcement>) -> Vec<Effect<M>> {
+        let header = &candidate.header;
         let reached = self.current.as_ref().map_or(0, |round| round.number);
         if header.l1ProofNumber > reached {
-            return self.keep_early(message, rollup);
+            return self.keep_early(message, candidate);
         }
         let current = self.current.as_mut();
         let Some(round) = current.filter(|round| round.id == RoundId::of(header)) else {
             return vec![Effect::Ignore(message)];
         };
-        let content = content(&rollup);
-        let is_worth_checking = header.aggregator != self.enclave
-            && !round.absent.contains(&header.aggregator)
-            && !round.seen.contains(&content)
-            && !round.is_beaten(header)
-            && round.valid_of(header.aggregator) < PER_AGGREGATOR_MAX
-            && round.checking.len() < WAITING_MAX;
-        if !is_worth_checking {
+        if header.aggregator == self.enclave {
             return vec![Effect::Ignore(message)];
         }
-        round.seen.insert(content);
-        round.checking.insert(content, (message, header.clone()));
-        vec![Effect::Check(rollup)]
-    }
-
-    /// A peer has seen an L1 block before this node.
-    fn keep_early(&mut self, message: M, rollup: Box<SignedRollup>) -> Vec<Effect<M>> {
-        if self.early.len() < EARLY_MAX {
-            self.early.push((message, rollup));
-            return Vec::new();
+        match round.candidates.add(message, candidate, &self.config) {
+            Ok(()) => {}
+            Err((message, Refused::Useless)) => return vec![Effect::Ignore(message)],
+            Err((message, Refused::Wrong)) => return vec![Effect::Reject(message)],
         }
-        vec![Effect::Ignore(message)]
-    }
-
-    fn take_judgement(&mut self, content: B256, judgement: Judgement) -> Vec<Effect<M>> {
-        let Some(round) = &mut self.current else {
-            return Vec::new();
-        };
-        let Some((message, header)) = round.checking.remove(&content) else {
-            return Vec::new();
-        };
-        let mut effects = Vec::new();
-        match judgement {
-            Judgement::Invalid => effects.push(Effect::Reject(message)),
-            Judgement::Unknown => effects.push(Effect::Ignore(message)),
-            Judgement::Valid => {
-                effects.push(match round.is_beaten(&header) {
-                    true => Effect::Ignore(message),
-                    false => Effect::Forward(message),
-                });
-                round.valid.push(header);
-                effects.extend(round.open_window());
-            }
-        }
-        effects.extend(self.decide());
+        let mut effects = round.tell();
+        effects.extend(round.open_window());
+        effects.extend(round.pull());
         effects
     }
 
-    fn close_window(&mut self, id: RoundId) -> Vec<Effect<M>> {
-        match &mut self.current {
-            Some(round) if round.id == id && round.window == Window::Open => {
-                round.window = Window::Closing;
-            }
-            _ => return Vec::new(),
+    /// A peer has seen an L1 block before this node.
+    fn keep_early(&mut self, message: M, candidate: Box<Announcement>) -> Vec<Effect<M>> {
+        let aggregator = candidate.header.aggregator;
+        let of_same = |(_, other): &&(M, Box<Announcement>)| other.header.aggregator == aggregator;
+        let is_worth_keeping = self.early.len() < EARLY_MAX
+            && self.early.iter().filter(of_same).count() < PER_AGGREGATOR_MAX
+            && self.current.as_ref().is_none_or(|round| round.candidates.is_known(aggregator));
+        if !is_worth_keeping {
+            return vec![Effect::Ignore(message)];
         }
-        self.decide()
+        if !candidates::is_signed(&candidate, &self.config) {
+            return vec![Effect::Reject(message)];
+        }
+        self.early.push((message, candidate));
+        Vec::new()
     }
 
-    /// Once time is up and nothing is under way that matters: publish or not.
-    fn decide(&mut self) -> Vec<Effect<M>> {
-        let Some(round) = &mut self.current else {
+    fn gathered(&mut self, id: RoundId) -> Vec<Effect<M>> {
+        match &mut self.current {
+            Some(round) if round.id == id => {
+                round.is_gathered = true;
+                round.pull()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn take_payload(&mut self, hash: B256, payload: Option<Bytes>) -> Vec<Effect<M>> {
+        let Some(round) = &mut self.current else { return Vec::new() };
+        let Some(candidate) = round.candidates.get(hash, Standing::Pulling) else {
             return Vec::new();
         };
-        if round.window != Window::Closing {
-            return Vec::new();
-        }
-        if round.is_sealing {
-            return Vec::new();
-        }
-        let Some(own) = &round.own else {
-            round.window = Window::Closed;
+        let Some(payload) = payload else { return round.rule_out(hash) };
+        candidate.standing = Standing::Judging;
+        vec![Effect::Check(Box::new(candidate.announcement.clone().with_payload(payload)))]
+    }
+
+    fn take_judgement(&mut self, hash: B256, judgement: Judgement) -> Vec<Effect<M>> {
+        let Some(round) = &mut self.current else { return Vec::new() };
+        let Some(candidate) = round.candidates.get(hash, Standing::Judging) else {
             return Vec::new();
         };
-        let beats_own = |header: &RollupHeader| precedence(header, &own.header) == Ordering::Less;
-        if round.checking.values().any(|(_, header)| beats_own(header)) {
-            return Vec::new();
+        match judgement {
+            // An enclave signed it: that is enough for whoever cannot tell.
+            Judgement::Valid | Judgement::Unknown => {
+                candidate.standing = Standing::Stands;
+                round.decide()
+            }
+            Judgement::Invalid => round.rule_out(hash),
         }
-        let is_won = !round.valid.iter().any(beats_own);
-        let publish = is_won.then(|| Effect::Publish(own.clone()));
-        round.window = Window::Closed;
-        publish.into_iter().collect()
+    }
+
+    fn close_window(&mut self, id: RoundId) -> Vec<Effect<M>> {
+        let Some(round) = self.current.as_mut().filter(|round| round.id == id) else {
+            return Vec::new();
+        };
+        round.running = round.running.saturating_sub(1);
+        match round.window {
+            Window::Open if round.running == 0 => {
+                round.window = Window::Closing;
+                round.decide()
+            }
+            Window::Grace => round.decide(),
+            _ => Vec::new(),
+        }
     }
 }
 
-impl<M> Round<M> {
+impl<M: Clone> Round<M> {
     fn can_seal(&self) -> bool {
         self.is_aggregator
             && !self.is_sealing
@@ -367,14 +383,64 @@ impl<M> Round<M> {
             && matches!(self.window, Window::NotOpen | Window::Open)
     }
 
-    fn is_beaten(&self, header: &RollupHeader) -> bool {
-        let mut valid = self.valid.iter();
-        valid.any(|other| precedence(other, header) == Ordering::Less)
+    /// Whether the best candidate of others beats this node's.
+    fn is_beaten(&self) -> bool {
+        match (&self.own, self.candidates.best()) {
+            (Some(own), Some(best)) => {
+                precedence(&best.announcement.header, &own.header) == Ordering::Less
+            }
+            (own, _) => own.is_none(),
+        }
     }
 
-    fn valid_of(&self, aggregator: Address) -> usize {
-        let valid = self.valid.iter();
-        valid.filter(|header| header.aggregator == aggregator).count()
+    /// Passes on what beats all that is known; a candidate that has lost is not worth anybody's
+    /// traffic.
+    fn tell(&mut self) -> Vec<Effect<M>> {
+        if self.is_beaten() {
+            let Some(best) = self.candidates.best_mut() else { return Vec::new() };
+            let payload = best.announcement.header.payloadHash;
+            let held = best.held.take();
+            return held.map_or(Vec::new(), |m| vec![Effect::Forward(m), Effect::Expect(payload)]);
+        }
+        match &self.own {
+            Some(own) if !std::mem::replace(&mut self.is_told, true) => {
+                vec![Effect::Gossip(own.clone())]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Asks for the payload of the best candidate, when it is time.
+    fn pull(&mut self) -> Vec<Effect<M>> {
+        if !self.is_gathered || !self.is_beaten() {
+            return Vec::new();
+        }
+        match self.candidates.best_mut() {
+            Some(best) if best.standing == Standing::Announced => {
+                best.standing = Standing::Pulling;
+                vec![Effect::Pull(Box::new(best.announcement.clone()), best.message.clone())]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A candidate is none. What it suppressed comes to light, here and at peers, and competes.
+    fn rule_out(&mut self, hash: B256) -> Vec<Effect<M>> {
+        let best = self.candidates.best().map(|best| best.announcement.header.hash());
+        self.candidates.rule_out(hash);
+        if best != Some(hash) {
+            return Vec::new();
+        }
+        let mut effects = self.tell();
+        effects.extend(self.pull());
+        let is_open = matches!(self.window, Window::Open | Window::Closing | Window::Grace);
+        if is_open && self.reopened < REOPENED_MAX {
+            self.reopened += 1;
+            self.window = Window::Open;
+            effects.push(self.start_window());
+        }
+        effects.extend(self.decide());
+        effects
     }
 
     fn open_window(&mut self) -> Option<Effect<M>> {
@@ -382,6 +448,41 @@ impl<M> Round<M> {
             return None;
         }
         self.window = Window::Open;
-        Some(Effect::OpenWindow(self.id))
+        Some(self.start_window())
+    }
+
+    fn start_window(&mut self) -> Effect<M> {
+        self.running += 1;
+        Effect::OpenWindow(self.id)
+    }
+
+    /// Once time is up and nothing is under way that matters: publish or not.
+    fn decide(&mut self) -> Vec<Effect<M>> {
+        if self.window != Window::Closing && self.window != Window::Grace || self.is_sealing {
+            return Vec::new();
+        }
+        let Some(own) = &self.own else {
+            self.window = Window::Closed;
+            return Vec::new();
+        };
+        let best = self.candidates.best().filter(|_| self.is_beaten());
+        let Some(best) = best else {
+            self.window = Window::Closed;
+            return vec![Effect::Publish(own.clone())];
+        };
+        match (best.standing, self.window) {
+            (Standing::Judging, _) => Vec::new(),
+            (Standing::Stands, _) => {
+                self.window = Window::Closed;
+                Vec::new()
+            }
+            (_, Window::Closing) => {
+                self.window = Window::Grace;
+                vec![self.start_window()]
+            }
+            (_, _) if self.running > 0 => Vec::new(),
+            // Whoever announces what nobody can have delays a round, and does not stop it.
+            (_, _) => self.rule_out(best.announcement.header.hash()),
+        }
     }
 }

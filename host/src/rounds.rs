@@ -4,18 +4,21 @@
 
 use crate::{
     enclave::{AskError, ChannelError, Enclave, Records, ask},
-    gossip::{GossipEvent, GossipHandle, MessageId, Verdict},
+    gossip::{GossipEvent, GossipHandle, MessageId, PeerId, Verdict, peer_of},
     l1::feed::Followed,
     publisher::{ANSWERS_MAX, PublishError, Publisher, load_setup},
-    round::{Effect, Input, Judgement, RoundId, Rounds, content, rhythm::Rhythm},
+    round::{
+        Effect, Input, Judgement, RoundId, Rounds,
+        rhythm::{Rhythm, gathering},
+    },
     stop::Stop,
 };
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use libp2p::Multiaddr;
 use obscuro_protocol::{
-    door::{DoorError, Duty, Peer, Reply, Request},
-    gossip::Gossip,
+    config::NetworkConfig,
+    door::{DoorError, Duty, Reply, Request},
+    gossip::{Announcement, Gossip, Wanted},
     l1::SeedAnswer,
     rollup::SignedRollup,
 };
@@ -50,6 +53,8 @@ pub struct RoundDriver {
     pub followed: watch::Receiver<Option<Followed>>,
     /// Changes whenever transactions have arrived.
     pub work: watch::Receiver<u64>,
+    /// The network.
+    pub config: NetworkConfig,
     /// The gossip window; follows L1's block time if absent.
     pub window: Option<Duration>,
     /// The end.
@@ -87,10 +92,11 @@ impl RoundDriver {
                     }
                     let followed = self.followed.borrow_and_update().clone();
                     let Some(followed) = followed.filter(|followed| followed.is_synced) else { continue };
-                    rounds.get_or_insert_with(|| Rounds::new(followed.enclave));
+                    rounds.get_or_insert_with(|| {
+                        Rounds::new(followed.enclave, self.config.clone())
+                    });
                     rhythm.block(followed.head.l1.number, began.elapsed());
                     bustle.at_block = *self.work.borrow();
-                    self.gossip.set_peers(addresses(&followed.head.peers));
                     Some(Input::Head(followed.head))
                 }
                 event = self.events.recv() => match event {
@@ -119,7 +125,7 @@ impl RoundDriver {
     fn take_event(&self, event: GossipEvent) -> Option<Input<MessageId>> {
         let GossipEvent::Message { id, message, .. } = event;
         match message {
-            Gossip::Candidate(rollup) => Some(Input::Candidate(id, rollup)),
+            Gossip::Candidate(candidate) => Some(Input::Candidate(id, candidate)),
             Gossip::Transactions(sealed) => {
                 if let Err(error) = self.transactions.try_send((id, sealed)) {
                     let (id, _) = error.into_inner();
@@ -130,36 +136,57 @@ impl RoundDriver {
         }
     }
 
-    fn perform(&self, effect: Effect<MessageId>, window: Duration) -> Option<Happening> {
+    fn perform(&self, effect: Effect<MessageId>, window: Duration) -> Vec<Happening> {
         let judge = |message, verdict| {
             self.gossip.judge(message, verdict);
-            None
+            Vec::new()
         };
         match effect {
             Effect::Forward(message) => judge(message, Verdict::Forward),
             Effect::Ignore(message) => judge(message, Verdict::Ignore),
             Effect::Reject(message) => judge(message, Verdict::Reject),
+            Effect::Expect(payload) => {
+                self.gossip.expect(Wanted::Payload(payload));
+                Vec::new()
+            }
             Effect::Seal(id) => {
                 let asked = self.ask(Request::Seal);
-                Some(asked.map(move |answer| Some(sealed(id, answer))).boxed())
+                vec![asked.map(move |answer| Some(sealed(id, answer))).boxed()]
+            }
+            Effect::Pull(candidate, message) => {
+                let sources = [Some(message.source()), self.host_of(candidate.header.aggregator)];
+                let sources = sources.into_iter().flatten().collect();
+                let wanted = Wanted::Payload(candidate.header.payloadHash);
+                let (gossip, hash) = (self.gossip.clone(), candidate.header.hash());
+                let pull = async move { gossip.pull(wanted, sources, window).await };
+                vec![pull.map(move |payload| Some(Input::Pulled(hash, payload))).boxed()]
             }
             Effect::Check(rollup) => {
-                let (hash, content) = (rollup.header.hash(), content(&rollup));
+                let hash = rollup.header.hash();
                 let asked = self.ask(Request::Candidate(rollup));
-                Some(asked.map(move |answer| Some(checked(hash, content, answer))).boxed())
+                vec![asked.map(move |answer| Some(checked(hash, answer))).boxed()]
             }
-            Effect::OpenWindow(id) => {
-                Some(sleep(window).map(move |()| Some(Input::WindowClosed(id))).boxed())
-            }
+            Effect::OpenWindow(id) => vec![
+                sleep(gathering(window)).map(move |()| Some(Input::Gathered(id))).boxed(),
+                sleep(window).map(move |()| Some(Input::WindowClosed(id))).boxed(),
+            ],
             Effect::Gossip(rollup) => {
                 let gossip = self.gossip.clone();
-                Some(async move { spread(&gossip, rollup).await }.boxed())
+                vec![async move { spread(&gossip, rollup).await }.boxed()]
             }
             Effect::Publish(rollup) => {
                 let (publisher, answers) = (self.publisher.clone(), self.answers());
-                Some(async move { publish(&publisher, rollup, answers.await).await }.boxed())
+                vec![async move { publish(&publisher, rollup, answers.await).await }.boxed()]
             }
         }
+    }
+
+    /// The host of an aggregator, as L1 names it.
+    fn host_of(&self, aggregator: Address) -> Option<PeerId> {
+        let followed = self.followed.borrow();
+        let mut peers = followed.as_ref()?.head.peers.iter();
+        let host = peers.find(|peer| peer.enclave == aggregator)?;
+        peer_of(&host.host_address.parse().ok()?)
     }
 
     /// Answers to members that wait for the seed: the rollup carries them (protocol 3.5).
@@ -198,7 +225,7 @@ fn sealed(id: RoundId, answer: Result<Reply, AskError>) -> Input<MessageId> {
     Input::Sealed(id, rollup)
 }
 
-fn checked(hash: B256, content: B256, answer: Result<Reply, AskError>) -> Input<MessageId> {
+fn checked(hash: B256, answer: Result<Reply, AskError>) -> Input<MessageId> {
     let judgement = match answer {
         Ok(Reply::Accepted) => Judgement::Valid,
         Err(AskError::Refused(DoorError::Rejected(reason))) => {
@@ -211,7 +238,7 @@ fn checked(hash: B256, content: B256, answer: Result<Reply, AskError>) -> Input<
             Judgement::Unknown
         }
     };
-    Input::Checked(content, judgement)
+    Input::Checked(hash, judgement)
 }
 
 /// Retries are ordinary while the enclave catches up or restarts.
@@ -227,7 +254,9 @@ fn complain(what: &str, error: &AskError) {
 
 async fn spread(gossip: &GossipHandle, rollup: Box<SignedRollup>) -> Option<Input<MessageId>> {
     let number = rollup.header.number;
-    if let Err(error) = gossip.publish(Gossip::Candidate(rollup)).await {
+    let announcement = Box::new(Announcement::of(&rollup));
+    gossip.offer(Wanted::Payload(rollup.header.payloadHash), rollup.payload).await;
+    if let Err(error) = gossip.publish(Gossip::Candidate(announcement)).await {
         debug!(number, %error, "the candidate is not gossiped");
     }
     None
@@ -247,11 +276,6 @@ async fn publish(
         Err(error) => warn!(number, %error, "the rollup is not published"),
     }
     None
-}
-
-/// Peers that registered an address that can be dialled.
-fn addresses(peers: &[Peer]) -> Vec<Multiaddr> {
-    peers.iter().filter_map(|peer| peer.host_address.parse().ok()).collect()
 }
 
 /// Whether rollups are about to grow so large that they travel in blobs.

@@ -8,7 +8,10 @@ mod commit;
 #[cfg(test)]
 mod tests;
 
-use crate::enclave::{Records, StoreError};
+use crate::{
+    enclave::{Records, StoreError},
+    gossip::Archive,
+};
 use alloy_eips::eip4844::BYTES_PER_BLOB;
 use alloy_primitives::{B256, Bytes, keccak256};
 use commit::CommitQueue;
@@ -16,6 +19,7 @@ use fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode,
     config::CompressionPolicy,
 };
+use obscuro_protocol::gossip::Wanted;
 use std::{
     io,
     ops::Bound,
@@ -34,6 +38,7 @@ const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 const KEY_NETWORK: &[u8] = b"network";
 const KEY_IDENTITY: &[u8] = b"identity";
 const KEY_SNAPSHOT: &[u8] = b"snapshot";
+const KEY_NEIGHBOURS: &[u8] = b"neighbours";
 
 /// The database cannot be used. Sorted by what the operator does next.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +122,18 @@ impl Storage {
         self.tables.commit(batch)
     }
 
+    /// The last list of other hosts.
+    pub fn neighbours(&self) -> Result<Option<Bytes>, StorageError> {
+        self.tables.get(&self.tables.meta, KEY_NEIGHBOURS)
+    }
+
+    /// Keeps the list of other hosts.
+    pub fn keep_neighbours(&self, list: &[u8]) -> Result<(), StorageError> {
+        let mut batch = self.tables.database.batch();
+        batch.insert(&self.tables.meta, KEY_NEIGHBOURS, list);
+        self.tables.commit(batch)
+    }
+
     /// Keeps an accepted transaction, as the enclave sealed it, until it is forgotten; durable when
     /// it returns. Concurrent calls share their flush to disk.
     pub async fn keep_transaction(&self, sealed: Bytes) -> Result<(), StoreError> {
@@ -185,6 +202,13 @@ impl Storage {
             blob.resize(BYTES_PER_BLOB, 0);
             blob.into()
         }))
+    }
+}
+
+impl Archive for Storage {
+    fn find(&self, wanted: Wanted) -> Option<Bytes> {
+        let (Wanted::Payload(hash) | Wanted::Blob(hash)) = wanted;
+        self.payload(hash).ok().flatten()
     }
 }
 

@@ -247,18 +247,25 @@ pub struct Head {
     pub has_seed: bool,
     /// Network key of the current epoch, once published.
     pub network_key: Bytes,
-    /// Host addresses of the other aggregators.
+    /// RANDAO mix of the L1 head: what lots of the round that it opens are drawn by.
+    pub randao: B256,
+    /// The other aggregators.
     pub peers: Vec<Peer>,
+    /// Host addresses of the other nodes that may ask for content: they have not left and are
+    /// admitted, even if they have to attest again.
+    pub readers: Vec<String>,
     /// keccak256 of accepted transactions, as encrypted for the host to keep, that are settled or can
     /// never be: the host may forget them.
     pub forget: Vec<B256>,
 }
 
 /// Another aggregator.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// Its enclave.
     pub enclave: Address,
+    /// The key that draws its lots.
+    pub lottery_key: Bytes,
     /// Where its host listens, as registered.
     pub host_address: String,
 }

@@ -25,9 +25,12 @@ pub const LOGS_MAX: usize = 10_000;
 pub const LOG_RANGE_MAX: u64 = 10_000;
 /// Largest message at the enclave's door, bytes: an L1 block with its receipts and payloads.
 pub const DOOR_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Largest gossip message, bytes: one candidate rollup with its payload, or a batch of
-/// transactions.
+/// Largest gossip message, bytes: a batch of transactions.
 pub const GOSSIP_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Largest announcement of a candidate, bytes: a header and what is signed with it.
+pub const ANNOUNCEMENT_BYTES_MAX: usize = 2 * 1024;
+/// Largest answer of one host to another, bytes: a payload or a blob, and what stands around it.
+pub const CONTENT_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64;
 /// Most L1 blocks between a rollup's proof and its inclusion (the range of BLOCKHASH).
 pub const PROOF_AGE_BLOCKS_MAX: u64 = 256;
 /// Largest signed transaction that can be forced through L1, bytes: above any contract creation

@@ -10,11 +10,11 @@ use obscuro_protocol::{
     door,
     envelope::{self, EnvelopeError, Received, Session, SessionKeys},
     forced::{self, ForcedEnvelope},
-    gossip::Gossip,
+    gossip::{Announcement, Found, Gossip, Wanted},
     keys::{MasterSeed, kem_key_pair},
     limits::{
-        ENVELOPE_BYTES_MAX, FORCED_ENVELOPE_BYTES_MAX, FORCED_TRANSACTION_BYTES_MAX,
-        PAYLOAD_BYTES_MAX, ROLLUP_TRANSACTIONS_MAX,
+        ANNOUNCEMENT_BYTES_MAX, CONTENT_BYTES_MAX, ENVELOPE_BYTES_MAX, FORCED_ENVELOPE_BYTES_MAX,
+        FORCED_TRANSACTION_BYTES_MAX, PAYLOAD_BYTES_MAX, ROLLUP_TRANSACTIONS_MAX,
     },
     padding,
     payload::{self, Item, Payload, PayloadError},
@@ -26,6 +26,9 @@ use obscuro_protocol::{
 use proptest::prelude::*;
 use rand_core::TryRng;
 use support::Counter;
+
+/// EIP-4844.
+const BYTES_PER_BLOB: usize = 131_072;
 
 fn seed() -> MasterSeed {
     MasterSeed::new(Secret::new([7; 32]))
@@ -58,7 +61,15 @@ proptest! {
         let _ = wire::decode::<door::FromEnclave>(&bytes, 1 << 20);
         let _ = wire::decode::<query::Request>(&bytes, 1 << 20);
         let _ = wire::decode::<query::Reply>(&bytes, 1 << 20);
-        let _ = Gossip::decode(&bytes);
+        if let Ok(message) = Gossip::decode(&bytes) {
+            prop_assert_eq!(Gossip::decode(&message.encode()), Ok(message));
+        }
+        if let Ok(message) = Wanted::decode(&bytes) {
+            prop_assert_eq!(Wanted::decode(&message.encode()), Ok(message));
+        }
+        if let Ok(message) = Found::decode(&bytes) {
+            prop_assert_eq!(Found::decode(&message.encode()), Ok(message));
+        }
         let _ = Received::parse(&bytes);
         let _ = payload::open(&bytes, &seed());
         let _ = payload::withdrawals(&bytes);
@@ -164,6 +175,17 @@ fn too_much_is_refused() {
     assert!(Received::parse(&vec![1; ENVELOPE_BYTES_MAX + 1]).is_err());
     let bomb = Gossip::Transactions(Bytes::from(vec![0; 3 << 20])).encode();
     assert!(matches!(Gossip::decode(&bomb), Err(wire::WireError::TooLong { .. })));
+    let signature = |length| Bytes::from(vec![0; length]);
+    let fat = |length| {
+        let announcement = Announcement { signature: signature(length), ..Default::default() };
+        Gossip::decode(&Gossip::Candidate(Box::new(announcement)).encode())
+    };
+    assert!(fat(65).is_ok());
+    assert!(matches!(fat(ANNOUNCEMENT_BYTES_MAX), Err(wire::WireError::TooLong { .. })));
+    assert!(Wanted::decode(&[Wanted::Payload(B256::ZERO).encode(), vec![0]].concat()).is_err());
+    let largest = |length| Found::decode(&Found::Content(vec![1; length].into()).encode());
+    assert!(largest(PAYLOAD_BYTES_MAX).is_ok() && largest(BYTES_PER_BLOB).is_ok());
+    assert!(matches!(largest(CONTENT_BYTES_MAX), Err(wire::WireError::TooLong { .. })));
 }
 
 /// Empty transactions cost nothing to send and much to hold.

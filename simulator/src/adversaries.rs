@@ -15,11 +15,13 @@ pub mod non_publisher;
 pub mod nonce_forger;
 pub mod payload_withholder;
 pub mod re_roller;
+pub mod silent_announcer;
 pub mod stolen;
 
 use crate::{events::MessageId, node::Node, world::World};
+use alloy_primitives::Bytes;
 use obscuro_host::{l1::block::Fetched, round::Effect};
-use obscuro_protocol::{config::L1BlockId, door::Head};
+use obscuro_protocol::{config::L1BlockId, door::Head, gossip::Wanted};
 
 /// Something else than the protocol. Whatever is not overridden is honest.
 pub trait Adversary {
@@ -50,6 +52,16 @@ pub trait Adversary {
 
     /// The enclave has a new head.
     fn head(&mut self, _node: &mut Node, _head: &Head, _world: &mut World) {}
+
+    /// What a peer is given that asks for content.
+    fn content(
+        &mut self,
+        _wanted: Wanted,
+        found: Option<Bytes>,
+        _world: &mut World,
+    ) -> Option<Bytes> {
+        found
+    }
 
     /// Whether peers' transactions and users' are kept from the enclave.
     fn ignores_transactions(&self) -> bool {
@@ -84,11 +96,12 @@ pub enum Kind {
     LyingHost,
     Flooder,
     Censor,
+    SilentAnnouncer,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Equivocator,
         Self::FrontRunner,
         Self::NonPublisher,
@@ -102,6 +115,7 @@ impl Kind {
         Self::LyingHost,
         Self::Flooder,
         Self::Censor,
+        Self::SilentAnnouncer,
     ];
 
     /// As a scenario of its own is called.
@@ -120,6 +134,7 @@ impl Kind {
             Self::LyingHost => "lying-host",
             Self::Flooder => "flooder",
             Self::Censor => "censor",
+            Self::SilentAnnouncer => "silent-announcer",
         }
     }
 
@@ -145,6 +160,7 @@ impl Kind {
             Self::LyingHost => Box::new(lying_host::LyingHost::new(random)),
             Self::Flooder => Box::new(flooder::Flooder::new(random)),
             Self::Censor => Box::new(censor::Censor),
+            Self::SilentAnnouncer => Box::new(silent_announcer::SilentAnnouncer),
         }
     }
 }

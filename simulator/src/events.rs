@@ -1,14 +1,14 @@
 //! What can happen, and the queue of it in virtual time. Not here: what follows from it.
 
-use crate::faults::Fault;
+use crate::{faults::Fault, node::content::ContentRequest};
 use alloy_primitives::{B256, Bytes, keccak256};
 use obscuro_devnet::l1::Incoming;
 use obscuro_host::{
     l1::follower,
     publisher::outbox::{Content, Purpose},
-    round,
+    pull, round,
 };
-use obscuro_protocol::{config::L1BlockId, door::Head};
+use obscuro_protocol::{config::L1BlockId, door::Head, gossip::Wanted};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// A gossiped message in the hands of one node.
@@ -49,6 +49,26 @@ pub enum Event {
         from: usize,
         /// The message.
         message: Arc<Message>,
+    },
+    /// A node asks another for content.
+    Ask {
+        /// This one is asked.
+        to: usize,
+        /// By this one.
+        from: usize,
+        /// For this.
+        wanted: Wanted,
+    },
+    /// A node is given content, or told that there is none.
+    Found {
+        /// This one.
+        to: usize,
+        /// By this one.
+        from: usize,
+        /// What it asked for.
+        wanted: Wanted,
+        /// What it is given.
+        found: Option<Bytes>,
     },
     /// A user looks at what it waits for, and sends.
     User(usize),
@@ -117,6 +137,8 @@ pub enum NodeEvent {
     Fed(Fed),
     /// Something for the round.
     Round(round::Input<MessageId>),
+    /// Something for what moves content.
+    Content(Box<pull::Input<usize, ContentRequest>>),
     /// Time to tell the round of new transactions.
     Work,
     /// Time to pass transactions on to the peers.

@@ -1,8 +1,9 @@
 //! A node: the real enclave behind its serialised door, and the host's real cores, driven under virtual
 //! time. What tokio drivers do in `host` the files in this folder do here: feeding L1 (`feed`), playing
-//! rounds (`play`), publishing (`publish`), membership and relaying (`join`). Not here: any decision that
-//! the cores make.
+//! rounds (`play`), carrying payloads (`content`), publishing (`publish`), membership and relaying (`join`).
+//! Not here: any decision that the cores make.
 
+pub mod content;
 pub mod feed;
 mod join;
 mod play;
@@ -19,20 +20,23 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_signer_local::PrivateKeySigner;
+use content::ContentRequest;
 use obscuro_devnet::accounts;
 use obscuro_enclave::Enclave;
 use obscuro_host::{
     l1::follower::{Follower, Input},
     membership::steps::Sent,
     publisher::outbox::{Content, Outbox, Purpose},
+    pull::{self, Pulls},
     round::{Rounds, rhythm::Rhythm},
 };
 use obscuro_protocol::{
     door::{self, DoorError, Head, Reply, Request},
+    gossip::Wanted,
     rollup::SignedRollup,
 };
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -108,6 +112,11 @@ pub struct Life {
     messages: VecDeque<B256>,
     taken: HashSet<B256>,
     kept: HashMap<B256, Arc<Message>>,
+    pulls: Pulls<usize, ContentRequest>,
+    /// Candidates that wait for a payload.
+    pulling: BTreeMap<Wanted, Vec<B256>>,
+    /// Nodes that gave wrong content.
+    blamed: BTreeSet<usize>,
     work_from: Duration,
     is_work_planned: bool,
     relay_from: Duration,
@@ -184,6 +193,9 @@ impl Node {
             messages: VecDeque::new(),
             taken: HashSet::new(),
             kept: HashMap::new(),
+            pulls: Pulls::default(),
+            pulling: BTreeMap::new(),
+            blamed: BTreeSet::new(),
             work_from: Duration::ZERO,
             is_work_planned: false,
             relay_from: Duration::ZERO,
@@ -195,6 +207,8 @@ impl Node {
         world.seen.push(Seen::Disturbed);
         // A newcomer runs the chain too, but nobody waits for it.
         let delay = if self.lives == 1 { Duration::from_millis(100) } else { STARTUP };
+        let neighbours = world.network.mesh.get(self.id).cloned().unwrap_or_default();
+        self.move_content(pull::Input::Neighbours(neighbours), world);
         self.plan(world, delay, NodeEvent::Start);
     }
 
@@ -229,6 +243,7 @@ impl Node {
             NodeEvent::Fetched(input) => self.follow(input, world),
             NodeEvent::Fed(fed) => self.take_fed(fed, world),
             NodeEvent::Round(input) => self.play(input, world),
+            NodeEvent::Content(input) => self.move_content(*input, world),
             NodeEvent::Work => self.take_work(world),
             NodeEvent::Relay => self.relay(world),
             NodeEvent::Orders => self.take_order(world),

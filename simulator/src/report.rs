@@ -46,8 +46,12 @@ pub struct Report {
     pub candidates: u64,
     /// Candidates that enclaves executed because others sealed them.
     pub candidates_checked: u64,
-    /// Copies of candidates that each node received in a round, on average.
-    pub copies_per_node_and_round: f64,
+    /// Payloads that each aggregator received from others in a round, on average.
+    pub payloads_per_node_and_round: f64,
+    /// Announcements of candidates that it received.
+    pub announcements_per_node_and_round: f64,
+    /// Bytes of payloads and gossip that it received.
+    pub bytes_per_node_and_round: f64,
     /// Reorganisations of L1 nodes, by depth.
     pub reorgs: BTreeMap<usize, u64>,
     /// Restarts of enclaves.
@@ -128,7 +132,10 @@ pub fn measure(world: &World, nodes: &[Node], longest_gap: u64) -> Report {
         report.chi_square_p = test.p_value;
     }
     let node_rounds = (report.rounds * aggregators as u64).max(1) as f64;
-    report.copies_per_node_and_round = counts.candidate_copies as f64 / node_rounds;
+    let share = |count: u64| count as f64 / node_rounds;
+    report.payloads_per_node_and_round = share(counts.payload_copies);
+    report.announcements_per_node_and_round = share(counts.announcement_copies);
+    report.bytes_per_node_and_round = share(counts.gossip_bytes);
     report
 }
 
@@ -273,9 +280,15 @@ impl Report {
         row("orders to publish", list(&self.orders));
         row(
             "candidates",
+            format!("{} sealed, {} checked by others", self.candidates, self.candidates_checked),
+        );
+        row(
+            "gossip per node and round",
             format!(
-                "{} sealed, {} checked, {:.2} copies per node and round",
-                self.candidates, self.candidates_checked, self.copies_per_node_and_round
+                "{:.2} payloads, {:.1} announcements, {:.0} bytes",
+                self.payloads_per_node_and_round,
+                self.announcements_per_node_and_round,
+                self.bytes_per_node_and_round
             ),
         );
         row("L1 reorgs (depth: times)", list(&self.reorgs));

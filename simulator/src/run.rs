@@ -263,6 +263,10 @@ impl Run {
             Event::L1(event) => world.l1_event(event),
             Event::Node(node, life, event) => nodes[node].handle(life, event, world),
             Event::Gossip { to, from, message } => nodes[to].take_message(from, message, world),
+            Event::Ask { to, from, wanted } => nodes[to].take_request(from, wanted, world),
+            Event::Found { to, from, wanted, found } => {
+                nodes[to].take_content(from, wanted, found, world);
+            }
             Event::User(user) => {
                 let addresses = world.accounts.clone();
                 users[user].act(nodes, &addresses, faults.is_calm, world);

@@ -6,6 +6,7 @@ use crate::{
     journal::Journal,
     l1::L1,
     leaks::Leaks,
+    node::content::ContentRequest,
     random::Random,
     reference::{Reference, short},
     scenario::{Rhythm, Scenario},
@@ -16,6 +17,7 @@ use obscuro_host::l1::block::Fetched;
 use obscuro_protocol::{
     config::{L1BlockId, NetworkConfig},
     door::Head,
+    gossip::Wanted,
     rollup::{RollupHeader, SignedRollup},
 };
 use std::{
@@ -154,10 +156,14 @@ pub struct Counts {
     pub sealed: u64,
     /// Candidates checked by enclaves.
     pub checked: u64,
-    /// Copies of candidates that arrived at nodes.
-    pub candidate_copies: u64,
-    /// Bytes gossiped.
+    /// Announcements of candidates that arrived at nodes.
+    pub announcement_copies: u64,
+    /// Payloads that arrived at nodes.
+    pub payload_copies: u64,
+    /// Bytes gossiped, and of payloads.
     pub gossip_bytes: u64,
+    /// Nodes that gave others wrong content, and how often.
+    pub blamed: BTreeMap<usize, u64>,
     /// Restarts of enclaves.
     pub restarts: u64,
     /// Nodes that stopped and were mended by their operator.
@@ -416,33 +422,69 @@ impl World {
 
     /// A node sends a message to a neighbour.
     pub fn gossip(&mut self, from: usize, to: usize, message: &Arc<Message>) {
+        for delay in self.journeys(from, to) {
+            self.count_bytes(message.bytes.len());
+            self.after(delay, Event::Gossip { to, from, message: message.clone() });
+        }
+    }
+
+    /// A node asks another for content.
+    pub fn ask(&mut self, from: usize, to: usize, wanted: Wanted) {
+        for delay in self.journeys(from, to) {
+            self.after(delay, Event::Ask { to, from, wanted });
+        }
+    }
+
+    /// The answer.
+    pub fn answer(&mut self, from: usize, request: ContentRequest, found: Option<Bytes>) {
+        let ContentRequest { from: to, wanted } = request;
+        for delay in self.journeys(from, to).into_iter().take(1) {
+            self.count_bytes(found.as_ref().map_or(0, |bytes| bytes.len()));
+            self.after(delay, Event::Found { to, from, wanted, found: found.clone() });
+        }
+    }
+
+    /// How long the copies of a message from one node to another travel; none may arrive.
+    fn journeys(&mut self, from: usize, to: usize) -> Vec<Duration> {
         let split = &self.network.split;
         if split.contains(&from) != split.contains(&to) {
             *self.counts.messages.entry("cut off").or_default() += 1;
-            return;
+            return Vec::new();
         }
         let lines = self.network.lines;
         if self.network.chance.per_mille(self.scenario.loss_per_mille + lines.loss_per_mille) {
             *self.counts.messages.entry("lost").or_default() += 1;
-            return;
+            return Vec::new();
         }
         let doubled = self.scenario.duplication_per_mille + lines.duplication_per_mille;
         let is_doubled = self.network.chance.per_mille(doubled);
         *self.counts.messages.entry("doubled").or_default() += u64::from(is_doubled);
         let copies = 1 + u32::from(is_doubled);
-        for _ in 0..copies {
-            let (least, most) = self.scenario.gossip_latency;
-            let slow = |node| self.network.slow.get(&node).copied().unwrap_or_default();
-            let extra = slow(from) + slow(to);
-            let most = most + lines.delay_max;
-            let delay = self.network.chance.between(least, most) + extra;
-            let arrival = self.network.arrivals.entry((from, to)).or_default();
-            let is_overtaken = *arrival > self.now + delay;
-            *arrival = (*arrival).max(self.now + delay);
-            *self.counts.messages.entry("overtaking").or_default() += u64::from(is_overtaken);
-            self.counts.gossip_bytes += message.bytes.len() as u64;
-            self.after(delay, Event::Gossip { to, from, message: message.clone() });
+        (0..copies).map(|_| self.journey(from, to)).collect()
+    }
+
+    /// How long one message travels.
+    fn journey(&mut self, from: usize, to: usize) -> Duration {
+        let (least, most) = self.scenario.gossip_latency;
+        let most = most + self.network.lines.delay_max;
+        let extra = self.slowness(from) + self.slowness(to);
+        let delay = self.network.chance.between(least, most) + extra;
+        let arrival = self.network.arrivals.entry((from, to)).or_default();
+        let is_overtaken = *arrival > self.now + delay;
+        *arrival = (*arrival).max(self.now + delay);
+        *self.counts.messages.entry("overtaking").or_default() += u64::from(is_overtaken);
+        delay
+    }
+
+    fn count_bytes(&mut self, bytes: usize) {
+        if self.is_played() {
+            self.counts.gossip_bytes += bytes as u64;
         }
+    }
+
+    /// Whether what happens counts: after the set-up and before the calm.
+    pub fn is_played(&self) -> bool {
+        self.first_block > 0 && self.last_block == 0
     }
 
     /// What a slow node's work takes longer.

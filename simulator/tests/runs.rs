@@ -141,6 +141,7 @@ fn each_adversary_alone() {
         (LyingHost, &["heads withheld", "old heads shown", "a receipt altered"]),
         (Flooder, &["junk messages"]),
         (Censor, &["envelopes withheld"]),
+        (SilentAnnouncer, &["payloads not given"]),
     ];
     for (kind, deeds) in cases {
         let report = holds(kind.name(), 1, 14).report;

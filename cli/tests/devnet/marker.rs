@@ -68,6 +68,9 @@ pub fn is_nowhere_else(devnet: &mut Devnet, eavesdropper: &Eavesdropper) {
     eventually("a host hears of the rollup", LIMIT, || {
         gossiped(eavesdropper).iter().any(|message| header().find(message).is_some()).then_some(())
     });
+    eventually("a host is given a payload", LIMIT, || {
+        (!eavesdropper.payloads().is_empty()).then_some(())
+    });
     let is_transactions = |message: &Gossip| matches!(message, Gossip::Transactions(_));
     assert!(eavesdropper.heard().iter().any(is_transactions), "a host hears of transactions");
     let relayed = |recorder: &Recorder| [recorder.requests(), recorder.replies()].concat();
@@ -143,7 +146,8 @@ impl Secret {
 }
 
 fn gossiped(eavesdropper: &Eavesdropper) -> Vec<Vec<u8>> {
-    eavesdropper.heard().iter().map(Gossip::encode).collect()
+    let payloads = eavesdropper.payloads().into_iter().map(|payload| payload.to_vec());
+    eavesdropper.heard().iter().map(Gossip::encode).chain(payloads).collect()
 }
 
 /// Envelopes that passed: long strings of hexadecimal in what gateways send.

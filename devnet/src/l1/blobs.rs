@@ -78,6 +78,14 @@ impl BlobArchive {
         self.blobs.get(versioned_hash).map(|(_, blob)| blob)
     }
 
+    /// Forgets a blob.
+    pub fn remove(&mut self, versioned_hash: &B256) {
+        if let Some((order, blob)) = self.blobs.remove(versioned_hash) {
+            self.order.remove(&order);
+            self.bytes -= blob.0.len() + ENTRY_BYTES;
+        }
+    }
+
     /// Bytes used, with the cost of entries.
     pub fn bytes(&self) -> usize {
         self.bytes

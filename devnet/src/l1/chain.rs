@@ -218,6 +218,18 @@ impl Chain {
         Ok(self.pool.next_nonce(&sender, account.nonce))
     }
 
+    /// Forgets the blobs of blocks up to this number, as consensus nodes do after some weeks.
+    pub fn prune_blobs(&mut self, until: u64) {
+        let blocks = (0..=until).filter_map(|number| self.tree.at(number));
+        let hashes: Vec<B256> = blocks.flat_map(|block| block.blob_hashes()).collect();
+        for hash in &hashes {
+            self.blobs.remove(hash);
+            if let Some(journal) = &mut self.journal {
+                journal.forget_blob(hash);
+            }
+        }
+    }
+
     /// Keeps blobs that another node's pool has taken.
     pub fn keep_blobs(&mut self, blobs: impl IntoIterator<Item = (B256, Arc<StoredBlob>)>) {
         for (versioned_hash, blob) in blobs {

@@ -193,6 +193,11 @@ impl Journal {
         StoredBlob::from_significant(&bytes)
     }
 
+    /// Forgets where a blob is; a later reader of the file finds it again.
+    pub fn forget_blob(&mut self, versioned_hash: &B256) {
+        self.blobs.remove(versioned_hash);
+    }
+
     /// Appends a record. When that fails, nothing of it stays.
     pub fn append(&mut self, record: &Record) -> Result<(), JournalError> {
         let bytes = encode(record)?;

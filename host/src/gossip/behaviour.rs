@@ -1,14 +1,19 @@
-//! The protocol stack of gossip: links, limits, gossipsub and its parameters. Not here: what happens
-//! on it (`driver`).
+//! The protocol stack among hosts: links, who may have one, limits, gossipsub and its parameters,
+//! requests for content. Not here: what happens on it (`driver`).
 
-use super::{GossipError, GossipOptions, PEERS_MAX};
+use super::{
+    GossipError, GossipOptions, PEERS_MAX,
+    codec::{ContentCodec, PROTOCOL},
+};
 use alloy_primitives::{B256, keccak256};
 use libp2p::{
-    Swarm, SwarmBuilder,
+    Multiaddr, Swarm, SwarmBuilder,
+    allow_block_list::{self, AllowedPeers},
     connection_limits::{self, ConnectionLimits},
     gossipsub::{self, IdentTopic, MessageAuthenticity, MessageId, ValidationMode},
     identity::Keypair,
     noise,
+    request_response::{self, ProtocolSupport},
     swarm::NetworkBehaviour,
     tcp, yamux,
 };
@@ -34,6 +39,11 @@ const LINKS_PER_PEER_MAX: u32 = 4;
 /// A link on which nothing happens stays.
 const IDLE_MAX: Duration = Duration::from_secs(u32::MAX as u64);
 
+/// Longest time for an answer, the time included that it waits for the peer to get it.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Requests under way on one link, in both directions.
+const REQUESTS_PER_LINK_MAX: usize = 64;
+
 /// The weight of a message that the node rejected, and how long it is remembered. The count is
 /// squared: four such messages within minutes and a peer is no longer heard.
 const REJECTED_WEIGHT: f64 = -10.0;
@@ -44,8 +54,12 @@ const DEAF_BELOW: f64 = -150.0;
 #[derive(NetworkBehaviour)]
 pub struct Behaviour {
     limits: connection_limits::Behaviour,
+    /// Who may have a link. Noise proves who a peer is.
+    pub admitted: allow_block_list::Behaviour<AllowedPeers>,
     /// The gossip itself.
     pub gossip: gossipsub::Behaviour,
+    /// Content by its hash.
+    pub content: request_response::Behaviour<ContentCodec>,
 }
 
 /// The topic of one network.
@@ -56,7 +70,7 @@ pub fn topic(network: B256) -> IdentTopic {
 /// A swarm that does not listen yet.
 pub fn swarm(options: &GossipOptions) -> Result<Swarm<Behaviour>, GossipError> {
     build(options).map_err(|error| GossipError::Start {
-        address: options.listen.clone(),
+        address: options.listen.clone().unwrap_or_else(Multiaddr::empty),
         reason: error.to_string(),
     })
 }
@@ -67,8 +81,21 @@ fn build(options: &GossipOptions) -> Result<Swarm<Behaviour>, Box<dyn Error + Se
         gossipsub::Behaviour::new(MessageAuthenticity::Signed(keypair.clone()), gossip_config()?)?;
     let topic = topic(options.network);
     gossip.with_peer_score(scores(&topic), thresholds())?;
-    gossip.subscribe(&topic)?;
-    let behaviour = Behaviour { limits: connection_limits::Behaviour::new(limits()), gossip };
+    if options.is_aggregator {
+        gossip.subscribe(&topic)?;
+    }
+    let content = request_response::Behaviour::new(
+        [(PROTOCOL, ProtocolSupport::Full)],
+        request_response::Config::default()
+            .with_request_timeout(ANSWER_MAX)
+            .with_max_concurrent_streams(REQUESTS_PER_LINK_MAX),
+    );
+    let behaviour = Behaviour {
+        limits: connection_limits::Behaviour::new(limits()),
+        admitted: allow_block_list::Behaviour::default(),
+        gossip,
+        content,
+    };
     let tcp = tcp::Config::default().nodelay(true);
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()

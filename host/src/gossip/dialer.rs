@@ -1,13 +1,16 @@
 //! Which peer to dial when: a state machine over the wanted addresses. Not here: dialling itself
 //! (`driver`).
 
-use super::PEERS_MAX;
-use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
+use super::{PEERS_MAX, peer_of};
+use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 use std::time::{Duration, Instant};
 
 /// First and longest pause before dialling an address again.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// A link that lasts this long was wanted on the other side too; a host that does not know this one
+/// closes it at once.
+const LASTING: Duration = Duration::from_secs(5);
 
 /// A wanted address.
 struct Target {
@@ -25,7 +28,8 @@ enum State {
     /// Its name is looked up.
     Resolving,
     Dialling(ConnectionId),
-    Connected,
+    /// Since then.
+    Connected(Instant),
     /// It is this host's own address.
     Own,
 }
@@ -73,7 +77,7 @@ impl Dialer {
         let peer = peer_of(&address);
         let state = match &peer {
             Some(peer) if *peer == self.own => State::Own,
-            Some(peer) if is_connected(peer) => State::Connected,
+            Some(peer) if is_connected(peer) => State::Connected(now),
             _ => State::Waiting(now),
         };
         Target { address, peer, state, pause: PAUSE_MIN }
@@ -117,15 +121,14 @@ impl Dialer {
     }
 
     /// A connection came about, whoever opened it.
-    pub fn connected(&mut self, connection: ConnectionId, peer: PeerId) {
+    pub fn connected(&mut self, connection: ConnectionId, peer: PeerId, now: Instant) {
         for target in &mut self.targets {
             let is_dialled = matches!(target.state, State::Dialling(id) if id == connection);
             if is_dialled {
                 target.peer = Some(peer);
             }
-            if target.peer == Some(peer) {
-                target.state = State::Connected;
-                target.pause = PAUSE_MIN;
+            if target.peer == Some(peer) && !matches!(target.state, State::Connected(_)) {
+                target.state = State::Connected(now);
             }
         }
     }
@@ -133,7 +136,13 @@ impl Dialer {
     /// The last connection to a peer ended.
     pub fn disconnected(&mut self, peer: PeerId, now: Instant) {
         for target in &mut self.targets {
-            if target.peer == Some(peer) && matches!(target.state, State::Connected) {
+            if target.peer != Some(peer) {
+                continue;
+            }
+            if let State::Connected(since) = target.state {
+                if now.duration_since(since) >= LASTING {
+                    target.pause = PAUSE_MIN;
+                }
                 target.postpone(now);
             }
         }
@@ -159,17 +168,10 @@ impl Target {
     }
 }
 
-/// The identity that an address names at its end.
-fn peer_of(address: &Multiaddr) -> Option<PeerId> {
-    match address.iter().last() {
-        Some(Protocol::P2p(peer)) => Some(peer),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use libp2p::multiaddr::Protocol;
 
     fn address(port: u16) -> Multiaddr {
         format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()
@@ -204,11 +206,15 @@ mod tests {
         }
         assert_eq!((pauses[0], pauses[1], pauses[7]), (PAUSE_MIN, PAUSE_MIN * 2, PAUSE_MAX));
         dial(&mut dialer, 8, at);
-        dialer.connected(connection(8), peer);
+        dialer.connected(connection(8), peer, at);
         assert_eq!(dialer.next_due(), None);
         dialer.disconnected(peer, at);
+        assert_eq!(dialer.next_due(), Some(at + PAUSE_MAX), "it was not let in");
+        dialer.connected(connection(49), peer, at);
+        at += LASTING;
+        dialer.disconnected(peer, at);
         assert_eq!(dialer.next_due(), Some(at + PAUSE_MIN), "patience starts anew");
-        dialer.connected(connection(50), peer);
+        dialer.connected(connection(50), peer, at);
         assert_eq!(dialer.next_due(), None, "the peer came by itself");
     }
 
@@ -230,7 +236,7 @@ mod tests {
         let mut dialer = Dialer::new(PeerId::random());
         dialer.want(vec![address(1)], |_| false, now);
         dial(&mut dialer, 1, now);
-        dialer.connected(connection(1), PeerId::random());
+        dialer.connected(connection(1), PeerId::random(), now);
         dialer.want(vec![address(1), address(2)], |_| false, now);
         assert_eq!(dialer.take_due(now), Some(address(2)));
         assert_eq!(dialer.take_due(now), None);

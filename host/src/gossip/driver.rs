@@ -2,12 +2,16 @@
 //! in the inbox, within bounds. Not here: parameters (`behaviour`) and whom to dial (`dialer`).
 
 use super::{
-    GossipError, GossipEvent, GossipOptions, MessageId, Verdict,
+    GossipError, GossipEvent, GossipOptions, MessageId, Peers, Verdict,
     behaviour::{self, Behaviour, BehaviourEvent},
+    content::{Contents, Happening},
     dialer::Dialer,
     inbox::Inbox,
     outbox::Outbox,
+    peer_of,
 };
+use crate::pull::{Input, Mismatch};
+use alloy_primitives::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::{
     Multiaddr, PeerId, Swarm,
@@ -15,8 +19,9 @@ use libp2p::{
     multiaddr::Protocol,
     swarm::{ConnectionId, DialError, SwarmEvent, dial_opts::DialOpts},
 };
-use obscuro_protocol::gossip::Gossip;
+use obscuro_protocol::gossip::{Gossip, Wanted};
 use std::{
+    collections::{HashMap, HashSet},
     net::{IpAddr, TcpListener},
     sync::{
         Arc,
@@ -31,6 +36,8 @@ use tokio::sync::{
 
 /// Longest time to learn the address that is listened on.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer has no link that gave wrong content.
+const BLAMED_FOR: Duration = Duration::from_secs(600);
 /// Pause while nothing is to be dialled.
 const NOTHING_DUE: Duration = Duration::from_secs(3_600);
 
@@ -48,6 +55,21 @@ pub enum Command {
     },
     /// A message was judged.
     Judge(MessageId, Verdict),
+    /// Get content.
+    Pull {
+        /// Which.
+        wanted: Wanted,
+        /// Who should have it.
+        sources: Vec<PeerId>,
+        /// After which time another is asked as well.
+        patience: Duration,
+        /// Given the content.
+        done: oneshot::Sender<Option<Bytes>>,
+    },
+    /// Give content to whoever asks.
+    Offer(Wanted, Bytes),
+    /// Let those wait who ask for it.
+    Expect(Wanted),
     /// Close everything.
     Stop,
 }
@@ -62,6 +84,8 @@ enum Next {
     Peers,
     /// An address is to be dialled.
     Due,
+    /// Content moves.
+    Content(Happening),
     /// The name in an address was looked up.
     Resolved(Multiaddr, Option<Multiaddr>),
 }
@@ -71,9 +95,12 @@ pub struct Driver {
     swarm: Swarm<Behaviour>,
     topic: IdentTopic,
     commands: mpsc::Receiver<Command>,
-    peers: watch::Receiver<Vec<Multiaddr>>,
+    peers: watch::Receiver<Peers>,
     events: mpsc::Sender<GossipEvent>,
     connected: Arc<AtomicUsize>,
+    contents: Contents,
+    /// Who gave wrong content, and until when that is remembered.
+    blamed: HashMap<PeerId, Instant>,
     dialer: Dialer,
     /// Addresses to dial, with the names in them looked up.
     resolving: FuturesUnordered<BoxFuture<'static, Resolved>>,
@@ -89,13 +116,16 @@ impl Driver {
     pub async fn start(
         options: GossipOptions,
         commands: mpsc::Receiver<Command>,
-        peers: watch::Receiver<Vec<Multiaddr>>,
+        peers: watch::Receiver<Peers>,
         events: mpsc::Sender<GossipEvent>,
         connected: Arc<AtomicUsize>,
     ) -> Result<(Self, Multiaddr), GossipError> {
         let mut swarm = behaviour::swarm(&options)?;
         let own = *swarm.local_peer_id();
-        let address = listen(&mut swarm, options.listen).await?;
+        let address = match options.listen {
+            Some(address) => listen(&mut swarm, address).await?,
+            None => Multiaddr::empty(),
+        };
         let driver = Self {
             swarm,
             topic: behaviour::topic(options.network),
@@ -103,6 +133,8 @@ impl Driver {
             peers,
             events,
             connected,
+            contents: Contents::new(options.archive),
+            blamed: HashMap::new(),
             dialer: Dialer::new(own),
             resolving: FuturesUnordered::new(),
             inbox: Inbox::default(),
@@ -123,6 +155,16 @@ impl Driver {
                     // Who no longer waits needs no answer.
                     let _ = done.send(self.publish(data, is_candidate));
                 }
+                Next::Command(Some(Command::Pull { wanted, sources, patience, done })) => {
+                    let (contents, swarm) = (&mut self.contents, &mut self.swarm);
+                    let wrong = contents.want(wanted, sources, patience, done, swarm);
+                    self.blame(wrong);
+                }
+                Next::Command(Some(Command::Offer(wanted, content))) => {
+                    self.content(Input::Offer(wanted, content));
+                }
+                Next::Command(Some(Command::Expect(wanted))) => self.content(Input::Expect(wanted)),
+                Next::Content(happening) => self.content(happening),
                 Next::Swarm(event) => self.on_event(*event),
                 Next::Room => self.deliver(),
                 Next::Peers => self.want_peers(),
@@ -138,6 +180,7 @@ impl Driver {
             command = self.commands.recv() => Next::Command(command),
             event = self.swarm.select_next_some() => Next::Swarm(Box::new(event)),
             _ = self.events.reserve(), if !self.inbox.is_empty() => Next::Room,
+            happening = self.contents.next() => Next::Content(happening),
             Ok(()) = self.peers.changed() => Next::Peers,
             () = tokio::time::sleep_until(due.into()) => Next::Due,
             Some((address, resolved)) = self.resolving.next() => Next::Resolved(address, resolved),
@@ -189,8 +232,12 @@ impl Driver {
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Content(event)) => {
+                let wrong = self.contents.on_event(event, &mut self.swarm);
+                self.blame(wrong);
+            }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
-                self.dialer.connected(connection_id, peer_id);
+                self.dialer.connected(connection_id, peer_id, Instant::now());
                 self.count_peers();
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
@@ -237,10 +284,41 @@ impl Driver {
         }
     }
 
+    fn content(&mut self, happening: Happening) {
+        let is_period = matches!(happening, Input::Period);
+        let wrong = self.contents.handle(happening, &mut self.swarm);
+        self.blame(wrong);
+        if is_period && !self.blamed.is_empty() {
+            self.want_peers();
+        }
+    }
+
+    /// Has no more to do with peers that gave wrong content, for a while.
+    fn blame(&mut self, wrong: Vec<(PeerId, Mismatch)>) {
+        for (peer, mismatch) in wrong {
+            tracing::warn!(%peer, %mismatch, "a peer gives wrong content: its links are closed");
+            self.blamed.insert(peer, Instant::now() + BLAMED_FOR);
+            self.swarm.behaviour_mut().admitted.disallow_peer(peer);
+        }
+    }
+
     fn want_peers(&mut self) {
-        let addresses = self.peers.borrow_and_update().clone();
+        let now = Instant::now();
+        self.blamed.retain(|_, until| *until > now);
+        let Peers { mut wanted, admitted } = self.peers.borrow_and_update().clone();
+        let is_fine = |peer: &PeerId| !self.blamed.contains_key(peer);
+        wanted.retain(|address| peer_of(address).is_some_and(|peer| is_fine(&peer)));
+        let admitted = wanted.iter().filter_map(peer_of).chain(admitted);
+        let admitted: HashSet<PeerId> = admitted.filter(is_fine).collect();
+        let links = &mut self.swarm.behaviour_mut().admitted;
+        for gone in links.allowed_peers() - &admitted {
+            links.disallow_peer(gone);
+        }
+        for peer in admitted {
+            links.allow_peer(peer);
+        }
         let swarm = &self.swarm;
-        self.dialer.want(addresses, |peer: &PeerId| swarm.is_connected(peer), Instant::now());
+        self.dialer.want(wanted, |peer: &PeerId| swarm.is_connected(peer), now);
         self.dial_due();
     }
 
@@ -268,9 +346,10 @@ impl Driver {
         self.dialer.failed(connection, is_own, Instant::now());
     }
 
-    fn count_peers(&self) {
-        let count = self.swarm.connected_peers().count();
-        self.connected.store(count, Ordering::Relaxed);
+    fn count_peers(&mut self) {
+        let neighbours: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        self.connected.store(neighbours.len(), Ordering::Relaxed);
+        self.content(Input::Neighbours(neighbours));
     }
 }
 

@@ -80,7 +80,6 @@ mod tests {
     use super::*;
     use alloy_primitives::Bytes;
     use libp2p::{PeerId, gossipsub};
-    use obscuro_protocol::rollup::SignedRollup;
 
     fn id(number: usize) -> MessageId {
         MessageId {
@@ -98,13 +97,7 @@ mod tests {
     }
 
     fn candidate(number: usize) -> GossipEvent {
-        let rollup = SignedRollup {
-            header: Default::default(),
-            signature: Bytes::new(),
-            lottery_proof: Bytes::new(),
-            payload: Bytes::new(),
-        };
-        event(number, Gossip::Candidate(Box::new(rollup)))
+        event(number, Gossip::Candidate(Box::default()))
     }
 
     fn pop(inbox: &mut Inbox) -> Option<MessageId> {

@@ -1,9 +1,15 @@
 //! Gossip over real sockets.
 
 use super::*;
-use alloy_primitives::Bytes;
-use obscuro_protocol::rollup::SignedRollup;
-use std::time::Duration;
+use crate::pull;
+use alloy_eips::eip4844::{BYTES_PER_BLOB, kzg_to_versioned_hash};
+use alloy_primitives::{Bytes, keccak256};
+use obscuro_protocol::{
+    gossip::Announcement,
+    limits::{ANNOUNCEMENT_BYTES_MAX, PAYLOAD_BYTES_MAX},
+    rollup::RollupHeader,
+};
+use std::collections::HashMap;
 use tokio::time::timeout;
 
 const NETWORK: B256 = B256::repeat_byte(1);
@@ -23,13 +29,22 @@ impl Node {
     }
 
     async fn start_on(key: u8, listen: Multiaddr, network: B256) -> Self {
-        let options = GossipOptions { listen, key: [key; 32], network };
+        Self::start_as(options(key, Some(listen), network)).await
+    }
+
+    async fn start_as(options: GossipOptions) -> Self {
         let (handle, events) = start(options).await.unwrap();
         Self { handle, events }
     }
 
     fn knows(&self, others: &[&Self]) {
-        self.handle.set_peers(others.iter().map(|other| other.handle.local_address()).collect());
+        let wanted = others.iter().map(|other| other.handle.local_address()).collect();
+        self.handle.set_peers(Peers { wanted, admitted: Vec::new() });
+    }
+
+    fn admits(&self, others: &[&Self]) {
+        let admitted = others.iter().map(|other| other.handle.peer_id()).collect();
+        self.handle.set_peers(Peers { wanted: Vec::new(), admitted });
     }
 
     async fn has_peers(&self, count: usize) {
@@ -65,13 +80,38 @@ fn transactions(number: u8) -> Gossip {
     Gossip::Transactions(vec![number; 100].into())
 }
 
-fn candidate(payload_bytes: usize) -> Gossip {
-    Gossip::Candidate(Box::new(SignedRollup {
-        header: Default::default(),
+fn candidate(number: u64) -> Gossip {
+    Gossip::Candidate(Box::new(Announcement {
+        header: RollupHeader { number, ..Default::default() },
         signature: Bytes::from_static(&[1; 65]),
         lottery_proof: Bytes::from_static(&[1; 48]),
-        payload: vec![7; payload_bytes].into(),
     }))
+}
+
+/// Content that was put there, right or wrong.
+#[derive(Default)]
+struct Shelf(HashMap<Wanted, Bytes>);
+
+impl Archive for Shelf {
+    fn find(&self, wanted: Wanted) -> Option<Bytes> {
+        self.0.get(&wanted).cloned()
+    }
+}
+
+fn options(key: u8, listen: Option<Multiaddr>, network: B256) -> GossipOptions {
+    let archive = Arc::new(Shelf::default());
+    GossipOptions { listen, key: [key; 32], network, is_aggregator: true, archive }
+}
+
+fn loopback() -> Multiaddr {
+    "/ip4/127.0.0.1/tcp/0".parse().unwrap()
+}
+
+/// A host that keeps this content and takes no part in gossip.
+async fn keeper(key: u8, content: &[(Wanted, Bytes)]) -> Node {
+    let archive = Arc::new(Shelf(content.iter().cloned().collect()));
+    let options = options(key, Some(loopback()), NETWORK);
+    Node::start_as(GossipOptions { archive, is_aggregator: false, ..options }).await
 }
 
 /// Three nodes in a row: the outer ones hear each other only through the middle one.
@@ -79,6 +119,7 @@ async fn row() -> [Node; 3] {
     let [a, b, c] = [Node::start(1).await, Node::start(2).await, Node::start(3).await];
     a.knows(&[&b]);
     c.knows(&[&b]);
+    b.admits(&[&a, &c]);
     for (node, peers) in [(&a, 1), (&b, 2), (&c, 1)] {
         node.has_peers(peers).await;
     }
@@ -94,7 +135,7 @@ async fn three_nodes_hear_one_another() {
     for node in [&a, &b, &c] {
         node.has_peers(2).await;
     }
-    let large = candidate(GOSSIP_BYTES_MAX - 1_000);
+    let large = Gossip::Transactions(vec![3; GOSSIP_BYTES_MAX - 1_000].into());
     let messages = [transactions(1), candidate(10), large, transactions(2)];
     for message in &messages {
         a.handle.publish(message.clone()).await.unwrap();
@@ -106,7 +147,7 @@ async fn three_nodes_hear_one_another() {
     b.expect(&transactions(9), Verdict::Forward).await;
     a.expect_nothing().await;
     assert!(matches!(
-        a.handle.publish(candidate(GOSSIP_BYTES_MAX)).await,
+        a.handle.publish(Gossip::Transactions(vec![3; GOSSIP_BYTES_MAX].into())).await,
         Err(GossipError::TooLarge)
     ));
 }
@@ -134,6 +175,7 @@ async fn what_is_published_before_anyone_is_there_reaches_the_first() {
     a.handle.publish(transactions(3)).await.unwrap();
     let mut late = Node::start(2).await;
     late.knows(&[&a]);
+    a.admits(&[&late]);
     late.expect(&transactions(3), Verdict::Forward).await;
     late.expect(&candidate(2), Verdict::Forward).await;
     late.handle.publish(transactions(4)).await.unwrap();
@@ -151,6 +193,7 @@ async fn a_node_that_restarts_is_found_again() {
     c.has_peers(0).await;
     assert!(matches!(b.handle.publish(transactions(1)).await, Err(GossipError::Stopped)));
     let mut b = Node::start_on(2, listen, NETWORK).await;
+    b.admits(&[&a, &c]);
     b.has_peers(2).await;
     a.handle.publish(transactions(2)).await.unwrap();
     b.expect(&transactions(2), Verdict::Forward).await;
@@ -162,9 +205,10 @@ async fn a_node_that_restarts_is_found_again() {
 #[tokio::test]
 async fn another_network_is_not_heard() {
     let mut a = Node::start(1).await;
-    let listen = "/ip4/127.0.0.1/tcp/0".parse().unwrap();
+    let listen = loopback();
     let mut other = Node::start_on(2, listen, B256::repeat_byte(2)).await;
     other.knows(&[&a]);
+    a.admits(&[&other]);
     other.has_peers(1).await;
     other.handle.publish(transactions(1)).await.unwrap();
     a.handle.publish(transactions(2)).await.unwrap();
@@ -185,22 +229,28 @@ async fn garbage_on_the_socket_and_in_the_topic_does_no_harm() {
             tokio::net::TcpStream::connect(("127.0.0.1", port.unwrap())).await.unwrap();
         tokio::io::AsyncWriteExt::write_all(&mut socket, bytes).await.unwrap();
     }
+    let b = Node::start(3).await;
+    let garbler_id = identity(2);
+    a.handle.set_peers(Peers { wanted: vec![], admitted: vec![garbler_id, b.handle.peer_id()] });
     let garbage = garbler(2, address.clone()).await;
     a.has_peers(1).await;
     garbage.await.unwrap();
-    let b = Node::start(3).await;
     b.knows(&[&a]);
     b.has_peers(1).await;
     b.handle.publish(transactions(1)).await.unwrap();
     a.expect(&transactions(1), Verdict::Forward).await;
 }
 
+fn identity(key: u8) -> PeerId {
+    let pair = libp2p::identity::Keypair::ed25519_from_bytes([key; 32]).unwrap();
+    pair.public().to_peer_id()
+}
+
 /// A peer that speaks the protocol and says nonsense.
 async fn garbler(key: u8, to: Multiaddr) -> JoinHandle<()> {
     use libp2p::futures::StreamExt;
-    let listen = "/ip4/127.0.0.1/tcp/0".parse().unwrap();
-    let options = GossipOptions { listen, key: [key; 32], network: NETWORK };
-    let mut swarm = behaviour::swarm(&options).unwrap();
+    let mut swarm = behaviour::swarm(&options(key, None, NETWORK)).unwrap();
+    swarm.behaviour_mut().admitted.allow_peer(peer_of(&to).unwrap());
     swarm.dial(to).unwrap();
     tokio::spawn(async move {
         let topic = behaviour::topic(NETWORK);
@@ -222,6 +272,7 @@ async fn garbler(key: u8, to: Multiaddr) -> JoinHandle<()> {
 async fn a_peer_that_is_rejected_again_and_again_is_no_longer_heard() {
     let (mut a, b) = (Node::start(1).await, Node::start(2).await);
     b.knows(&[&a]);
+    a.admits(&[&b]);
     b.has_peers(1).await;
     let mut heard = 0;
     for number in 0..20 {
@@ -243,6 +294,7 @@ async fn a_slow_node_does_not_hold_up_its_peers() {
         a.handle.publish(transactions(number)).await.unwrap();
     }
     c.knows(&[&b, &a]);
+    a.knows(&[&b, &c]);
     c.has_peers(2).await;
     a.handle.publish(candidate(5)).await.unwrap();
     c.expect(&candidate(5), Verdict::Forward).await;
@@ -253,8 +305,11 @@ async fn a_slow_node_does_not_hold_up_its_peers() {
 async fn a_taken_port_is_explained() {
     let a = Node::start(1).await;
     let listen: Multiaddr = a.handle.local_address().iter().take(2).collect();
-    let options = GossipOptions { listen: listen.clone(), key: [2; 32], network: NETWORK };
-    let error = start(options).await.err().map(|error| error.to_string()).unwrap_or_default();
+    let error = start(options(2, Some(listen.clone()), NETWORK))
+        .await
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default();
     assert!(error.contains(&listen.to_string()), "{error}");
 }
 
@@ -263,9 +318,116 @@ async fn names_are_looked_up() {
     let (mut a, b) = (Node::start(1).await, Node::start(2).await);
     let tail: Multiaddr = a.handle.local_address().iter().skip(1).collect();
     let named = format!("/dns4/localhost{tail}").parse().unwrap();
-    let unknown = "/dns4/nowhere.invalid/tcp/1".parse().unwrap();
-    b.handle.set_peers(vec![unknown, named]);
+    let unknown: Multiaddr = "/dns4/nowhere.invalid/tcp/1".parse().unwrap();
+    let unknown = Multiaddr::with_p2p(unknown, identity(9)).unwrap();
+    b.handle.set_peers(Peers { wanted: vec![unknown, named], admitted: Vec::new() });
+    a.admits(&[&b]);
     b.has_peers(1).await;
     b.handle.publish(transactions(1)).await.unwrap();
     a.expect(&transactions(1), Verdict::Forward).await;
+}
+
+/// Rule: only hosts that L1 lists have a link.
+#[tokio::test]
+async fn strangers_are_refused() {
+    let [a, mut stranger, b] = [Node::start(1).await, Node::start(2).await, Node::start(3).await];
+    a.admits(&[&b]);
+    stranger.knows(&[&a]);
+    b.knows(&[&a]);
+    b.has_peers(1).await;
+    b.handle.publish(transactions(1)).await.unwrap();
+    stranger.expect_nothing().await;
+    assert_eq!((a.handle.peer_count(), stranger.handle.peer_count()), (1, 0));
+    // Whoever is taken off the list loses its link, and who is put on it may come.
+    a.admits(&[&stranger]);
+    stranger.has_peers(1).await;
+    b.has_peers(0).await;
+}
+
+#[tokio::test]
+async fn announcements_are_small() {
+    let fat = Announcement {
+        signature: vec![1; ANNOUNCEMENT_BYTES_MAX].into(),
+        ..Announcement::default()
+    };
+    assert!(Gossip::decode(&Gossip::Candidate(Box::new(fat)).encode()).is_err());
+}
+
+fn content(byte: u8, length: usize) -> (Wanted, Bytes) {
+    let bytes = Bytes::from(vec![byte; length]);
+    (Wanted::Payload(keccak256(&bytes)), bytes)
+}
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn content_is_pulled_by_its_hash() {
+    let (kept, bytes) = content(7, PAYLOAD_BYTES_MAX);
+    let (offered, other) = content(8, 10);
+    let [a, b] = [keeper(1, &[(kept, bytes.clone())]).await, keeper(2, &[]).await];
+    // Who only dials may ask too.
+    let reader = Node::start_as(options(3, None, NETWORK)).await;
+    reader.knows(&[&a, &b]);
+    a.admits(&[&reader]);
+    b.admits(&[&reader]);
+    reader.has_peers(2).await;
+    let [from_a, from_b] = [&a, &b].map(|node| vec![node.handle.peer_id()]);
+    let pull = |wanted, sources| reader.handle.pull(wanted, sources, PATIENCE);
+    assert_eq!(pull(kept, from_a.clone()).await, Some(bytes.clone()));
+    b.handle.offer(offered, other.clone()).await;
+    assert_eq!(pull(offered, Vec::new()).await, Some(other));
+    assert_eq!(pull(content(9, 10).0, from_b).await, None);
+    let stranger = vec![identity(9)];
+    assert_eq!(pull(content(9, 11).0, stranger).await, None);
+}
+
+/// What is on its way is waited for: a payload spreads from host to host as its announcement did.
+#[tokio::test]
+async fn content_passes_from_host_to_host() {
+    let [a, b, c] = row().await;
+    let (wanted, bytes) = content(7, 100_000);
+    let [from_a, from_b] = [&a, &b].map(|node| vec![node.handle.peer_id()]);
+    b.handle.expect(wanted);
+    let last = tokio::spawn({
+        let c = c.handle.clone();
+        async move { c.pull(wanted, from_b, PATIENCE).await }
+    });
+    tokio::task::yield_now().await;
+    a.handle.offer(wanted, bytes.clone()).await;
+    assert_eq!(b.handle.pull(wanted, from_a, PATIENCE).await, Some(bytes.clone()));
+    assert_eq!(timeout(SOON, last).await.unwrap().unwrap(), Some(bytes));
+}
+
+/// A blob that holds little, without the zeros at its end, by its versioned hash.
+fn blob(byte: u8) -> (Wanted, Bytes) {
+    let mut blob = vec![0; BYTES_PER_BLOB];
+    blob[1] = byte;
+    let settings = c_kzg::ethereum_kzg_settings(0);
+    let commitment = settings.blob_to_kzg_commitment(&c_kzg::Blob::from_bytes(&blob).unwrap());
+    let hash = kzg_to_versioned_hash(commitment.unwrap().to_bytes().as_slice());
+    (Wanted::Blob(hash), Bytes::from(vec![0, byte]))
+}
+
+/// Rule: what does not have the hash that was asked for is refused, whoever sent it loses its links, and
+/// another is asked.
+#[tokio::test]
+async fn a_liar_loses_its_links_and_another_is_asked() {
+    for ((wanted, bytes), (_, lie)) in
+        [(content(7, 1_000), content(8, 1_000)), (blob(7), blob(8)), (blob(7), content(0xff, 32))]
+    {
+        let liar = keeper(1, &[(wanted, lie.clone())]).await;
+        let honest = keeper(2, &[(wanted, bytes.clone())]).await;
+        let reader = Node::start(3).await;
+        reader.knows(&[&liar, &honest]);
+        liar.admits(&[&reader]);
+        honest.admits(&[&reader]);
+        reader.has_peers(2).await;
+        let sources = vec![liar.handle.peer_id(), honest.handle.peer_id()];
+        assert_eq!(reader.handle.pull(wanted, sources, SOON).await, Some(bytes));
+        reader.has_peers(1).await;
+        liar.has_peers(0).await;
+        honest.has_peers(1).await;
+        assert!(pull::verify(wanted, &lie).is_err());
+    }
 }

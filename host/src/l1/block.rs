@@ -1,21 +1,25 @@
 //! An L1 block as the enclave wants it: header, receipts if they may concern the management contract,
-//! and the payloads of the rollups published in it, from calldata, blobs or the archive. Nothing here
-//! is trusted: the enclave checks all of it against the header. Not here: which blocks (`follower`).
+//! and the payloads of the rollups published in it, from calldata, blobs, the archive, or the archives
+//! of other hosts when L1 has pruned them. Nothing here is trusted: the enclave checks all of it against the header. Not here: which blocks (`follower`).
 
 use super::{L1Client, L1Error, L1Header};
-use crate::storage::Storage;
-use alloy_eips::Encodable2718;
+use crate::{gossip::GossipHandle, storage::Storage};
+use alloy_eips::{Encodable2718, eip4844::BYTES_PER_BLOB};
 use alloy_primitives::{B256, BloomInput, Bytes, keccak256};
 use alloy_rpc_types_eth::{Log, TransactionReceipt};
 use alloy_sol_types::{SolCall, SolEvent};
+use futures::future::join_all;
 use obscuro_protocol::{
     config::{Contracts, L1BlockId},
     door::{CarriedPayload, Carrier, L1Block},
+    gossip::Wanted,
     l1::IRollupManagement::{RollupPublished, publishCall},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tracing::warn;
 
+/// Time for one host to give content before another is asked too.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Places in one transaction's calldata that are tried when it is not a plain call of `publish`.
 const NESTED_CALLS_MAX: usize = 64;
 
@@ -41,6 +45,8 @@ pub struct Gatherer {
     pub l1: Arc<L1Client>,
     /// Where payloads are archived.
     pub storage: Arc<Storage>,
+    /// Who may have what L1 no longer gives.
+    pub gossip: GossipHandle,
     /// Whose events matter.
     pub contracts: Contracts,
 }
@@ -115,7 +121,7 @@ impl Gatherer {
         };
         if carrier.is_none() {
             let (rollup, block) = (event.rollup, fetched.id.number);
-            warn!(%rollup, block, "L1 does not give the rollup's payload");
+            warn!(%rollup, block, "neither L1 nor other hosts give the rollup's payload");
         }
         Ok(carrier)
     }
@@ -130,9 +136,15 @@ impl Gatherer {
         if !is_fresh && let Ok(Some(payload)) = self.storage.payload(hash) {
             return Ok(Some(payload));
         }
-        let Some(transaction) = log.transaction_hash else { return Ok(None) };
-        let Some(calldata) = self.l1.calldata(transaction).await? else { return Ok(None) };
-        let payload = find_payload(&calldata, event);
+        let calldata = match log.transaction_hash {
+            Some(transaction) => self.l1.calldata(transaction).await?,
+            None => None,
+        };
+        let payload = match calldata {
+            Some(calldata) => find_payload(&calldata, event),
+            // Nodes need not keep old bodies (EIP-4444).
+            None => self.gossip.pull(Wanted::Payload(hash), Vec::new(), PATIENCE).await,
+        };
         if let Some(payload) = &payload
             && let Err(error) = self.storage.archive_payload(hash, payload)
         {
@@ -156,9 +168,24 @@ impl Gatherer {
         }
         match self.l1.beacon.blobs(block, hashes).await {
             // Pruned there, or the API is not where it is expected.
-            Ok(None) => Ok(archived()),
+            Ok(None) => match archived() {
+                Some(blobs) => Ok(Some(blobs)),
+                None => Ok(self.blobs_of_peers(hashes).await),
+            },
             found => found,
         }
+    }
+
+    /// Other hosts' copies, whose versioned hashes are right.
+    async fn blobs_of_peers(&self, hashes: &[B256]) -> Option<Vec<Bytes>> {
+        let pull = |hash: &B256| self.gossip.pull(Wanted::Blob(*hash), Vec::new(), PATIENCE);
+        let blobs = join_all(hashes.iter().map(pull)).await;
+        let whole = |bytes: Bytes| {
+            let mut blob = bytes.to_vec();
+            blob.resize(BYTES_PER_BLOB, 0);
+            Bytes::from(blob)
+        };
+        blobs.into_iter().map(|found| found.map(whole)).collect()
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     enclave::{AskError, ChannelError, Enclave, Records, ask},
+    gossip::GossipHandle,
     stop::Stop,
     storage::{Storage, StorageError},
 };
@@ -80,6 +81,8 @@ pub struct Feed {
     pub enclave: Arc<dyn Enclave>,
     /// What the enclave reads and emits.
     pub storage: Arc<Storage>,
+    /// Who may have what L1 no longer gives.
+    pub gossip: GossipHandle,
     /// The network.
     pub config: NetworkConfig,
     /// News of L1.
@@ -126,6 +129,7 @@ impl Feed {
         Gatherer {
             l1: self.l1.clone(),
             storage: self.storage.clone(),
+            gossip: self.gossip.clone(),
             contracts: self.config.contracts.clone(),
         }
     }

@@ -40,7 +40,7 @@ pub struct Backend {
     role: NodeRole,
     enclave_address: Address,
     followed: watch::Receiver<Option<Followed>>,
-    gossip: Option<GossipHandle>,
+    gossip: GossipHandle,
     news: broadcast::Sender<RollupHeader>,
     arrivals: Arrivals,
     threads: Semaphore,
@@ -60,7 +60,7 @@ impl Backend {
         role: NodeRole,
         enclave_address: Address,
         followed: watch::Receiver<Option<Followed>>,
-        gossip: Option<GossipHandle>,
+        gossip: GossipHandle,
         news: broadcast::Sender<RollupHeader>,
         arrivals: Arrivals,
     ) -> Self {
@@ -129,7 +129,7 @@ impl RpcBackend for Backend {
             enclave: self.enclave_address,
             l1: head.l1,
             rollup: RollupRef { number: head.number, hash: head.rollup },
-            peers: self.gossip.as_ref().map_or(0, GossipHandle::peer_count),
+            peers: self.gossip.peer_count(),
             has_seed: head.has_seed,
             is_aggregator: head.is_aggregator,
         }

@@ -28,7 +28,7 @@ const STOP_POLL: Duration = Duration::from_millis(5);
 pub struct NodeHandle {
     pub(super) started: Started,
     pub(super) rpc: RpcHandle,
-    pub(super) gossip: Option<GossipHandle>,
+    pub(super) gossip: GossipHandle,
     pub(super) storage: Arc<Storage>,
     pub(super) followed: watch::Receiver<Option<Followed>>,
     pub(super) news: broadcast::Sender<RollupHeader>,
@@ -49,9 +49,9 @@ impl NodeHandle {
         self.started.enclave
     }
 
-    /// Where an aggregator listens for others.
-    pub fn gossip_address(&self) -> Option<Multiaddr> {
-        self.gossip.as_ref().map(GossipHandle::local_address)
+    /// Where the node listens for others, with its identity; only that if it does not listen.
+    pub fn gossip_address(&self) -> Multiaddr {
+        self.gossip.local_address()
     }
 
     /// The network key as published on L1; empty before that, or before the node has seen it.
@@ -116,9 +116,7 @@ impl NodeHandle {
         self.stopper.stop();
         let mut tasks = self.tasks;
         while tasks.join_next().await.is_some() {}
-        if let Some(gossip) = self.gossip {
-            gossip.stop().await;
-        }
+        self.gossip.stop().await;
         drop(self.backend);
         // The enclave may still be at work on what the tasks have asked: it holds the database open.
         let idle = async {

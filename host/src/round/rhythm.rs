@@ -9,6 +9,14 @@ use std::time::Duration;
 const WINDOW_MAX: Duration = Duration::from_secs(2);
 /// The gossip window as a share of L1's block time.
 const WINDOWS_PER_BLOCK: u32 = 6;
+/// After this share of the window the payload of the best candidate is asked for. Most announcements have
+/// arrived by then, so that few payloads travel in vain, and the rest of the window is left for it.
+const GATHERINGS_PER_WINDOW: u32 = 4;
+
+/// The time in which a window's announcements are gathered.
+pub fn gathering(window: Duration) -> Duration {
+    window / GATHERINGS_PER_WINDOW
+}
 
 /// The pace of L1.
 #[derive(Debug, Default)]

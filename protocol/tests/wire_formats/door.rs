@@ -11,7 +11,7 @@ use obscuro_protocol::{
         SeedRejected, SeedShare, Started, ToEnclave,
     },
     envelope::{open, seal},
-    gossip::Gossip,
+    gossip::{Announcement, Found, Gossip, Wanted},
     keys::Label,
     l1::{EpochShare, SeedAnswer},
     padding::pad,
@@ -239,7 +239,13 @@ fn head() -> Head {
         duties: DUTIES.to_vec(),
         has_seed: true,
         network_key: opaque("network key"),
-        peers: vec![Peer { enclave: enclave(), host_address: "/ip4/192.0.2.1/tcp/9000".into() }],
+        peers: vec![Peer {
+            enclave: enclave(),
+            lottery_key: opaque("lottery key"),
+            host_address: "/ip4/192.0.2.1/tcp/9000".into(),
+        }],
+        readers: vec!["/p2p/1".into()],
+        randao: keccak256("randao"),
         forget: vec![keccak256("transaction")],
     }
 }
@@ -262,8 +268,13 @@ fn gossip() {
             "transactions": transactions,
             "messages": messages(&[
                 Gossip::Transactions(sealed.into()),
-                Gossip::Candidate(Box::new(rollup())),
+                Gossip::Candidate(Box::new(Announcement::of(&rollup()))),
             ]),
+            "wanted": messages(&[
+                Wanted::Payload(keccak256("payload")),
+                Wanted::Blob(keccak256("versioned hash")),
+            ]),
+            "found": messages(&[Found::Content(opaque("content")), Found::Nothing]),
         }),
     );
 }

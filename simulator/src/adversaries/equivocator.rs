@@ -12,7 +12,7 @@ use obscuro_host::{
     publisher::outbox::{Content, Purpose},
     round::Effect,
 };
-use obscuro_protocol::gossip::Gossip;
+use obscuro_protocol::gossip::{Announcement, Gossip};
 
 /// See above.
 #[derive(Default)]
@@ -38,8 +38,11 @@ impl Adversary for Equivocator {
                 };
                 *world.counts.attacks.entry("rounds with two candidates").or_default() += 1;
                 self.rounds += 1;
-                let both = [own, other.clone()]
-                    .map(|rollup| Message::new(Gossip::Candidate(rollup).encode()));
+                let both = [own, other].map(|rollup| {
+                    let announcement = Box::new(Announcement::of(&rollup));
+                    node.offer_payload(rollup.header.payloadHash, rollup.payload, world);
+                    Message::new(Gossip::Candidate(announcement).encode())
+                });
                 for (place, to) in world.network.mesh[node.id].clone().into_iter().enumerate() {
                     world.gossip(node.id, to, &both[place % 2]);
                 }

@@ -1,5 +1,6 @@
 //! Sends its peers whatever costs it nothing: noise, transactions that do not decrypt, its own candidate
-//! with altered fields, the same again. Queues are bounded, bad messages are not passed on, and rounds go
+//! with altered fields, the same again, requests for what does not exist; and noise in place of payloads.
+//! Queues are bounded, bad messages are not passed on, and rounds go
 //! on. What a broken TEE could add, many well signed candidates in one round, is bounded by the round's
 //! limit per aggregator; see `host::round`.
 
@@ -10,9 +11,12 @@ use crate::{
     random::Random,
     world::World,
 };
-use alloy_primitives::{Bytes, U256};
+use alloy_primitives::{B256, Bytes, U256};
 use obscuro_host::round::Effect;
-use obscuro_protocol::{gossip::Gossip, rollup::SignedRollup};
+use obscuro_protocol::{
+    gossip::{Announcement, Gossip, Wanted},
+    rollup::SignedRollup,
+};
 
 /// Messages of each kind in a round.
 const COPIES: usize = 8;
@@ -32,15 +36,15 @@ impl Flooder {
         (0..length).map(|_| self.random.word() as u8).collect()
     }
 
-    fn altered(&mut self, own: &SignedRollup) -> SignedRollup {
-        let mut rollup = own.clone();
+    fn altered(&mut self, own: &SignedRollup) -> Announcement {
+        let mut announcement = Announcement::of(own);
         match self.random.below(4) {
-            0 => rollup.header.nonce = U256::from(self.random.word()),
-            1 => rollup.header.gasUsed ^= self.random.word(),
-            2 => rollup.payload = Bytes::from(self.noise(500)),
-            _ => rollup.signature = Bytes::from(self.noise(65)),
+            0 => announcement.header.nonce = U256::from(self.random.word()),
+            1 => announcement.header.gasUsed ^= self.random.word(),
+            2 => announcement.header.payloadHash = B256::with_last_byte(1),
+            _ => announcement.signature = Bytes::from(self.noise(65)),
         }
-        rollup
+        announcement
     }
 }
 
@@ -58,6 +62,12 @@ impl Adversary for Flooder {
                 messages.push(Gossip::Transactions(self.noise(300).into()).encode());
                 messages.push(Gossip::Candidate(Box::new(self.altered(own))).encode());
             }
+            for to in world.network.mesh[node.id].clone() {
+                for _ in 0..COPIES {
+                    let unknown = B256::from(U256::from(self.random.word()));
+                    world.ask(node.id, to, Wanted::Payload(unknown));
+                }
+            }
             *world.counts.attacks.entry("junk messages").or_default() += messages.len() as u64;
             for message in messages.into_iter().map(Message::new) {
                 for to in world.network.mesh[node.id].clone() {
@@ -66,5 +76,15 @@ impl Adversary for Flooder {
             }
         }
         vec![effect]
+    }
+
+    fn content(
+        &mut self,
+        _wanted: Wanted,
+        found: Option<Bytes>,
+        world: &mut World,
+    ) -> Option<Bytes> {
+        *world.counts.attacks.entry("junk payloads").or_default() += u64::from(found.is_some());
+        found.map(|bytes| self.noise(bytes.len()).into())
     }
 }

@@ -17,7 +17,7 @@ use obscuro_host::{
         block::{Fetched, find_payload, may_concern},
         follower::{Effect, Input},
     },
-    round,
+    pull, round,
 };
 use obscuro_protocol::{
     config::{Contracts, L1BlockId},
@@ -95,6 +95,7 @@ impl Node {
         };
         let Some(id) = head else { return };
         self.tend(id.number, world);
+        self.move_content(pull::Input::Period, world);
         self.follow(Input::Head(id), world);
     }
 
@@ -236,7 +237,7 @@ impl Node {
         }
         life.rhythm.block(head.l1.number, world.now);
         let address = life.address;
-        life.rounds.get_or_insert_with(|| round::Rounds::new(address));
+        life.rounds.get_or_insert_with(|| round::Rounds::new(address, world.config.clone()));
         if let Some(mut adversary) = self.adversary.take() {
             adversary.head(self, &head, world);
             self.adversary = Some(adversary);

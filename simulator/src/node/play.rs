@@ -9,11 +9,12 @@ use crate::{
 };
 use obscuro_host::{
     publisher::outbox::{Content, Purpose},
-    round::{Effect, Input, Judgement, RoundId, content},
+    pull,
+    round::{Effect, Input, Judgement, RoundId, rhythm::gathering},
 };
 use obscuro_protocol::{
     door::{DoorError, Reply, Request},
-    gossip::Gossip,
+    gossip::{Announcement, Gossip, Wanted},
     rollup::SignedRollup,
 };
 use std::{sync::Arc, time::Duration};
@@ -53,17 +54,26 @@ impl Node {
                 self.plan(world, cost::SEAL, NodeEvent::Round(Input::Sealed(id, sealed)));
             }
             Effect::Check(rollup) => {
-                let content = content(&rollup);
+                let hash = rollup.header.hash();
                 let judgement = self.judge(rollup, world);
-                let checked = NodeEvent::Round(Input::Checked(content, judgement));
+                let checked = NodeEvent::Round(Input::Checked(hash, judgement));
                 self.plan(world, cost::CHECK, checked);
             }
             Effect::OpenWindow(id) => {
                 let window = self.life.as_ref().map(|life| life.rhythm.window());
-                let closed = NodeEvent::Round(Input::WindowClosed(id));
-                self.plan(world, window.unwrap_or_default(), closed);
+                let window = window.unwrap_or_default();
+                self.plan(world, gathering(window), NodeEvent::Round(Input::Gathered(id)));
+                self.plan(world, window, NodeEvent::Round(Input::WindowClosed(id)));
             }
-            Effect::Gossip(rollup) => self.spread(&Gossip::Candidate(rollup), world),
+            Effect::Pull(candidate, message) => self.pull(&candidate, message.from, world),
+            Effect::Expect(payload) => {
+                self.move_content(pull::Input::Expect(Wanted::Payload(payload)), world);
+            }
+            Effect::Gossip(rollup) => {
+                let announcement = Box::new(Announcement::of(&rollup));
+                self.offer_payload(rollup.header.payloadHash, rollup.payload, world);
+                self.spread(&Gossip::Candidate(announcement), world);
+            }
             Effect::Publish(rollup) => {
                 let answers = self.answers(world);
                 self.order(Purpose::Publish, Content::Rollup(rollup, answers), world);
@@ -149,19 +159,22 @@ impl Node {
 
     /// A message arrives.
     pub fn take_message(&mut self, from: usize, message: Arc<Message>, world: &mut World) {
-        let Some(life) = self.life.as_mut().filter(|life| life.is_started) else { return };
+        if !self.hears(from) {
+            return;
+        }
+        let Some(life) = &mut self.life else { return };
         // The tag of a candidate, behind the version.
         let is_candidate = message.bytes.get(1) == Some(&1);
-        world.counts.candidate_copies += u64::from(is_candidate);
+        world.counts.announcement_copies += u64::from(is_candidate && world.is_played());
         let hash = message.hash;
         if !life.remember(hash) {
             return;
         }
         let id = MessageId { hash, from };
         match Gossip::decode(&message.bytes) {
-            Ok(Gossip::Candidate(rollup)) => {
+            Ok(Gossip::Candidate(candidate)) => {
                 life.kept.insert(hash, message);
-                self.play(Input::Candidate(id, rollup), world);
+                self.play(Input::Candidate(id, candidate), world);
             }
             Ok(Gossip::Transactions(sealed)) => {
                 if self.keeps_out(world) {
