@@ -2,8 +2,8 @@
 //! (`view`), how a rollup is executed (`ledger`).
 
 use crate::view::{Rollup, View};
-use alloy_primitives::B256;
-use obscuro_protocol::rollup::SignedRollup;
+use alloy_primitives::{Address, B256};
+use obscuro_protocol::rollup::{RollupHeader, SignedRollup};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -14,6 +14,10 @@ use std::{
 pub const VIEWS_RETAINED_BLOCKS: u64 = 320;
 /// Rounds whose own candidate is remembered, so that a round is never sealed twice.
 const SEALED_RETAINED: usize = 256;
+
+/// Candidates of one aggregator in one round that are judged before L1 has them. All have the same
+/// nonce: a second one shows that it cheats or that its host restarted it.
+const CANDIDATES_MAX: u8 = 2;
 
 /// What execution said of a rollup.
 #[derive(Clone)]
@@ -33,6 +37,8 @@ pub struct Chain {
     verdicts: HashMap<B256, (u64, Verdict)>,
     /// By round (parent, L1 proof), with the number of the L1 proof.
     sealed: BTreeMap<(u64, B256, B256), Arc<SignedRollup>>,
+    /// How many candidates of an aggregator came, by the L1 proof of their round.
+    candidates: HashMap<(B256, Address), u8>,
 }
 
 impl Chain {
@@ -46,6 +52,7 @@ impl Chain {
             followed: root.clone(),
             head: root,
             sealed: BTreeMap::new(),
+            candidates: HashMap::new(),
         }
     }
 
@@ -93,6 +100,7 @@ impl Chain {
         self.views.retain(|_, view| view.block.number >= oldest_block);
         let oldest_rollup = self.head.head.header.number.saturating_sub(VIEWS_RETAINED_BLOCKS);
         self.verdicts.retain(|_, (number, _)| *number >= oldest_rollup);
+        self.candidates.retain(|(proof, _), _| self.views.contains_key(proof));
         while self.sealed.len() > SEALED_RETAINED {
             self.sealed.pop_first();
         }
@@ -114,6 +122,15 @@ impl Chain {
     /// Remembers what execution said.
     pub fn judge(&mut self, rollup: B256, number: u64, verdict: Verdict) {
         self.verdicts.insert(rollup, (number, verdict));
+    }
+
+    /// Whether one more candidate of an aggregator in a round may be judged before L1 has it. The L1
+    /// proof has to be one of the views here.
+    pub fn admits(&mut self, header: &RollupHeader) -> bool {
+        let count = self.candidates.entry((header.l1Proof, header.aggregator)).or_default();
+        let is_admitted = *count < CANDIDATES_MAX;
+        *count += u8::from(is_admitted);
+        is_admitted
     }
 
     /// This enclave's candidate in a round.

@@ -71,7 +71,8 @@ impl Node {
         Ok(verdict.valid())
     }
 
-    /// A peer's candidate: judged ahead of its inclusion.
+    /// A peer's candidate: judged ahead of its inclusion, if it is among the first of its aggregator in
+    /// the round. What a broken TEE signs beyond that costs nobody more than a signature.
     pub fn candidate(
         &self,
         rollup: &SignedRollup,
@@ -91,6 +92,9 @@ impl Node {
         let verdict = match known {
             Some(verdict) => verdict,
             None => {
+                if !self.chain.write().admits(header) {
+                    return Err(DoorError::Retry(Retry::Rollup(hash)));
+                }
                 let verdict = self.judge(claim, &rollup.payload, &proof, &keys, around)?;
                 self.chain.write().judge(hash, header.number, verdict.clone());
                 verdict

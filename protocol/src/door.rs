@@ -364,8 +364,8 @@ pub enum Retry {
     /// The payload of this rollup.
     #[error("the payload of rollup {0} is needed")]
     Payload(B256),
-    /// The parent of a candidate.
-    #[error("rollup {0} is not known")]
+    /// This rollup on L1: its aggregator made more candidates in one round than are judged before.
+    #[error("rollup {0} is one of too many candidates: it is judged when L1 has it")]
     Rollup(B256),
     /// The seed.
     #[error("the enclave does not hold the seed yet")]

@@ -38,9 +38,10 @@ use obscuro_software_tee::{Authority, SoftwareDevice, pki::FMSPC, policy};
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 /// When the L1 began, seconds since 1970: certificates are valid then.
@@ -88,13 +89,15 @@ pub struct TestDevice {
     seed: u64,
     counter: AtomicU64,
     tee: SoftwareDevice,
+    /// When the enclave first made or sealed a secret.
+    pub first_use: Arc<OnceLock<Instant>>,
 }
 
 impl TestDevice {
     pub fn new(seed: u64, counter: u64) -> Self {
         let machine = Secret::new(keccak256(seed.to_be_bytes()).into());
         let tee = SoftwareDevice::new(machine).unwrap();
-        Self { seed, counter: AtomicU64::new(counter), tee }
+        Self { seed, counter: AtomicU64::new(counter), tee, first_use: Arc::default() }
     }
 
     /// How L1 names the machine.
@@ -110,6 +113,7 @@ impl TestDevice {
 
 impl Device for TestDevice {
     fn entropy(&self, out: &mut [u8]) {
+        self.first_use.get_or_init(Instant::now);
         for chunk in out.chunks_mut(32) {
             let count = self.counter.fetch_add(1, Ordering::Relaxed);
             let block = keccak256([self.seed.to_be_bytes(), count.to_be_bytes()].concat());
@@ -130,6 +134,7 @@ impl Device for TestDevice {
     }
 
     fn sealing_key(&self) -> Secret {
+        self.first_use.get_or_init(Instant::now);
         Secret::new(keccak256((self.seed, self.tee.measurement()).abi_encode()).into())
     }
 
@@ -248,7 +253,8 @@ impl Node {
         Self::live(TestDevice::new(seed, counter), config(), store, Kept { identity, snapshot })
     }
 
-    fn live(device: TestDevice, config: NetworkConfig, store: TestStore, kept: Kept) -> Self {
+    /// A life with what its host kept of the last.
+    pub fn live(device: TestDevice, config: NetworkConfig, store: TestStore, kept: Kept) -> Self {
         let enclave = Enclave::new(device);
         let Kept { identity, snapshot } = kept.clone();
         let mut node = Self {
@@ -344,6 +350,8 @@ pub struct L1 {
     pub base_fee: u64,
     /// What makes blob gas dear (EIP-4844).
     pub excess_blob_gas: u64,
+    /// Seconds by which the next blocks come later.
+    pub delay: u64,
     /// All blocks so far.
     pub blocks: Vec<L1Block>,
 }
@@ -353,6 +361,7 @@ impl L1 {
         Self {
             tip: config().checkpoint,
             salt: 0,
+            delay: 0,
             base_fee: 0,
             excess_blob_gas: 0,
             blocks: Vec::new(),
@@ -368,7 +377,7 @@ impl L1 {
         let header = Header {
             parent_hash: self.tip.hash,
             number: self.tip.number + 1,
-            timestamp: GENESIS_TIME + 12 * self.tip.number,
+            timestamp: GENESIS_TIME + 12 * self.tip.number + self.delay,
             mix_hash: keccak256([self.tip.hash.as_slice(), &self.salt.to_be_bytes()].concat()),
             receipts_root: trie::ordered_root([&raw].into_iter()),
             logs_bloom: *receipt.logs_bloom(),

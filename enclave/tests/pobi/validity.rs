@@ -71,7 +71,8 @@ fn every_field_and_the_payload_are_judged() {
         let mut rollup = genuine.clone();
         change(&mut rollup);
         rollup.signature = sign_as(1, &scene.first, &rollup.header);
-        let said = opinion(&scene.second, &rollup);
+        // One that has judged no other in this round.
+        let said = opinion(&follower_of(&scene.first, &scene.l1), &rollup);
         assert!(said.contains(reason), "{rule}: {said}");
         // L1 takes it, as long as nobody compares the payload with the header.
         if keccak256(&rollup.payload) != rollup.header.payloadHash {
