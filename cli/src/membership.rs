@@ -295,6 +295,10 @@ impl Network {
                 self.update(event.enclave, |node| node.host_address = event.hostAddress);
             }
             Event::NodeLeft(event) => self.update(event.enclave, |node| node.left = Some(block)),
+            Event::NodeSlashed(event) => self.update(event.enclave, |node| {
+                node.slashed = Some(block);
+                node.left.get_or_insert(block);
+            }),
         }
     }
 

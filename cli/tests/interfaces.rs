@@ -21,6 +21,7 @@ const IMPLEMENTED: &[(&str, Rule, &[&str])] = &[
     ("function decimals", Rule::Each, &["ObscuroToken", "WrappedToken"]),
     ("function totalSupply", Rule::Each, &["ObscuroToken", "WrappedToken"]),
     ("function isAncestor", Rule::Each, &["RollupManagement", "IRollupManagement"]),
+    ("error WithdrawalsSuspended", Rule::Each, &["BridgeManagement", "IBridgeManagement"]),
     ("IAttestationVerifier", Rule::Each, &["AttestationVerifier", "IAttestationVerifier"]),
     (
         "IManagementErrors",

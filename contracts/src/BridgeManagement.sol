@@ -72,7 +72,10 @@ contract BridgeManagement is IBridgeManagement, ReentrancyGuardTransient {
         nonReentrant
     {
         if (_withdrawn.get(index)) revert AlreadyWithdrawn(index);
-        if (!rollups.isConfirmed(rollup, withdrawalBlocks)) revert NotConfirmed(rollup);
+        if (!rollups.isConfirmed(rollup, withdrawalBlocks)) {
+            if (rollups.isSuspended()) revert WithdrawalsSuspended();
+            revert NotConfirmed(rollup);
+        }
         bytes32 leaf = keccak256(bytes.concat(keccak256(abi.encode(index, asset, to, amount))));
         bytes32 root = rollups.withdrawalsRoot(rollup);
         if (!MerkleProof.verifyCalldata(proof, root, leaf)) revert NotInRollup(rollup, leaf);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Admission to the network: attested registrations, seed epochs and shares, stakes and fees (protocol section 3). What does
-// not live here: how a quote is verified and which programs and machines are admitted (an IAttestationVerifier), rollups,
-// slashing, and changes of parameters.
+// not live here: how a quote is verified and which programs and machines are admitted (an IAttestationVerifier), rollups and
+// who is to be slashed (an IRollupManagement), and changes of parameters.
 pragma solidity 0.8.37;
 
 import {IAttestationVerifier} from "./interfaces/IAttestationVerifier.sol";
@@ -63,8 +63,13 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
 
     uint256 private constant REJECTIONS_MAX = 16;
 
+    /// @dev The accuser's part of a slashed stake. Small: a forger may well accuse itself.
+    uint256 private constant ACCUSER_PERCENT = 10;
+
     IERC20 public immutable token;
     IAttestationVerifier public immutable attestation;
+    /// @inheritdoc INetworkManagement
+    address public immutable rollups;
     /// @inheritdoc INetworkManagement
     bytes32 public immutable networkConfigHash;
     /// @inheritdoc INetworkManagement
@@ -91,17 +96,24 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         uint256 minimumStake_,
         uint256 registrationFee_,
         uint256 unbondingBlocks_,
-        address owner_
+        address owner_,
+        address rollups_
     ) EIP712("Obscuro", "1") Ownable(owner_) {
-        if (address(token_) == address(0) || address(attestation_) == address(0)) {
+        if (address(token_) == address(0) || address(attestation_) == address(0) || rollups_ == address(0)) {
             revert ZeroAddress();
         }
+        rollups = rollups_;
         token = token_;
         attestation = attestation_;
         networkConfigHash = networkConfigHash_;
         minimumStake = minimumStake_;
         registrationFee = registrationFee_;
         unbondingBlocks = unbondingBlocks_;
+    }
+
+    modifier onlyRollups() {
+        if (msg.sender != rollups) revert NotRollups(msg.sender);
+        _;
     }
 
     /// @inheritdoc INetworkManagement
@@ -155,8 +167,8 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         uint32 current = _epochs.current;
         if (epoch != current) revert WrongEpoch(epoch, current);
         Node storage n = _member(enclave);
-        if (n.seedEpoch == current) revert AlreadyAnswered(enclave);
-        if (_member(responder).seedEpoch != current) revert ResponderHoldsNoSeed(responder);
+        if (_holdsSeed(n)) revert AlreadyAnswered(enclave);
+        if (!_holdsSeed(_member(responder))) revert ResponderHoldsNoSeed(responder);
         if (rejectedIn[enclave][responder] == current) revert RejectedResponder(enclave, responder);
         _checkSeedLength(encryptedSeed);
         _checkSignature(responder, _hashShare(enclave, epoch, encryptedSeed), signature);
@@ -185,7 +197,7 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         if (n.rejections == REJECTIONS_MAX) revert TooManyRejections(enclave);
         _checkSignature(enclave, keccak256(abi.encode(SEED_REJECTION_TYPEHASH, enclave, responder, epoch)), signature);
 
-        (n.responder, n.seedEpoch, n.rejections) = (address(0), 0, n.rejections + 1);
+        (n.responder, n.rejections) = (address(0), n.rejections + 1);
         rejectedIn[enclave][responder] = current;
         emit SeedRejected(enclave, responder, current);
     }
@@ -214,7 +226,7 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         Node storage n = _member(responder);
         if (epochs.opener != address(0)) {
             if (responder != epochs.opener) revert NotOpener(responder, epochs.opener);
-        } else if (n.seedEpoch != epochs.current) {
+        } else if (!_holdsSeed(n)) {
             revert ResponderHoldsNoSeed(responder);
         }
         if (networkKey.length != KEY_LENGTH) revert BadKeyLength(networkKey.length);
@@ -255,6 +267,7 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         if (n.owner == address(0)) revert NotRegistered(enclave);
         if (msg.sender != n.owner) revert NotOwner(msg.sender, n.owner);
         if (n.leftAt == 0) revert StillMember(enclave);
+        if (n.accusations != 0) revert StakeFrozen(enclave);
         // Compared as a difference: an unbonding time near 2^256 must mean "never", not an overflow.
         if (block.number - n.leftAt < unbondingBlocks) {
             revert StillBonded(Math.saturatingAdd(n.leftAt, unbondingBlocks));
@@ -265,6 +278,34 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
         n.stake = 0;
         emit StakeWithdrawn(enclave, msg.sender, amount);
         token.safeTransfer(msg.sender, amount);
+    }
+
+    /// @inheritdoc INetworkManagement
+    function freezeStake(address enclave) external onlyRollups {
+        Node storage n = _nodes[enclave];
+        if (n.stake == 0) revert NothingToSlash(enclave);
+
+        n.accusations++;
+    }
+
+    /// @inheritdoc INetworkManagement
+    function releaseStake(address enclave) external onlyRollups {
+        _nodes[enclave].accusations--;
+    }
+
+    /// @inheritdoc INetworkManagement
+    function slash(address enclave, address accuser) external onlyRollups {
+        Node storage n = _nodes[enclave];
+        uint256 amount = n.stake * OBX;
+        if (amount == 0) revert NothingToSlash(enclave);
+
+        (n.stake, n.admission) = (0, 0);
+        if (n.leftAt == 0) n.leftAt = uint32(block.number);
+        uint256 reward = amount * ACCUSER_PERCENT / 100;
+        emit NodeSlashed(enclave, accuser, amount, reward);
+        token.safeTransfer(accuser, reward);
+        // Without an owner, nobody ever gets the rest.
+        if (owner() != address(0)) token.safeTransfer(owner(), amount - reward);
     }
 
     /// @inheritdoc INetworkManagement
@@ -326,7 +367,7 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
     /// @inheritdoc INetworkManagement
     function answeredBy(address enclave) public view returns (address) {
         Node storage n = _nodes[enclave];
-        return _holdsSeed(n) ? n.responder : address(0);
+        return n.seedEpoch == _epochs.current ? n.responder : address(0);
     }
 
     function _announce(Registration calldata r, bytes32 l1BlockHash) private {
@@ -359,12 +400,17 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
     /// @dev The first share that a node holds earns the fee of its registration.
     function _hold(Node storage n, address responder, uint32 epoch) private {
         if (_owesFee(n)) fees[_nodes[responder].owner] += registrationFee;
+        if (n.seedEpoch != epoch) n.rejections = 0;
         (n.responder, n.seedEpoch) = (responder, epoch);
     }
 
+    /// @dev Passes over who left, or whose attestation lapsed, since the shares were made: else anybody could hold up an
+    /// opening by leaving. But not over who is not admitted any more: the share is public, and would be read.
     function _giveEpoch(EpochShare calldata share, address responder, uint32 epoch) private {
         _checkSeedLength(share.encryptedSeed);
-        _give(_member(share.enclave), share.enclave, responder, epoch, share.encryptedSeed);
+        Node storage n = _nodes[share.enclave];
+        if (_isMember(n)) _give(n, share.enclave, responder, epoch, share.encryptedSeed);
+        else if (!attestation.isCurrent(n.admission, block.number)) revert NotMember(share.enclave);
     }
 
     /// @dev Requires: registered and not left. Its attestation may have lapsed.
@@ -385,13 +431,12 @@ contract NetworkManagement is INetworkManagement, EIP712, Ownable {
 
     /// @dev Nobody holds a seed before there is one.
     function _holdsSeed(Node storage n) private view returns (bool) {
-        uint32 epoch = n.seedEpoch;
-        return epoch != 0 && epoch == _epochs.current;
+        return n.responder != address(0) && n.seedEpoch == _epochs.current;
     }
 
     /// @dev Whether nobody has earned the fee of the registration yet. A rejected share has earned it.
     function _owesFee(Node storage n) private view returns (bool) {
-        return n.seedEpoch == 0 && n.rejections == 0;
+        return n.seedEpoch == 0;
     }
 
     function _recentBlockHash(uint64 l1Block) private view returns (bytes32 hash) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Accepting rollups from aggregators and forced transactions from anyone (protocol 5.2, 6.6, 7.1, 7.5). What does not live here: the tree's own arithmetic
-// (RollupTree), admission of aggregators (NetworkManagement), rewards, slashing, and the validity of a rollup's content.
+// Accepting rollups from aggregators and forced transactions from anyone (protocol 5.2, 6.6, 7.1, 7.5), accusing publishers
+// on forks. What does not live here: the tree's own arithmetic (RollupTree), admission and stakes of aggregators
+// (NetworkManagement), rewards, and the validity of a rollup's content.
 pragma solidity 0.8.37;
 
 import {RollupTree} from "./RollupTree.sol";
@@ -32,21 +33,43 @@ contract RollupManagement is IRollupManagement, EIP712 {
     /// @dev Equals FORCED_ENVELOPE_BYTES_MAX of protocol/src/limits.rs.
     uint256 private constant FORCED_ENVELOPE_BYTES_MAX = 68 * 1024;
 
+    /// @dev A rollup one above a fork point may be an honest one that lost its round.
+    uint256 private constant SLASH_DEPTH_MIN = 2;
+
     INetworkManagement public immutable network;
     /// @inheritdoc IRollupManagement
     bytes32 public immutable genesis;
     /// @inheritdoc IRollupManagement
     uint256 public immutable forkTimeoutBlocks;
     uint256 private immutable _sliceBlocks;
+    /// @inheritdoc IRollupManagement
+    uint256 public immutable slashDepth;
+    /// @inheritdoc IRollupManagement
+    uint256 public immutable slashDelayBlocks;
 
     /// @inheritdoc IRollupManagement
     uint64 public forcedCount;
 
     RollupTree.Tree private _tree;
+    /// @inheritdoc IRollupManagement
+    mapping(bytes32 rollup => Accusation) public accusations;
 
-    constructor(INetworkManagement network_, bytes32 genesis_, uint256 forkTimeoutBlocks_) EIP712("Obscuro", "1") {
-        if (address(network_) == address(0) || genesis_ == 0 || forkTimeoutBlocks_ == 0) revert ZeroArgument();
+    constructor(
+        INetworkManagement network_,
+        bytes32 genesis_,
+        uint256 forkTimeoutBlocks_,
+        uint256 slashDepth_,
+        uint256 slashDelayBlocks_
+    ) EIP712("Obscuro", "1") {
+        if (address(network_) == address(0) || genesis_ == 0 || forkTimeoutBlocks_ == 0) {
+            revert ZeroArgument();
+        }
+        if (slashDepth_ < SLASH_DEPTH_MIN) revert SlashDepthTooLow(slashDepth_);
+        uint256 unbondingBlocks = network_.unbondingBlocks();
+        if (unbondingBlocks <= forkTimeoutBlocks_) revert UnbondingTooShort(unbondingBlocks, forkTimeoutBlocks_);
         network = network_;
+        slashDepth = slashDepth_;
+        slashDelayBlocks = slashDelayBlocks_;
         genesis = genesis_;
         forkTimeoutBlocks = forkTimeoutBlocks_;
         _sliceBlocks = RollupTree.sliceLength(forkTimeoutBlocks_);
@@ -83,8 +106,54 @@ contract RollupManagement is IRollupManagement, EIP712 {
     }
 
     /// @inheritdoc IRollupManagement
+    function accuse(RollupHeader calldata header, bytes32 rival) external {
+        bytes32 hash = hashRollup(header);
+        _checkGuilt(hash, rival);
+        if (accusations[hash].accuser != address(0)) revert AlreadyAccused(hash);
+        (bool undisputed, bool suspended) = _tree.judge(rival, forkTimeoutBlocks);
+        if (!undisputed && !suspended) revert Disputed(rival);
+
+        accusations[hash] = Accusation(msg.sender, uint64(block.number));
+        emit Accused(hash, header.aggregator, rival, msg.sender);
+        network.freezeStake(header.aggregator);
+    }
+
+    /// @inheritdoc IRollupManagement
+    function slash(RollupHeader calldata header, bytes32 survivor) external {
+        bytes32 hash = hashRollup(header);
+        Accusation memory accusation = _accusation(hash);
+        uint256 due = accusation.since + slashDelayBlocks;
+        if (block.number < due) revert TooEarlyToSlash(due);
+        _checkGuilt(hash, survivor);
+        _checkUndisputed(survivor);
+
+        network.slash(header.aggregator, accusation.accuser);
+    }
+
+    /// @inheritdoc IRollupManagement
+    function acquit(RollupHeader calldata header, bytes32 survivor) external {
+        bytes32 hash = hashRollup(header);
+        _accusation(hash);
+        _checkUndisputed(survivor);
+        (uint256 depth,) = _tree.fork(hash, survivor);
+        if (depth >= slashDepth) revert TooDeepToAcquit(hash, survivor, depth);
+
+        delete accusations[hash];
+        emit Acquitted(hash, header.aggregator);
+        network.releaseStake(header.aggregator);
+    }
+
+    /// @inheritdoc IRollupManagement
+    function isSuspended() external view returns (bool suspended) {
+        (, suspended) = _tree.judge(genesis, forkTimeoutBlocks);
+    }
+
+    /// @inheritdoc IRollupManagement
     function isConfirmed(bytes32 hash, uint256 blocks) external view returns (bool) {
-        return _tree.isConfirmed(hash, blocks, forkTimeoutBlocks);
+        uint256 includedAt = _tree.entries[hash].includedAt;
+        if (includedAt == 0 || block.number - includedAt < blocks) return false;
+        (bool undisputed, bool suspended) = _tree.judge(hash, forkTimeoutBlocks);
+        return undisputed && !suspended;
     }
 
     /// @inheritdoc IRollupManagement
@@ -183,6 +252,25 @@ contract RollupManagement is IRollupManagement, EIP712 {
     /// this from inside.
     function _isOwnTransaction() private view returns (bool) {
         return msg.sender == tx.origin && msg.sender.code.length == 0;
+    }
+
+    /// @dev Both branches must be that deep: the rival of somebody guilty is no loser of a round either.
+    function _checkGuilt(bytes32 hash, bytes32 rival) private view {
+        _known(hash);
+        _known(rival);
+        (uint256 depth, uint256 rivalDepth) = _tree.fork(hash, rival);
+        if (depth < slashDepth || rivalDepth < slashDepth) revert ForkTooShallow(hash, rival, depth, rivalDepth);
+    }
+
+    function _checkUndisputed(bytes32 survivor) private view {
+        _known(survivor);
+        (bool undisputed,) = _tree.judge(survivor, forkTimeoutBlocks);
+        if (!undisputed) revert Disputed(survivor);
+    }
+
+    function _accusation(bytes32 hash) private view returns (Accusation memory accusation) {
+        accusation = accusations[hash];
+        if (accusation.accuser == address(0)) revert NotAccused(hash);
     }
 
     function _known(bytes32 hash) private view returns (RollupTree.Entry storage entry) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The tree of rollups, and the one question the bridge asks of it: do all live heads build on this rollup? What lives
-// here: branches, last common ancestors, and the record of what was published recently. What does not live here:
-// signatures, L1 proofs, payloads (RollupManagement) and the canonical rule, which only enclaves compute.
+// The tree of rollups, and what the bridge asks of it: is a deep fork alive, and do all live heads build on this rollup?
+// What lives here: branches, last common ancestors, and the record of what was published recently. What does not live
+// here: signatures, L1 proofs, payloads (RollupManagement) and the canonical rule, which only enclaves compute.
 pragma solidity 0.8.37;
+
+import {IRollupManagement} from "./interfaces/IRollupManagement.sol";
 
 /// @title Rollup tree
 /// @notice Every operation costs a bounded amount of gas, however long the chain is and however many forks there are.
@@ -16,11 +18,13 @@ pragma solidity 0.8.37;
 /// Recent rollups. A head dies when it makes no progress for the fork timeout after another head progressed in a later
 /// block; counted from then, so that an idle chain is not overtaken at one stroke by an old branch that revives. Call
 /// the last L1 block with a rollup that is at least a timeout ago the turning point. Then the live heads are those with
-/// progress at the turning point or later, and all of them build on X exactly if every rollup published since then is
-/// comparable with X: its ancestor, its descendant, or X itself. No list of heads is needed for that. Time is cut into
-/// slices of an eighth of the timeout, and of each slice with a rollup one {Span} is kept. Publishing updates one slot;
-/// the question reads at most ten. An adversary who publishes many forks makes nothing dearer for anybody, and there is
-/// no list to fill up.
+/// progress at the turning point or later, and what they have in common can be told from the rollups published since then,
+/// without a list of heads: see {Trace}. Time is cut into slices of an eighth of the timeout, and of each slice with a
+/// rollup one {Span} is kept. Publishing updates one slot; the question reads at most ten. An adversary who publishes many
+/// forks makes nothing dearer for anybody, and there is no list to fill up.
+///
+/// Deep forks. Two heads are a deep fork if both stand at least two above their last common ancestor. One above is where
+/// honest rollups that lost their round end; nobody honest builds on those.
 library RollupTree {
     /// @dev Slices in a fork timeout.
     uint256 private constant SLICES = 8;
@@ -29,20 +33,29 @@ library RollupTree {
     /// lie in one before them.
     uint256 private constant SPANS = SLICES + 1;
 
-    /// @dev What a set of rollups has in common. If the set is a chain: its last rollup. If it is `forked`: the last
-    /// common ancestor of its members. A rollup X is comparable with every member exactly if it is comparable with the
-    /// former, or is an ancestor of (or equal to) the latter.
+    /// @dev Two rollups this far above their last common ancestor are a deep fork (protocol 9.4).
+    uint256 private constant DEEP = 2;
+
+    /// @dev Of {Span-common}: the set has a deep fork. Numbers of rollups have one bit less.
+    uint32 private constant DEEP_FLAG = 1 << 31;
+
+    /// @dev What a set of rollups has in common. (branch, number) is its highest member. `common` says how far up that
+    /// member's path all agree: its own number if the set is a chain; else the number of the last rollup that is
+    /// comparable with every member. `deep` says whether two members are a deep fork. This suffices to unite sets: where no
+    /// two members are a deep fork, all stand at most one off the path of the highest, so whatever forks deeply from any of
+    /// them forks deeply from the highest.
     struct Trace {
         uint32 branch;
-        uint40 number;
-        bool forked;
+        uint32 number;
+        uint32 common;
+        bool deep;
     }
 
-    /// @dev A rollup. Numbers of rollups and of L1 blocks grow by one at a time: 40 bits last for ever. The first slot is
-    /// read when a child is published, the others by views and withdrawals.
+    /// @dev A rollup. Numbers of rollups and of L1 blocks grow by one at a time: for two billion rollups in a row, L1 would
+    /// have to do nothing else for years. The first slot is read when a child is published, the others by views and withdrawals.
     struct Entry {
-        uint40 number;
-        uint40 includedAt;
+        uint32 number;
+        uint32 includedAt;
         uint32 branch;
         bytes32 parent;
         bytes32 withdrawalsRoot;
@@ -52,103 +65,109 @@ library RollupTree {
     /// `parentNumber` and branch `jump`, further up, at `jumpNumber`. Branch 0 starts with genesis and points to itself.
     struct Branch {
         uint32 parent;
-        uint40 parentNumber;
+        uint32 parentNumber;
         uint32 jump;
-        uint40 jumpNumber;
+        uint32 jumpNumber;
         uint32 depth;
         uint32 jumpDepth;
     }
 
-    /// @dev What was published in one slice: the blocks of its first and last rollup, the trace of all its rollups, and
-    /// the trace of those in its last block. One slot. `position` is used in the current span only: where it will go.
+    /// @dev What was published in one slice: the blocks of its first and last rollup, the {Trace} of all its rollups, and
+    /// that of those in its last block. One slot.
     struct Span {
-        uint40 firstBlock;
-        uint40 lastBlock;
+        uint32 firstBlock;
+        uint32 lastBlock;
         uint32 branch;
-        uint40 number;
-        bool forked;
+        uint32 number;
+        uint32 common;
         uint32 lastBranch;
-        uint40 lastNumber;
-        bool lastForked;
-        uint8 position;
+        uint32 lastNumber;
+        uint32 lastCommon;
     }
 
+    /// @dev `position` is where the current span will go.
     struct Tree {
         mapping(bytes32 rollup => Entry) entries;
         mapping(uint256 branch => bytes32) heads;
         mapping(uint256 branch => Branch) branches;
         uint32 branchCount;
+        uint8 position;
         Span current;
         Span[SPANS] past;
     }
 
     /// @notice Starts the tree. Requires: the tree is empty.
     function plant(Tree storage tree, bytes32 genesis) internal {
-        tree.entries[genesis].includedAt = uint40(block.number);
+        tree.entries[genesis].includedAt = uint32(block.number);
         tree.heads[0] = genesis;
         tree.branchCount = 1;
-        tree.current.firstBlock = uint40(block.number);
-        tree.current.lastBlock = uint40(block.number);
+        tree.current.firstBlock = uint32(block.number);
+        tree.current.lastBlock = uint32(block.number);
     }
 
-    /// @notice Adds a rollup included in the current block.
+    /// @notice Adds a rollup included in the current block, and announces what it shows of forks.
     /// Requires: `parent` is in the tree and `rollup` is not.
     /// @param sliceBlocks see {sliceLength}.
     function grow(Tree storage tree, bytes32 rollup, bytes32 parent, bytes32 withdrawalsRoot, uint256 sliceBlocks)
         internal
     {
-        uint40 parentNumber = tree.entries[parent].number;
+        uint32 parentNumber = tree.entries[parent].number;
         uint32 branch = tree.entries[parent].branch;
-        if (tree.heads[branch] != parent) branch = _fork(tree, branch, parentNumber);
+        if (tree.heads[branch] != parent) {
+            branch = _fork(tree, branch, parentNumber);
+            emit IRollupManagement.ForkBegan(rollup, parent, branch);
+        }
         tree.heads[branch] = rollup;
 
         Entry storage entry = tree.entries[rollup];
         entry.number = parentNumber + 1;
-        entry.includedAt = uint40(block.number);
+        entry.includedAt = uint32(block.number);
         entry.branch = branch;
         entry.parent = parent;
         if (withdrawalsRoot != 0) entry.withdrawalsRoot = withdrawalsRoot;
 
-        _remember(tree, branch, parentNumber + 1, sliceBlocks);
+        if (_remember(tree, branch, parentNumber + 1, sliceBlocks)) emit IRollupManagement.DeepForkSeen(rollup);
     }
 
-    /// @notice Whether the rollup was included at least `blocks` L1 blocks ago and every live head builds on it.
-    /// @dev Never true when a live head does not build on it. A slice in which the turning point lies counts as a whole,
-    /// so a head may be taken for live for up to one slice after it has died; {liveSince} is the same bound.
-    function isConfirmed(Tree storage tree, bytes32 rollup, uint256 blocks, uint256 timeoutBlocks)
+    /// @notice Whether every live head builds on the rollup, and whether a deep fork is alive: two live heads stand at least
+    /// two above their last common ancestor.
+    /// @dev Never undisputed when a live head does not build on it, always suspended when a deep fork is alive. A slice in which the turning point lies counts as a whole, so a head may be taken for
+    /// live for up to one slice after it has died; {liveSince} is the same bound.
+    /// Requires: the rollup is in the tree.
+    function judge(Tree storage tree, bytes32 rollup, uint256 timeoutBlocks)
         internal
         view
-        returns (bool)
+        returns (bool undisputed, bool suspended)
     {
-        Entry storage entry = tree.entries[rollup];
-        uint256 includedAt = entry.includedAt;
-        if (includedAt == 0 || block.number - includedAt < blocks) return false;
-        (uint32 branch, uint40 number) = (entry.branch, entry.number);
-
-        uint256 due = _due(timeoutBlocks);
-        Span memory span = tree.current;
-        if (!_agrees(tree, branch, number, _traceSince(span, due))) return false;
-        if (span.firstBlock <= due) return true;
-        Span memory turning;
-        for (uint256 i = 0; i < SPANS; i++) {
-            span = tree.past[i];
-            if (span.firstBlock > due) {
-                if (!_agrees(tree, branch, number, _traceSince(span, due))) return false;
-            } else if (span.firstBlock > turning.firstBlock) {
-                turning = span;
-            }
-        }
-        // With no such span, this is the trace of genesis, with which everything agrees.
-        return _agrees(tree, branch, number, _traceSince(turning, due));
+        Trace memory live = _live(tree, timeoutBlocks);
+        uint32 number = tree.entries[rollup].number;
+        (, uint32 meetNumber) = _meet(tree, tree.entries[rollup].branch, number, live.branch, live.number);
+        bool isChain = live.common == live.number;
+        undisputed =
+            isChain ? meetNumber == number || meetNumber == live.number : meetNumber == number && number <= live.common;
+        suspended = live.deep;
     }
 
-    /// @notice The L1 block since which a head must have made progress to count as live, as {isConfirmed} counts.
+    /// @notice How far two rollups stand above their last common ancestor.
+    /// Requires: both are in the tree.
+    function fork(Tree storage tree, bytes32 rollup, bytes32 rival)
+        internal
+        view
+        returns (uint256 depth, uint256 rivalDepth)
+    {
+        Entry storage a = tree.entries[rollup];
+        Entry storage b = tree.entries[rival];
+        (, uint32 meetNumber) = _meet(tree, a.branch, a.number, b.branch, b.number);
+        return (a.number - meetNumber, b.number - meetNumber);
+    }
+
+    /// @notice The L1 block since which a head must have made progress to count as live, as {judge} counts.
     function liveSince(Tree storage tree, uint256 timeoutBlocks) internal view returns (uint256) {
         uint256 due = _due(timeoutBlocks);
         Span memory turning = tree.current;
         for (uint256 i = 0; i < SPANS && turning.firstBlock > due; i++) {
             // Backwards from the youngest.
-            turning = tree.past[(tree.current.position + SPANS - 1 - i) % SPANS];
+            turning = tree.past[(tree.position + SPANS - 1 - i) % SPANS];
         }
         return turning.lastBlock <= due ? turning.lastBlock : turning.firstBlock;
     }
@@ -156,10 +175,8 @@ library RollupTree {
     /// @notice Whether `ancestor` is on the path from genesis to `descendant`, which includes both ends.
     /// Requires: both are in the tree.
     function isAncestor(Tree storage tree, bytes32 ancestor, bytes32 descendant) internal view returns (bool) {
-        (uint32 branch, uint40 number) = (tree.entries[ancestor].branch, tree.entries[ancestor].number);
-        (uint32 otherBranch, uint40 otherNumber) = (tree.entries[descendant].branch, tree.entries[descendant].number);
-        (uint32 meetBranch, uint40 meetNumber) = _meet(tree, branch, number, otherBranch, otherNumber);
-        return meetBranch == branch && meetNumber == number;
+        (uint256 depth,) = fork(tree, ancestor, descendant);
+        return depth == 0;
     }
 
     /// @notice Blocks in a slice.
@@ -168,7 +185,7 @@ library RollupTree {
     }
 
     /// @dev Starts a branch after rollup `number` of branch `parent`.
-    function _fork(Tree storage tree, uint32 parent, uint40 number) private returns (uint32 id) {
+    function _fork(Tree storage tree, uint32 parent, uint32 number) private returns (uint32 id) {
         id = tree.branchCount;
         tree.branchCount = id + 1;
         Branch memory above = tree.branches[parent];
@@ -182,27 +199,52 @@ library RollupTree {
     }
 
     /// @dev Adds a rollup to the current span; a span whose slice has ended moves to the past first.
-    function _remember(Tree storage tree, uint32 branch, uint40 number, uint256 sliceBlocks) private {
+    /// @return deepens whether the rollup makes the slice a deep fork, or is one with the highest of the slice before: two
+    /// branches that answer each other are always seen so, sooner or later. {isSuspended} is exact.
+    function _remember(Tree storage tree, uint32 branch, uint32 number, uint256 sliceBlocks)
+        private
+        returns (bool deepens)
+    {
         Span memory span = tree.current;
-        Trace memory all = Trace(branch, number, false);
-        Trace memory last = all;
+        Trace memory rollup = Trace(branch, number, number, false);
+        Trace memory all = rollup;
+        Trace memory last = rollup;
         if (span.lastBlock / sliceBlocks == block.number / sliceBlocks) {
-            all = _fold(tree, Trace(span.branch, span.number, span.forked), branch, number);
+            Trace memory before = _trace(span.branch, span.number, span.common);
+            all = _unite(tree, before, rollup);
             if (span.lastBlock == block.number) {
-                last = _fold(tree, Trace(span.lastBranch, span.lastNumber, span.lastForked), branch, number);
+                last = _unite(tree, _trace(span.lastBranch, span.lastNumber, span.lastCommon), rollup);
             }
+            deepens = all.deep && !before.deep;
         } else {
-            uint8 position = span.position;
+            uint8 position = tree.position;
             tree.past[position] = span;
             // Less than SPANS.
             // forge-lint: disable-next-line(unsafe-typecast)
-            span.position = uint8((position + 1) % SPANS);
-            span.firstBlock = uint40(block.number);
+            tree.position = uint8((position + 1) % SPANS);
+            span.firstBlock = uint32(block.number);
+            deepens = _unite(tree, Trace(span.branch, span.number, span.number, false), rollup).deep;
         }
-        span.lastBlock = uint40(block.number);
-        (span.branch, span.number, span.forked) = (all.branch, all.number, all.forked);
-        (span.lastBranch, span.lastNumber, span.lastForked) = (last.branch, last.number, last.forked);
+        span.lastBlock = uint32(block.number);
+        (span.branch, span.number, span.common) = (all.branch, all.number, _flagged(all));
+        (span.lastBranch, span.lastNumber, span.lastCommon) = (last.branch, last.number, _flagged(last));
         tree.current = span;
+    }
+
+    /// @dev The trace of all rollups published at the turning point or later.
+    function _live(Tree storage tree, uint256 timeoutBlocks) private view returns (Trace memory live) {
+        uint256 due = _due(timeoutBlocks);
+        Span memory span = tree.current;
+        live = _traceSince(span, due);
+        if (span.firstBlock <= due) return live;
+        Span memory turning;
+        for (uint256 i = 0; i < SPANS; i++) {
+            span = tree.past[i];
+            if (span.firstBlock > due) live = _unite(tree, live, _traceSince(span, due));
+            else if (span.firstBlock > turning.firstBlock) turning = span;
+        }
+        // With no such span, this is the trace of genesis, on which everything builds.
+        return _unite(tree, live, _traceSince(turning, due));
     }
 
     /// @dev The turning point is the last block with a rollup that is not after this one. Genesis is after block 0.
@@ -213,35 +255,38 @@ library RollupTree {
     /// @dev The trace of what counts of a span: if the whole span is due, only its last block, the turning point; if
     /// nothing or a part of it is, everything.
     function _traceSince(Span memory span, uint256 due) private pure returns (Trace memory) {
-        if (span.lastBlock <= due) return Trace(span.lastBranch, span.lastNumber, span.lastForked);
-        return Trace(span.branch, span.number, span.forked);
+        if (span.lastBlock <= due) return _trace(span.lastBranch, span.lastNumber, span.lastCommon);
+        return _trace(span.branch, span.number, span.common);
     }
 
-    /// @dev The trace of a set to which one more rollup, a leaf of the tree, is added.
-    function _fold(Tree storage tree, Trace memory trace, uint32 branch, uint40 number)
-        private
-        view
-        returns (Trace memory)
-    {
-        (uint32 meetBranch, uint40 meetNumber) = _meet(tree, trace.branch, trace.number, branch, number);
-        bool builds = meetBranch == trace.branch && meetNumber == trace.number;
-        if (!builds) return Trace(meetBranch, meetNumber, true);
-        return trace.forked ? trace : Trace(branch, number, false);
+    /// @dev A trace out of a span.
+    function _trace(uint32 branch, uint32 number, uint32 flagged) private pure returns (Trace memory) {
+        return Trace(branch, number, flagged & ~DEEP_FLAG, flagged & DEEP_FLAG != 0);
     }
 
-    /// @dev Whether the rollup at (branch, number) is comparable with every member of the traced set.
-    function _agrees(Tree storage tree, uint32 branch, uint40 number, Trace memory trace) private view returns (bool) {
-        (uint32 meetBranch, uint40 meetNumber) = _meet(tree, branch, number, trace.branch, trace.number);
-        if (meetBranch == branch && meetNumber == number) return true;
-        return !trace.forked && meetBranch == trace.branch && meetNumber == trace.number;
+    /// @dev `common` as a span keeps it.
+    function _flagged(Trace memory trace) private pure returns (uint32) {
+        return trace.deep ? trace.common | DEEP_FLAG : trace.common;
+    }
+
+    /// @dev The trace of the union of two sets.
+    function _unite(Tree storage tree, Trace memory a, Trace memory b) private view returns (Trace memory united) {
+        (, uint32 meetNumber) = _meet(tree, a.branch, a.number, b.branch, b.number);
+        (Trace memory high, Trace memory low) = a.number >= b.number ? (a, b) : (b, a);
+        (united.branch, united.number) = (high.branch, high.number);
+        united.deep = a.deep || b.deep || low.number - meetNumber >= DEEP;
+        // The lower one is an ancestor of the higher if they meet in it.
+        united.common = meetNumber == low.number ? high.number : meetNumber;
+        if (a.common < a.number && a.common < united.common) united.common = a.common;
+        if (b.common < b.number && b.common < united.common) united.common = b.common;
     }
 
     /// @dev The last common ancestor of two places. Climbs the deeper side to the depth of the other, then both sides,
     /// by jumps where these do not pass the goal. Branches of equal depth have jumps of equal length.
-    function _meet(Tree storage tree, uint32 xBranch, uint40 xNumber, uint32 yBranch, uint40 yNumber)
+    function _meet(Tree storage tree, uint32 xBranch, uint32 xNumber, uint32 yBranch, uint32 yNumber)
         private
         view
-        returns (uint32, uint40)
+        returns (uint32, uint32)
     {
         if (xBranch != yBranch) {
             Branch memory x = tree.branches[xBranch];

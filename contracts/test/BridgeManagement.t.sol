@@ -241,6 +241,26 @@ contract BridgeManagementTest is Network {
         vm.assertEq(bob.balance, 1 ether);
     }
 
+    /// @dev Also what both branches agree on waits: nobody can tell what else is wrong.
+    function test_withdraw_revertsWhileSuspended() public {
+        depositEther(1 ether);
+        Withdrawal memory w = Withdrawal(0, ETHER, bob, 1 ether);
+        bytes32 rollup = publishWithdrawals(CONFIG_HASH, w.leaf());
+        vm.roll(vm.getBlockNumber() + 1);
+        bytes32 a = publish(rollup);
+        bytes32 b = publish(rollup);
+        vm.roll(vm.getBlockNumber() + 1);
+        a = publish(a);
+        publish(b);
+        vm.roll(vm.getBlockNumber() + 1000);
+        vm.expectRevert(IBridgeManagement.WithdrawalsSuspended.selector);
+        withdraw(rollup, w);
+        publish(a);
+        vm.roll(vm.getBlockNumber() + FORK_TIMEOUT_BLOCKS);
+        withdraw(rollup, w);
+        vm.assertEq(bob.balance, 1 ether);
+    }
+
     function test_withdraw_revertsOnADeadFork() public {
         depositEther(1 ether);
         Withdrawal memory w = Withdrawal(0, ETHER, bob, 1 ether);

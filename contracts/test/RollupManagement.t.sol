@@ -25,11 +25,20 @@ contract RollupManagementTest is Network {
 
     function test_constructor_revertsForZeroArguments() public {
         vm.expectRevert(IRollupManagement.ZeroArgument.selector);
-        new RollupManagement(INetworkManagement(address(0)), GENESIS, 1);
+        new RollupManagement(INetworkManagement(address(0)), GENESIS, 1, 2, 0);
         vm.expectRevert(IRollupManagement.ZeroArgument.selector);
-        new RollupManagement(network, 0, 1);
+        new RollupManagement(network, 0, 1, 2, 0);
         vm.expectRevert(IRollupManagement.ZeroArgument.selector);
-        new RollupManagement(network, GENESIS, 0);
+        new RollupManagement(network, GENESIS, 0, 2, 0);
+    }
+
+    function test_constructor_revertsForParameters() public {
+        vm.expectRevert(abi.encodeWithSelector(IRollupManagement.SlashDepthTooLow.selector, 1));
+        new RollupManagement(network, GENESIS, 1, 1, 0);
+        vm.expectRevert(
+            abi.encodeWithSelector(IRollupManagement.UnbondingTooShort.selector, UNBONDING_BLOCKS, UNBONDING_BLOCKS)
+        );
+        new RollupManagement(network, GENESIS, UNBONDING_BLOCKS, 2, 0);
     }
 
     function test_publish_revertsForVersion() public {
@@ -484,7 +493,7 @@ contract RollupManagementTest is Network {
     /// with seven bytes of calldata: about as much as with a blob, whose own gas comes on top.
     /// forge-config: default.isolate = true
     function test_gas() public {
-        rollups = new RollupManagement(network, GENESIS, 300);
+        rollups = new RollupManagement(network, GENESIS, 300, SLASH_DEPTH, SLASH_DELAY_BLOCKS);
         bytes32 parent = GENESIS;
         for (uint256 i = 0; i < 11; i++) {
             vm.roll(vm.getBlockNumber() + 38);

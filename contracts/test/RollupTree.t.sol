@@ -22,12 +22,20 @@ contract Tree {
         _tree.grow(bytes32(rollup), bytes32(parent), 0, RollupTree.sliceLength(timeoutBlocks));
     }
 
-    function isConfirmed(uint256 rollup, uint256 blocks) external view returns (bool) {
-        return _tree.isConfirmed(bytes32(rollup), blocks, timeoutBlocks);
+    function judge(uint256 rollup) external view returns (bool undisputed, bool suspended) {
+        return _tree.judge(bytes32(rollup), timeoutBlocks);
+    }
+
+    function isUndisputed(uint256 rollup) external view returns (bool undisputed) {
+        (undisputed,) = _tree.judge(bytes32(rollup), timeoutBlocks);
     }
 
     function isAncestor(uint256 ancestor, uint256 descendant) external view returns (bool) {
         return _tree.isAncestor(bytes32(ancestor), bytes32(descendant));
+    }
+
+    function fork(uint256 rollup, uint256 rival) external view returns (uint256 depth, uint256 rivalDepth) {
+        return _tree.fork(bytes32(rollup), bytes32(rival));
     }
 
     function liveSince() external view returns (uint256) {
@@ -53,6 +61,8 @@ contract Model {
     uint256[] public parent = [0, 0];
     uint256[] public includedAt;
     uint256[] public children = [0, 0];
+    uint256[] public number = [0, 0];
+    uint256 public highest = 1;
 
     constructor(uint256 timeoutBlocks_) {
         timeoutBlocks = timeoutBlocks_;
@@ -69,6 +79,8 @@ contract Model {
         includedAt.push(block.number);
         children.push(0);
         children[parent_]++;
+        number.push(number[parent_] + 1);
+        if (number[rollup] > number[highest]) highest = rollup;
     }
 
     function isAncestor(uint256 ancestor, uint256 descendant) public view returns (bool) {
@@ -91,28 +103,47 @@ contract Model {
         return false;
     }
 
-    /// @dev For each rollup, whether all heads build on it that made progress at `since` or later.
-    function undisputed(uint256 since) external view returns (bool[] memory) {
-        uint256[] memory blocks = includedAt;
-        bool[] memory live = new bool[](blocks.length);
-        for (uint256 i = 1; i < blocks.length; i++) {
-            live[i] = children[i] == 0 && blocks[i] >= since;
+    /// @dev How far two rollups stand above their last common ancestor.
+    function fork(uint256 rollup, uint256 rival) public view returns (uint256 depth, uint256 rivalDepth) {
+        (uint256 a, uint256 b) = (rollup, rival);
+        while (a != b) {
+            if (a > b) a = parent[a];
+            else b = parent[b];
         }
-        return carryAll(live);
+        return (number[rollup] - number[a], number[rival] - number[a]);
     }
 
-    /// @dev For each rollup, whether all live heads build on it.
-    function undisputed() external view returns (bool[] memory) {
+    /// @dev The heads that made progress at `since` or later.
+    function headsSince(uint256 since) external view returns (bool[] memory live) {
+        live = new bool[](includedAt.length);
+        for (uint256 i = 1; i < live.length; i++) {
+            live[i] = children[i] == 0 && includedAt[i] >= since;
+        }
+    }
+
+    /// @dev The live heads.
+    function heads() external view returns (bool[] memory live) {
         uint256[] memory blocks = includedAt;
-        bool[] memory live = new bool[](blocks.length);
-        for (uint256 i = 1; i < blocks.length; i++) {
+        live = new bool[](blocks.length);
+        for (uint256 i = 1; i < live.length; i++) {
             live[i] = children[i] == 0 && !isDead(i, blocks);
         }
-        return carryAll(live);
+    }
+
+    /// @dev Whether two of these stand at least two above their last common ancestor.
+    function isDeepFork(bool[] memory live) external view returns (bool) {
+        for (uint256 i = 1; i < live.length; i++) {
+            for (uint256 j = 1; live[i] && j < i; j++) {
+                if (!live[j]) continue;
+                (uint256 depth, uint256 rivalDepth) = fork(i, j);
+                if (depth >= 2 && rivalDepth >= 2) return true;
+            }
+        }
+        return false;
     }
 
     /// @dev For each rollup, whether all the live are among it and its descendants. Parents come before children.
-    function carryAll(bool[] memory live) private view returns (bool[] memory all) {
+    function carryAll(bool[] memory live) external view returns (bool[] memory all) {
         uint256 total = 0;
         uint256[] memory carried = new uint256[](live.length);
         for (uint256 i = live.length - 1; i > 0; i--) {
@@ -147,14 +178,22 @@ contract RollupTreeTest is Test {
         vm.roll(vm.getBlockNumber() + blocks);
     }
 
-    /// @dev Grows a random tree: mostly at one of the youngest rollups, so that branches compete, sometimes anywhere.
+    /// @dev Grows a random tree: mostly at one of the youngest rollups, so that branches compete, sometimes anywhere. Every
+    /// other tree has no deep forks, only losers of a round beside one chain.
     function growRandomly(uint256 random, uint256 steps, uint256 gapMax) private {
+        bool shallow = random & 1 == 0;
         for (uint256 i = 0; i < steps; i++) {
             random = uint256(keccak256(abi.encode(random)));
             if (random % 3 != 0) advance(1 + (random >> 8) % gapMax);
             uint256 count = model.count();
             uint256 reach = (random >> 64) % 5 == 0 ? count : 1 + (random >> 72) % (count < 4 ? count : 4);
             uint256 parent = count - (random >> 128) % reach;
+            if (shallow) {
+                parent = model.highest();
+                for (uint256 j = 0; j < (random >> 192) % 4; j++) {
+                    parent = model.parent(parent) == 0 ? parent : model.parent(parent);
+                }
+            }
             while (model.includedAt(parent) == vm.getBlockNumber() && parent != 1) parent = model.parent(parent);
             grow(parent);
             if (random % 7 == 0) check();
@@ -175,16 +214,21 @@ contract RollupTreeTest is Test {
         vm.assertLe(since, exact);
         vm.assertLt(exact, since + slice);
 
-        bool[] memory undisputed = model.undisputed();
-        bool[] memory undisputedSince = model.undisputed(since);
+        bool[] memory heads = model.heads();
+        bool[] memory headsSince = model.headsSince(since);
+        (, bool suspended) = tree.judge(1);
+        vm.assertEq(suspended, model.isDeepFork(headsSince));
+        bool exactly = model.isDeepFork(heads);
+        vm.assertTrue(suspended || !exactly, "a deep fork is alive");
+        if (slice == 1) vm.assertEq(suspended, exactly);
+        bool[] memory undisputed = model.carryAll(heads);
+        bool[] memory undisputedSince = model.carryAll(headsSince);
         for (uint256 i = 1; i < undisputed.length; i++) {
-            uint256 age = vm.getBlockNumber() - model.includedAt(i);
-            bool confirmed = tree.isConfirmed(i, 0);
-            vm.assertTrue(!confirmed || undisputed[i], "confirmed though a live head disputes it");
-            vm.assertEq(confirmed, undisputedSince[i]);
-            if (slice == 1) vm.assertEq(confirmed, undisputed[i]);
-            vm.assertEq(tree.isConfirmed(i, age), confirmed);
-            vm.assertFalse(tree.isConfirmed(i, age + 1));
+            (bool isUndisputed, bool isSuspended) = tree.judge(i);
+            vm.assertEq(isSuspended, suspended);
+            vm.assertTrue(!isUndisputed || undisputed[i], "a live head disputes it");
+            vm.assertEq(isUndisputed, undisputedSince[i]);
+            if (slice == 1) vm.assertEq(isUndisputed, undisputed[i]);
             vm.assertEq(tree.headOf(tree.branchOf(i)) == i, model.children(i) == 0);
         }
     }
@@ -218,6 +262,10 @@ contract RollupTreeTest is Test {
         for (uint256 i = 1; i <= model.count(); i++) {
             for (uint256 j = 1; j <= model.count(); j++) {
                 vm.assertEq(tree.isAncestor(i, j), model.isAncestor(i, j));
+                (uint256 depth, uint256 rivalDepth) = tree.fork(i, j);
+                (uint256 expected, uint256 rivalExpected) = model.fork(i, j);
+                vm.assertEq(depth, expected);
+                vm.assertEq(rivalDepth, rivalExpected);
             }
         }
     }
@@ -256,8 +304,8 @@ contract RollupTreeTest is Test {
         advance(1);
         trunk = grow(trunk);
         uint256 growBefore = vm.snapshotGasLastCall("grow alone");
-        tree.isConfirmed(1, 10);
-        uint256 confirmBefore = vm.snapshotGasLastCall("isConfirmed alone");
+        tree.judge(1);
+        uint256 confirmBefore = vm.snapshotGasLastCall("judge alone");
 
         for (uint256 i = 0; i < 300; i++) {
             grow(1 + i % 20);
@@ -266,17 +314,17 @@ contract RollupTreeTest is Test {
         advance(1);
         trunk = grow(trunk);
         uint256 growAfter = vm.snapshotGasLastCall("grow after 300 forks");
-        tree.isConfirmed(1, 10);
-        uint256 confirmAfter = vm.snapshotGasLastCall("isConfirmed after 300 forks");
+        tree.judge(1);
+        uint256 confirmAfter = vm.snapshotGasLastCall("judge after 300 forks");
         vm.assertLe(growAfter, growBefore + 10_000);
-        vm.assertLe(confirmAfter, confirmBefore + 10_000);
+        vm.assertLe(confirmAfter, confirmBefore + 25_000);
 
         // The forks die; the rollup they disputed is confirmed.
-        vm.assertFalse(tree.isConfirmed(3, 0));
+        vm.assertFalse(tree.isUndisputed(3));
         advance(90);
         trunk = grow(trunk);
         advance(80);
-        vm.assertTrue(tree.isConfirmed(trunk, 0));
+        vm.assertTrue(tree.isUndisputed(trunk));
     }
 
     /// @dev Nested forks cost the logarithm of their depth.
@@ -291,9 +339,9 @@ contract RollupTreeTest is Test {
         // From the far end of the tree: the last common ancestor of a new branch at genesis and the deepest one.
         grow(1);
         uint256 growGas = vm.snapshotGasLastCall("grow across depth 1000");
-        tree.isConfirmed(trunk, 0);
-        uint256 confirmGas = vm.snapshotGasLastCall("isConfirmed across depth 1000");
+        tree.judge(trunk);
+        uint256 confirmGas = vm.snapshotGasLastCall("judge across depth 1000");
         vm.assertLe(growGas, 250_000);
-        vm.assertLe(confirmGas, 150_000);
+        vm.assertLe(confirmGas, 250_000);
     }
 }

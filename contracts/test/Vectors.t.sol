@@ -55,10 +55,16 @@ contract VectorsTest is Test {
         vm.chainId(number(".chainId"));
         RollupManagement rollups = RollupManagement(vm.parseJsonAddress(json, ".contract"));
         vm.etch(
-            address(rollups), address(new RollupManagement(INetworkManagement(address(1)), bytes32(uint256(1)), 1)).code
+            address(rollups),
+            address(new RollupManagement(INetworkManagement(address(this)), bytes32(uint256(1)), 1, 2, 0)).code
         );
         vm.assertEq(rollups.hashRollup(h), word(".hash"));
         vm.assertEq(rollups.digest(h), word(".digest"));
+    }
+
+    /// @dev What a RollupManagement asks of its network when it is deployed.
+    function unbondingBlocks() external pure returns (uint256) {
+        return type(uint256).max;
     }
 
     function test_withdrawals() public {

@@ -25,7 +25,12 @@ const OPERATOR_ETH: u64 = 100;
 const SUPPLY_OBX: u64 = 100_000_000;
 /// ETH that a newcomer pays to whoever answers it.
 const REGISTRATION_FEE_WEI: u64 = 1_000_000_000_000_000;
+/// More than any fork timeout of a development network, so that accusations come in time.
 const UNBONDING_BLOCKS: u64 = 100;
+/// How far above a fork point a rollup must stand for its publisher to be slashed.
+const SLASH_DEPTH: u64 = 2;
+/// L1 blocks between an accusation and slashing.
+const SLASH_DELAY_BLOCKS: u64 = 5;
 /// Enough for every call that the funder makes.
 pub const GIFT_GAS: u64 = 1_000_000;
 /// How long to wait for one transaction; an L1 that mines at all is faster.
@@ -121,13 +126,20 @@ pub fn creations(
                 U256::from(REGISTRATION_FEE_WEI),
                 U256::from(UNBONDING_BLOCKS),
                 funder,
+                contracts.rollupManagement,
             )
                 .abi_encode_params(),
             contracts.networkManagement,
         ),
         (
             Contract::RollupManagement,
-            (contracts.networkManagement, config.hash(), U256::from(config.forkTimeoutBlocks))
+            (
+                contracts.networkManagement,
+                config.hash(),
+                U256::from(config.forkTimeoutBlocks),
+                U256::from(SLASH_DEPTH),
+                U256::from(SLASH_DELAY_BLOCKS),
+            )
                 .abi_encode_params(),
             contracts.rollupManagement,
         ),

@@ -87,9 +87,7 @@ impl Node {
 
     /// What the network expects of this enclave at an L1 block.
     pub(crate) fn duties(&self, view: &View, enclave: Address, has_seed: bool) -> Vec<Duty> {
-        let Some(node) = view.nodes.get(&enclave).filter(|node| !node.left) else {
-            return Vec::new();
-        };
+        let Some(node) = view.nodes.get(&enclave) else { return Vec::new() };
         let mut duties = Vec::new();
         // In time: half of the lifetime is left for L1 to take the next quote.
         let half = view.attestation.lifetime_blocks() / 2;
@@ -265,7 +263,7 @@ fn answerable(view: &View, responder: Address) -> impl Iterator<Item = (Address,
 
 /// Who gave an enclave its share of the current epoch, if it may reject it: not its own.
 fn rejectable(view: &View, enclave: Address) -> Option<Address> {
-    let node = view.nodes.get(&enclave).filter(|node| !node.left)?;
+    let node = view.nodes.get(&enclave)?;
     let is_given = node.epoch != 0 && node.epoch == view.epoch();
     node.answered_by.filter(|responder| is_given && *responder != enclave)
 }

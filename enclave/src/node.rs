@@ -342,7 +342,7 @@ impl Node {
             number: view.head.header.number,
             included: view.included,
             is_aggregator: has_seed && view.is_aggregator(enclave),
-            is_registered: view.nodes.contains_key(&enclave),
+            is_registered: view.is_registered(enclave),
             host_address: view
                 .nodes
                 .get(&enclave)

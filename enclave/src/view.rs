@@ -16,14 +16,18 @@ use obscuro_protocol::{
     l1::{
         IBridgeManagement::Deposited,
         INetworkManagement::{
-            INetworkManagementEvents, NodeReattested, NodeRegistered, SeedShared,
+            INetworkManagementEvents, NodeLeft, NodeReattested, NodeRegistered, NodeSlashed,
+            SeedShared,
         },
         IRollupManagement::{RollupPublished, TransactionForced},
         RollupHeader,
     },
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The network as of one L1 block.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,8 +46,11 @@ pub struct View {
     pub rewards: Rewards,
     /// What is demanded of quotes, and everything to verify them with.
     pub attestation: Arc<Registry>,
-    /// Registered enclaves.
+    /// Registered enclaves that have not left.
     pub nodes: Arc<BTreeMap<Address, RegisteredNode>>,
+    /// Those that left or were slashed. Only their addresses are kept: the contract registers no
+    /// enclave twice.
+    pub departed: Arc<BTreeSet<Address>>,
     /// The network keys of all seed epochs so far, that of epoch 1 first; empty for lost epochs.
     pub network_keys: Arc<Vec<Bytes>>,
     /// The seed epoch that the contract's owner asks for.
@@ -97,8 +104,6 @@ pub struct RegisteredNode {
     pub waits_since: u64,
     /// Whose shares it rejected in the current epoch.
     pub rejected: Vec<Address>,
-    /// Whether it left.
-    pub left: bool,
 }
 
 impl RegisteredNode {
@@ -225,6 +230,7 @@ impl View {
             rewards: Rewards::default(),
             attestation: Arc::default(),
             nodes: Arc::default(),
+            departed: Arc::default(),
             network_keys: Arc::default(),
             epoch_begun: None,
             deposits: Arc::default(),
@@ -254,6 +260,11 @@ impl View {
         (1..).zip(&*self.network_keys).map(lasting).collect()
     }
 
+    /// Whether an enclave ever registered.
+    pub fn is_registered(&self, enclave: Address) -> bool {
+        self.nodes.contains_key(&enclave) || self.departed.contains(&enclave)
+    }
+
     /// A node that counts: registered, not left, attested lately, its program and machine admitted.
     pub fn member(&self, enclave: Address) -> Option<&RegisteredNode> {
         self.nodes.get(&enclave).filter(|node| self.is_member(node))
@@ -280,7 +291,7 @@ impl View {
 
     fn is_admitted(&self, node: &RegisteredNode) -> bool {
         node.attestation.is_some_and(|Attestation { measurement, machine, .. }| {
-            !node.left && self.attestation.is_admitted(measurement, machine, self.block.number)
+            self.attestation.is_admitted(measurement, machine, self.block.number)
         })
     }
 
@@ -464,7 +475,11 @@ impl Folded {
             Network::HostAddressChanged(event) => {
                 self.update_node(event.enclave, |node| node.host_address = event.hostAddress);
             }
-            Network::NodeLeft(event) => self.update_node(event.enclave, |node| node.left = true),
+            Network::NodeLeft(NodeLeft { enclave })
+            | Network::NodeSlashed(NodeSlashed { enclave, .. }) => {
+                Arc::make_mut(&mut self.view.nodes).remove(&enclave);
+                Arc::make_mut(&mut self.view.departed).insert(enclave);
+            }
         }
     }
 
@@ -475,7 +490,7 @@ impl Folded {
         config: &NetworkConfig,
     ) {
         // Only the first registration of all binds a network key and a seed.
-        let (network_key, encrypted_seed) = match self.view.nodes.is_empty() {
+        let (network_key, encrypted_seed) = match self.view.network_keys.is_empty() {
             true => (&network_key[..], &encrypted_seed[..]),
             false => Default::default(),
         };
@@ -507,7 +522,6 @@ impl Folded {
             answered_by: None,
             waits_since: block,
             rejected: Vec::new(),
-            left: false,
         });
     }
 

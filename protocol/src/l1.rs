@@ -159,6 +159,7 @@ sol! {
         event SeedRejected(address indexed enclave, address indexed responder, uint32 indexed epoch);
         event HostAddressChanged(address indexed enclave, string hostAddress);
         event NodeLeft(address indexed enclave);
+        event NodeSlashed(address indexed enclave, address indexed accuser, uint256 amount, uint256 reward);
 
         function register(Registration calldata registration) external payable;
         function reattest(address enclave, bytes calldata quote, bytes32 keysHash, uint64 l1Block) external;
@@ -181,10 +182,19 @@ sol! {
     interface IRollupManagement {
         event RollupPublished(bytes32 indexed rollup, address indexed aggregator, RollupHeader header, bytes signature, bytes lotteryProof, bytes32[] blobs);
         event TransactionForced(uint64 indexed index, address indexed sender, bytes envelope);
+        event ForkBegan(bytes32 indexed rollup, bytes32 indexed parent, uint256 branch);
+        event DeepForkSeen(bytes32 indexed rollup);
+        event Accused(bytes32 indexed rollup, address indexed aggregator, bytes32 rival, address accuser);
+        event Acquitted(bytes32 indexed rollup, address indexed aggregator);
 
         function publish(RollupHeader calldata header, bytes calldata signature, bytes calldata lotteryProof, bytes calldata payload, SeedAnswer[] calldata answers) external;
         function forceTransaction(bytes calldata envelope) external returns (uint64 index);
+        function accuse(RollupHeader calldata header, bytes32 rival) external;
+        function slash(RollupHeader calldata header, bytes32 survivor) external;
+        function acquit(RollupHeader calldata header, bytes32 survivor) external;
+        function isSuspended() external view returns (bool);
         function isConfirmed(bytes32 rollup, uint256 blocks) external view returns (bool);
+        function heads() external view returns (bytes32[] memory live);
     }
 
     /// `BridgeManagement`: deposits and withdrawals.

@@ -4,8 +4,8 @@
 //! Requires: nothing.
 //! Provides: [`run::play`], a run of a [`scenario::Scenario`] with every invariant checked after every
 //! event; the same seed and commit give the same run, bit for bit.
-//! Does not provide: threads, a clock, entropy; the contracts' missing checks (fork suspension, slashing,
-//! rewards), for which each checker names the place.
+//! Does not provide: threads, a clock, entropy; checks of what does not exist yet (rewards), for which each
+//! checker names the place.
 
 pub mod adversaries;
 pub mod checkers;
@@ -19,6 +19,7 @@ pub mod l1;
 pub mod leaks;
 pub mod node;
 pub mod page;
+pub mod prosecutor;
 pub mod random;
 pub mod reference;
 pub mod report;

@@ -12,7 +12,7 @@ use obscuro_protocol::{
     keys::MasterSeed,
     l1::{
         IBridgeManagement::{Deposited, Withdrawn, withdrawCall},
-        INetworkManagement::NodeRegistered,
+        INetworkManagement::{NodeRegistered, NodeSlashed},
         IRollupManagement::{RollupPublished, TransactionForced},
     },
     limits::PROOF_AGE_BLOCKS_MAX,
@@ -31,6 +31,8 @@ pub struct Reference {
     views: HashMap<B256, Arc<View>>,
     genuine: HashMap<B256, Arc<Genuine>>,
     lottery_keys: HashMap<Address, Bytes>,
+    /// Parent and number of every published rollup, valid or not.
+    places: HashMap<B256, (B256, u64)>,
     /// The network's seed, once an enclave holds it.
     pub seed: Option<MasterSeed>,
 }
@@ -62,6 +64,10 @@ pub struct View {
     pub wasted: u64,
     /// Withdrawals executed in this block, with their rollups.
     pub paid: Vec<(u64, B256)>,
+    /// Rollups published in this block, valid or not.
+    pub published: Vec<RollupHeader>,
+    /// Enclaves slashed in this block.
+    pub slashed: Vec<Address>,
 }
 
 /// A rollup that a real enclave sealed.
@@ -100,10 +106,12 @@ impl Reference {
             paid_out: Arc::default(),
             wasted: 0,
             paid: Vec::new(),
+            published: Vec::new(),
+            slashed: Vec::new(),
         };
         let views = HashMap::from([(config.checkpoint.hash, Arc::new(view))]);
-        let (genuine, lottery_keys) = Default::default();
-        Self { config, views, genuine, lottery_keys, seed: None }
+        let (genuine, lottery_keys, places) = Default::default();
+        Self { config, views, genuine, lottery_keys, places, seed: None }
     }
 
     /// What an L1 block means.
@@ -163,6 +171,8 @@ impl Reference {
             made: now,
             wasted: 0,
             paid: Vec::new(),
+            published: Vec::new(),
+            slashed: Vec::new(),
             ..(*parent).clone()
         };
         let contracts = self.config.contracts.clone();
@@ -173,13 +183,17 @@ impl Reference {
                     && let Ok(event) = RollupPublished::decode_log(log)
                 {
                     published += 1;
+                    self.places.insert(event.rollup, (event.header.parent, event.header.number));
+                    view.published.push(event.header.clone());
                     if self.is_valid(&event, block, &parent, &blob) {
                         valid.push(event.data.header);
                     }
-                } else if log.address == contracts.networkManagement
-                    && let Ok(event) = NodeRegistered::decode_log(log)
-                {
-                    self.lottery_keys.insert(event.enclave, event.data.lotteryKey);
+                } else if log.address == contracts.networkManagement {
+                    if let Ok(event) = NodeRegistered::decode_log(log) {
+                        self.lottery_keys.insert(event.enclave, event.data.lotteryKey);
+                    } else if let Ok(event) = NodeSlashed::decode_log(log) {
+                        view.slashed.push(event.enclave);
+                    }
                 } else if log.address == contracts.rollupManagement
                     && let Ok(event) = TransactionForced::decode_log(log)
                 {
@@ -226,6 +240,52 @@ impl Reference {
             ),
         );
         self.views.insert(block.hash, Arc::new(view));
+    }
+
+    /// Whether a deep fork is alive on top of an L1 block (protocol 9.4), told the slow way: of the rollups published
+    /// since the last block that had one a fork timeout ago, two stand two above their last common ancestor.
+    pub fn is_suspended(&self, block: B256) -> bool {
+        let Some(newest) = self.views.get(&block) else { return false };
+        let mut recent = Vec::new();
+        let mut next = Some(newest);
+        while let Some(view) = next {
+            recent.extend(view.published.iter().map(RollupHeader::hash));
+            let is_turning = !view.published.is_empty()
+                && view.number + self.config.forkTimeoutBlocks <= newest.number + 1;
+            next = self.views.get(&view.parent).filter(|_| !is_turning);
+        }
+        let deep = |a: B256, b: B256| self.heights(a, b).is_some_and(|(a, b)| a >= 2 && b >= 2);
+        recent.iter().enumerate().any(|(i, a)| recent[..i].iter().any(|b| deep(*a, *b)))
+    }
+
+    /// How far two published rollups stand above their last common ancestor.
+    fn heights(&self, a: B256, b: B256) -> Option<(u64, u64)> {
+        let number = |hash| self.places.get(&hash).map_or(0, |(_, number)| *number);
+        let (mut x, mut y) = (a, b);
+        while x != y {
+            match number(x) >= number(y) {
+                true => x = self.places.get(&x)?.0,
+                false => y = self.places.get(&y)?.0,
+            }
+        }
+        Some((number(a) - number(x), number(b) - number(x)))
+    }
+
+    /// For tests of checkers: an enclave that L1 did not slash.
+    #[cfg(test)]
+    pub fn plant_slashing(&mut self, block: B256, enclave: Address) {
+        if let Some(view) = self.views.get_mut(&block) {
+            Arc::make_mut(view).slashed.push(enclave);
+        }
+    }
+
+    /// For tests of checkers: a rollup that was not published.
+    #[cfg(test)]
+    pub fn plant_published(&mut self, block: B256, header: RollupHeader) {
+        self.places.insert(header.hash(), (header.parent, header.number));
+        if let Some(view) = self.views.get_mut(&block) {
+            Arc::make_mut(view).published.push(header);
+        }
     }
 
     /// For tests of checkers: a payment that L1 did not make.

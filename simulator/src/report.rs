@@ -3,6 +3,8 @@
 use crate::{chi_square, node::Node, scenario::Scenario, world::World};
 use alloy_consensus::Transaction;
 use alloy_primitives::B256;
+use alloy_sol_types::SolCall;
+use obscuro_protocol::l1::IRollupManagement::publishCall;
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -68,6 +70,8 @@ pub struct Report {
     pub faults: BTreeMap<String, u64>,
     /// What adversaries did.
     pub attacks: BTreeMap<String, u64>,
+    /// Enclaves slashed.
+    pub slashed: u64,
     /// What became of orders to publish.
     pub orders: BTreeMap<String, u64>,
     /// Transactions of users.
@@ -154,6 +158,7 @@ fn walk(world: &World, report: &mut Report) {
     let (mut began, mut ended, mut gap) = (None, 0.0, 0);
     for block in &blocks {
         let Some(view) = world.reference.view(block.hash) else { continue };
+        report.slashed += view.slashed.len() as u64;
         let made = view.made.as_secs_f64();
         let has_rollup = view.included == view.number;
         let winner = world.reference.rollup(view.rollup).filter(|_| has_rollup);
@@ -211,7 +216,9 @@ fn add_publications(
 ) {
     let contract = world.config.contracts.rollupManagement;
     for (tx, outcome) in block.included() {
-        if tx.inner().to() != Some(contract) {
+        if tx.inner().to() != Some(contract)
+            || !tx.inner().input().starts_with(&publishCall::SELECTOR)
+        {
             continue;
         }
         report.publications += 1;
@@ -326,7 +333,7 @@ impl Report {
             row("who cheats", list(&self.cheats));
         }
         if !self.attacks.is_empty() {
-            row("attacks", list(&self.attacks));
+            row("attacks", format!("{}; {} stakes slashed", list(&self.attacks), self.slashed));
         }
         out
     }

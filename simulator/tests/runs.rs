@@ -150,3 +150,18 @@ fn each_adversary_alone() {
         }
     }
 }
+
+#[test]
+fn a_forger_ends_in_suspended_withdrawals_and_a_slashed_stake() {
+    let report = holds("forger", 1, 30).report;
+    assert!(report.attacks["illegal withdrawals suspended"] > 0);
+    assert_eq!(report.slashed, 1);
+    assert!(report.rounds_with_rollup + 2 >= report.rounds, "the honest chain goes on");
+}
+
+#[test]
+fn a_colluding_majority_is_slashed() {
+    let report = holds("colluding-majority", 1, 40).report;
+    assert!(report.attacks["illegal withdrawals suspended"] > 0);
+    assert!(report.slashed > 1);
+}

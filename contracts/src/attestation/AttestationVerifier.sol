@@ -74,7 +74,10 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
     uint256 private constant ROOT = 0;
     /// @dev Everybody who issues or publishes reads them all. The root signs a handful in its life.
     uint256 private constant AUTHORITIES_MAX = 32;
+    /// @dev These two equal STATEMENT_BYTES_MAX and CRL_BYTES_MAX of protocol/src/attestation/collateral.rs: whoever is
+    /// admitted here must be so for enclaves.
     uint256 private constant COLLATERAL_LENGTH_MAX = 65_536;
+    uint256 private constant CRL_LENGTH_MAX = 131_072;
     /// @dev Holder of a serial number that is revoked. Not a hash.
     bytes32 private constant REVOKED = bytes32(uint256(1));
 
@@ -234,6 +237,7 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
 
     /// @inheritdoc IAttestationVerifier
     function publishCrl(bytes calldata der) external {
+        if (der.length > CRL_LENGTH_MAX) revert CrlTooLong(der.length);
         bytes memory raw = der;
         X509.Crl memory crl = X509.crl(raw);
         uint256 index = _signerOf(crl.issuer, false, crl.digest, crl.signature);
@@ -301,8 +305,7 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
 
     /// @inheritdoc IAttestationVerifier
     function removeMachine(bytes32 machine) external onlyOwner {
-        _removedMachines.set(_numberOf(machine));
-        emit MachineRemoved(machine);
+        _remove(machine);
     }
 
     /// @inheritdoc IAttestationVerifier
@@ -430,7 +433,9 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
         _holders[id] = REVOKED;
         if (holder == 0) return;
         if (issuer != ROOT) {
-            _platforms[holder].notAfter = 0;
+            Platform storage p = _platforms[holder];
+            p.notAfter = 0;
+            _remove(p.machine);
             return;
         }
         for (uint256 i = 0; i < _authorities.length; i++) {
@@ -440,6 +445,11 @@ contract AttestationVerifier is IAttestationVerifier, Ownable2Step {
 
     function _serialId(uint256 issuer, uint256 serial) private pure returns (bytes32) {
         return keccak256(abi.encode(issuer, serial));
+    }
+
+    function _remove(bytes32 machine) private {
+        _removedMachines.set(_numberOf(machine));
+        emit MachineRemoved(machine);
     }
 
     /// @dev The machine's number; a new one if it has none.

@@ -146,6 +146,8 @@ interface IAttestationVerifier {
     error OldCrl(uint256 thisUpdate, uint256 newest);
     /// @notice The authority's revocation list is missing (`nextUpdate` is 0) or out of date.
     error CrlExpired(bytes32 authority, uint256 nextUpdate);
+    /// @notice The revocation list is longer than 131,072 bytes.
+    error CrlTooLong(uint256 length);
     /// @notice The collateral is empty or longer than 65,536 bytes.
     error BadCollateralLength(uint256 length);
     /// @notice A value given by the owner makes no sense.
@@ -228,8 +230,9 @@ interface IAttestationVerifier {
     function registerPlatform(bytes calldata der) external;
 
     /// @notice Publishes a revocation list of the root or of a registered CA. Anyone may call. What it lists stays revoked
-    /// for ever, and with a registered certificate its key.
-    /// @dev Requires: signed by that authority; already valid, not out of date; newer than the newest before it.
+    /// for ever, and with a registered certificate its key. The machine of such a certificate is removed: its nodes count
+    /// for nothing from now on, until the owner readmits it.
+    /// @dev Requires: at most 131,072 bytes; signed by that authority; already valid, not out of date; newer than the newest before it.
     function publishCrl(bytes calldata der) external;
 
     /// @notice Publishes TCB info or a QE identity for enclaves to verify quotes with. This contract does not read it.

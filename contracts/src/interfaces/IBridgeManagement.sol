@@ -33,6 +33,8 @@ interface IBridgeManagement {
     error WrongValue(uint256 sent, uint256 expected);
     /// @notice The bridge would hold more of the asset than L2 can represent.
     error TooMuchLocked(address asset, uint256 locked, uint256 maximum);
+    /// @notice A deep fork is alive: no withdrawal is paid until one of its branches dies (protocol 9.4).
+    error WithdrawalsSuspended();
     /// @notice The rollup is not confirmed.
     error NotConfirmed(bytes32 rollup);
     /// @notice The withdrawal is not in the rollup.
@@ -52,6 +54,7 @@ interface IBridgeManagement {
 
     /// @notice Pays out a withdrawal made on L2. Anyone may call.
     /// @dev Requires:
+    /// - no deep fork is alive, see {IRollupManagement-isSuspended};
     /// - `rollup` is confirmed: every live head builds on it and it was included `withdrawalBlocks` ago;
     /// - `proof` proves the leaf keccak256(bytes.concat(keccak256(abi.encode(index, asset, to, amount)))) in the rollup's
     ///   withdrawals root (OpenZeppelin's standard tree: sorted pairs);

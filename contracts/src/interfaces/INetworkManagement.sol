@@ -76,9 +76,10 @@ interface INetworkManagement {
     /// @param admission the verifier's number for its measurement and machine, see {IAttestationVerifier-admitted}.
     /// @param stake held for it by the contract, in whole OBX.
     /// @param responder who made the last share for it; zero if there is none, or it was rejected.
-    /// @param seedEpoch the epoch of that share; 0 if there is none, or it was rejected.
-    /// @param leftAt L1 block at which it left; 0 while it has not.
-    /// @param rejections how many shares it rejected.
+    /// @param seedEpoch the epoch of that share, rejected or not; 0 if it was never given one.
+    /// @param leftAt L1 block at which it left or was slashed; 0 while it has not.
+    /// @param rejections how many shares it rejected in that epoch.
+    /// @param accusations how many of its rollups are accused; the stake is frozen meanwhile.
     struct Node {
         address owner;
         uint32 attestedAt;
@@ -88,6 +89,7 @@ interface INetworkManagement {
         uint32 seedEpoch;
         uint32 leftAt;
         uint8 rejections;
+        uint16 accusations;
     }
 
     /// @notice A node registered. `l1BlockHash` is the hash the report data contains.
@@ -127,6 +129,10 @@ interface INetworkManagement {
 
     /// @notice The stake of a node that left went back to its owner.
     event StakeWithdrawn(address indexed enclave, address indexed owner, uint256 amount);
+
+    /// @notice A node's stake was slashed and its membership has ended. `reward` of `amount` went to the accuser, the rest
+    /// to the owner of this contract.
+    event NodeSlashed(address indexed enclave, address indexed accuser, uint256 amount, uint256 reward);
 
     /// @notice An account withdrew the fees it had earned or was owed back.
     event FeesWithdrawn(address indexed owner, uint256 amount);
@@ -177,7 +183,7 @@ interface INetworkManagement {
     error RejectedResponder(address enclave, address responder);
     /// @notice The enclave holds no share of that responder in the current epoch that it could reject.
     error NothingToReject(address enclave, address responder);
-    /// @notice The node has rejected 16 shares and must register again with new keys.
+    /// @notice The node has rejected 16 shares in this epoch.
     error TooManyRejections(address enclave);
     /// @notice The signature is not by the enclave key it should be by.
     error BadSignature(address signer, address expected);
@@ -185,8 +191,14 @@ interface INetworkManagement {
     error StillMember(address enclave);
     /// @notice The stake is still bonded, until the given block.
     error StillBonded(uint256 until);
+    /// @notice The stake is frozen: the node is accused, see {IRollupManagement-accuse}.
+    error StakeFrozen(address enclave);
     /// @notice There is nothing to withdraw.
     error NothingToWithdraw();
+    /// @notice The node has nothing at stake.
+    error NothingToSlash(address enclave);
+    /// @notice The caller is not RollupManagement.
+    error NotRollups(address caller);
 
     /// @notice Registers a node; the caller becomes its owner. The first ever registration founds the network and epoch 1.
     /// @dev Requires:
@@ -237,7 +249,7 @@ interface INetworkManagement {
     /// @dev Requires:
     /// - `enclave` is registered, has not left, and holds the current seed by a share of `responder`, not its own; `epoch` is
     ///   current;
-    /// - it has rejected fewer than 16 shares ever, so that a broken newcomer cannot have itself answered for ever;
+    /// - it has rejected fewer than 16 shares in this epoch, so that a broken newcomer cannot have itself answered for ever;
     /// - `signature` is the enclave's over SeedRejection.
     function rejectSeed(address enclave, address responder, uint32 epoch, bytes calldata signature) external;
 
@@ -251,8 +263,9 @@ interface INetworkManagement {
     /// @dev Requires:
     /// - an epoch was begun, and `epoch` is its number: the current one plus one;
     /// - `responder` is the named opener and a member, or, if none was named, a responder;
-    /// - `networkKey` is 1,216 bytes; at most 64 shares; each of 1 to 4,096 bytes and for a member. If somebody was removed
-    ///   since the shares were made, they must be made again: an epoch must not include who is not a member;
+    /// - `networkKey` is 1,216 bytes; at most 64 shares; each of 1 to 4,096 bytes and for a node whose program and
+    ///   machine are admitted. If somebody was removed since the shares were made, they must be made again: shares are
+    ///   public. Who is not a member for another reason, having left or lapsed, is passed over;
     /// - `signature` is the responder's enclave key's over SeedEpoch.
     /// The responder holds the new seed; so does everybody with a share. The first share for a registration earns its fee.
     function openSeedEpoch(
@@ -273,8 +286,22 @@ interface INetworkManagement {
     function leave(address enclave) external;
 
     /// @notice Returns the stake of a node that left.
-    /// @dev Requires: the caller owns the node, it left at least `unbondingBlocks` ago, and the stake is not zero.
+    /// @dev Requires: the caller owns the node, it left at least `unbondingBlocks` ago, it is not accused, and the stake is
+    /// not zero.
     function withdrawStake(address enclave) external;
+
+    /// @notice Counts an accusation of a node: its stake stays until as many are released.
+    /// @dev Requires: RollupManagement calls; the node has something at stake.
+    function freezeStake(address enclave) external;
+
+    /// @notice Takes back one accusation.
+    /// @dev Requires: RollupManagement calls; the node is accused.
+    function releaseStake(address enclave) external;
+
+    /// @notice Takes a node's whole stake and ends its membership, as if it had left and its machine were removed. A tenth
+    /// goes to the accuser, the rest to the owner of this contract, who can make good a wrong.
+    /// @dev Requires: RollupManagement calls; the node has something at stake.
+    function slash(address enclave, address accuser) external;
 
     /// @notice Sends the caller the fees credited to it.
     /// @dev Requires: the credit is not zero and the caller accepts ETH.
@@ -325,6 +352,9 @@ interface INetworkManagement {
 
     /// @notice Fee of a registration, in wei.
     function registrationFee() external view returns (uint256);
+
+    /// @notice The RollupManagement of this network: it alone freezes and slashes.
+    function rollups() external view returns (address);
 
     /// @notice L1 blocks between leaving and the return of the stake.
     function unbondingBlocks() external view returns (uint256);

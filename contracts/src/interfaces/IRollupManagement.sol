@@ -8,6 +8,18 @@ import {INetworkManagement} from "./INetworkManagement.sol";
 /// @title Rollup management
 /// @notice The tree of rollups (protocol 5.2, 7.1, 7.5, 9.4). The contract cannot execute a rollup and does not choose
 /// the canonical one: enclaves do. It keeps every fork visible and tells when no live head disputes a rollup.
+///
+/// Forks. A head dies when it makes no progress for `forkTimeoutBlocks` after another head progressed in a later block; it
+/// revives with its next rollup. A single head never dies, however long the network is idle. A head that died may count as
+/// live for another eighth of the timeout. Two heads are a *deep fork* if both stand at least two above their last common
+/// ancestor. Honest enclaves build on the canonical rollup only, so an honest rollup that lost its round stays alone on its
+/// branch: a deep fork needs a broken TEE, or a bug, on one side. While one is alive, nothing is confirmed.
+///
+/// Slashing (protocol 10.4). Whoever publishes a rollup at least `slashDepth` above a fork point has built on a branch that
+/// others dispute. Anyone may {accuse} it of that, which freezes its stake; `slashDelayBlocks` later, once no head but the
+/// survivor's is alive, anyone may {slash}. Nobody executes anything here, so the branch that outlives the other is taken
+/// for the valid one, as by the bridge: both trust that some honest aggregator can publish within a fork timeout. Where
+/// that fails, honest aggregators may lose their stakes to a majority of attackers, as users their deposits.
 interface IRollupManagement {
     /// @notice The public header: a wire format. The rollup's hash is its EIP-712 hashStruct.
     /// @param version of the format: 2.
@@ -80,6 +92,27 @@ interface IRollupManagement {
     /// `index`, which counts from 0. `sender` paid for it on L1; who signed the transaction is in the envelope.
     event TransactionForced(uint64 indexed index, address indexed sender, bytes envelope);
 
+    /// @notice A rollup of which somebody says that its publisher is to be slashed.
+    /// @param accuser receives the reward.
+    /// @param since L1 block of the accusation.
+    struct Accusation {
+        address accuser;
+        uint64 since;
+    }
+
+    /// @notice A rollup is not the first on its parent: it begins a branch. Honest rollups that lose a round do that too.
+    event ForkBegan(bytes32 indexed rollup, bytes32 indexed parent, uint256 branch);
+
+    /// @notice The rollup forms a deep fork with another of about the same time: see {isSuspended}, which is exact. Said
+    /// again about once in an eighth of the fork timeout while both branches grow.
+    event DeepForkSeen(bytes32 indexed rollup);
+
+    /// @notice A publisher is accused and its stake frozen.
+    event Accused(bytes32 indexed rollup, address indexed aggregator, bytes32 rival, address accuser);
+
+    /// @notice An accusation came to nothing.
+    event Acquitted(bytes32 indexed rollup, address indexed aggregator);
+
     /// @notice A constructor argument is zero.
     error ZeroArgument();
     /// @notice The header's version is not supported.
@@ -114,6 +147,23 @@ interface IRollupManagement {
     error NotAggregator(address enclave);
     /// @notice The caller does not own the aggregator.
     error NotOwner(address caller, address owner);
+
+    /// @notice The slash depth is below two: it would hit honest rollups that lost a round.
+    error SlashDepthTooLow(uint256 slashDepth);
+    /// @notice Stakes unbond within a fork timeout: too soon for an accusation.
+    error UnbondingTooShort(uint256 unbondingBlocks, uint256 forkTimeoutBlocks);
+    /// @notice One of the two does not stand `slashDepth` above their last common ancestor.
+    error ForkTooShallow(bytes32 rollup, bytes32 rival, uint256 depth, uint256 rivalDepth);
+    /// @notice The rollup is accused already.
+    error AlreadyAccused(bytes32 rollup);
+    /// @notice The rollup is not accused.
+    error NotAccused(bytes32 rollup);
+    /// @notice A live head does not build on the rollup.
+    error Disputed(bytes32 rollup);
+    /// @notice Slashing must wait until that block.
+    error TooEarlyToSlash(uint256 dueBlock);
+    /// @notice The rollup stands `slashDepth` or more above the survivor's branch.
+    error TooDeepToAcquit(bytes32 rollup, bytes32 survivor, uint256 depth);
 
     /// @notice Publishes a rollup.
     /// @dev Requires:
@@ -157,11 +207,39 @@ interface IRollupManagement {
     /// @notice How many transactions were forced: the index of the next one.
     function forcedCount() external view returns (uint64);
 
-    /// @notice Whether the rollup was included at least `blocks` L1 blocks ago and every live head builds on it.
-    /// @dev A head dies when it makes no progress for `forkTimeoutBlocks` after another head progressed in a later block;
-    /// it revives with its next rollup. A single head never dies, however long the network is idle. True only if every
-    /// live head is the rollup or its descendant. A head that died may count as live for another eighth of the timeout.
-    /// False for an unknown rollup. The cost is bounded, however long the chain is and however many forks it has.
+    /// @notice Accuses the publisher of a rollup. Its stake cannot be withdrawn until it is slashed or acquitted, so it must
+    /// be accused before its unbonding ends; the branch need not be dead.
+    /// @dev Requires:
+    /// - both rollups are published, and each stands at least `slashDepth` above their last common ancestor;
+    /// - the rollup is not accused already, and its publisher has something at stake;
+    /// - a deep fork is alive, or every live head builds on `rival`: nobody is accused any more of having outlived a dead branch.
+    function accuse(RollupHeader calldata header, bytes32 rival) external;
+
+    /// @notice Slashes the publisher of an accused rollup: see {INetworkManagement-slash}. Once per publisher; its other
+    /// rollups have nothing left to slash.
+    /// @dev Requires:
+    /// - the rollup was accused at least `slashDelayBlocks` ago;
+    /// - both rollups stand at least `slashDepth` above their last common ancestor;
+    /// - every live head builds on `survivor`, so that the accused branch is dead.
+    function slash(RollupHeader calldata header, bytes32 survivor) external;
+
+    /// @notice Withdraws an accusation that came to nothing.
+    /// @dev Requires:
+    /// - the rollup is accused;
+    /// - every live head builds on `survivor`, and the rollup stands less than `slashDepth` above their last common ancestor: it is on
+    ///   the surviving chain, or a loser beside it.
+    function acquit(RollupHeader calldata header, bytes32 survivor) external;
+
+    /// @notice The accusation of a rollup; zero if there is none.
+    function accusations(bytes32 rollup) external view returns (address accuser, uint64 since);
+
+    /// @notice Whether a deep fork is alive (protocol 9.4): all withdrawals wait until one of the branches dies.
+    /// @dev The cost is bounded as for {isConfirmed}.
+    function isSuspended() external view returns (bool);
+
+    /// @notice Whether the rollup was included at least `blocks` L1 blocks ago, every live head is the rollup or its
+    /// descendant, and no deep fork is alive.
+    /// @dev False for an unknown rollup. The cost is bounded, however long the chain is and however many forks it has.
     function isConfirmed(bytes32 rollup, uint256 blocks) external view returns (bool);
 
     /// @notice The withdrawals root of a rollup; zero if it has no withdrawals or is unknown.
@@ -189,6 +267,12 @@ interface IRollupManagement {
 
     /// @notice L1 blocks without progress after which a head is dead.
     function forkTimeoutBlocks() external view returns (uint256);
+
+    /// @notice How far above a fork point a rollup must stand for its publisher to be slashed; at least two.
+    function slashDepth() external view returns (uint256);
+
+    /// @notice L1 blocks between an accusation and slashing.
+    function slashDelayBlocks() external view returns (uint256);
 
     /// @notice The hash of a rollup: the EIP-712 hashStruct of its header.
     function hashRollup(RollupHeader calldata header) external pure returns (bytes32);

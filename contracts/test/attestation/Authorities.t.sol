@@ -336,6 +336,24 @@ contract AuthoritiesTest is Quotes {
         attestation.publishCrl(der);
     }
 
+    /// @dev Enclaves read no longer one.
+    function test_publishCrl_revertsForLength() public {
+        expectCrlRevert(new bytes(131_073), abi.encodeWithSelector(IAttestationVerifier.CrlTooLong.selector, 131_073));
+        expectCrlRevert(new bytes(131_072), named(IAttestationVerifier.Malformed.selector));
+    }
+
+    function test_publishCrl_removesTheMachine() public {
+        bytes32 machine = machineOf(PPID);
+        (,, uint40 admission) = attestation.verify(quote(MEASUREMENT, DATA), DATA);
+        vm.assertTrue(attestation.isCurrent(admission, vm.getBlockNumber()));
+        bytes memory der = crl(CA_NAME, CA_KEY, oneSerial(pckSpec().serial), "300302000000Z", NEXT_MONTH);
+        vm.expectEmit(address(attestation));
+        emit IAttestationVerifier.MachineRemoved(machine);
+        attestation.publishCrl(der);
+        vm.assertTrue(attestation.isRemoved(machine));
+        vm.assertFalse(attestation.isCurrent(admission, vm.getBlockNumber()));
+    }
+
     function test_publishCrl_keepsWhatWasRevoked() public {
         attestation.publishCrl(crl(CA_NAME, CA_KEY, oneSerial(pckSpec().serial), "300302000000Z", NEXT_MONTH));
         attestation.publishCrl(crl(CA_NAME, CA_KEY, noSerials(), "300303000000Z", NEXT_MONTH));

@@ -125,8 +125,7 @@ contract NetworkHandler is Network {
 
     /// @dev Whether the fee of its registration is still to be earned.
     function waits(address enclave) private view returns (bool) {
-        INetworkManagement.Node memory n = network.node(enclave);
-        return n.seedEpoch == 0 && n.rejections == 0;
+        return network.node(enclave).seedEpoch == 0;
     }
 }
 
@@ -155,7 +154,8 @@ contract NetworkInvariants is Network {
             if (n.ownerOf(enclave) == address(0)) continue;
             INetworkManagement.Node memory node = n.node(enclave);
             bool current = vm.getBlockNumber() <= node.attestedAt + LIFETIME_BLOCKS && node.leftAt == 0;
-            bool eligible = current && node.seedEpoch == n.seedEpoch() && uint256(node.stake) * 1e18 >= MINIMUM_STAKE;
+            bool eligible =
+                current && n.answeredBy(enclave) != address(0) && uint256(node.stake) * 1e18 >= MINIMUM_STAKE;
             vm.assertEq(n.isAggregator(enclave), eligible);
             vm.assertEq(n.isMember(enclave), current);
         }
@@ -168,7 +168,7 @@ contract NetworkInvariants is Network {
             address enclave = handler.nodeOf(i);
             if (n.ownerOf(enclave) == address(0)) continue;
             INetworkManagement.Node memory node = n.node(enclave);
-            vm.assertTrue(node.seedEpoch <= epoch && (node.seedEpoch != 0) == (node.responder != address(0)));
+            vm.assertTrue(node.seedEpoch <= epoch && (node.seedEpoch != 0 || node.responder == address(0)));
         }
         for (uint32 i = 1; i <= epoch; i++) {
             vm.assertTrue(n.networkKeyHash(i) != 0);

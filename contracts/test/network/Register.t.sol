@@ -28,9 +28,9 @@ contract RegisterTest is Network {
 
     function test_constructor_revertsForZeroAddresses() public {
         vm.expectRevert(INetworkManagement.ZeroAddress.selector);
-        new NetworkManagement(IERC20(address(0)), attestation, CONFIG_HASH, 1, 1, 1, governor);
+        new NetworkManagement(IERC20(address(0)), attestation, CONFIG_HASH, 1, 1, 1, governor, address(1));
         vm.expectRevert(INetworkManagement.ZeroAddress.selector);
-        new NetworkManagement(obx, IAttestationVerifier(address(0)), CONFIG_HASH, 1, 1, 1, governor);
+        new NetworkManagement(obx, IAttestationVerifier(address(0)), CONFIG_HASH, 1, 1, 1, governor, address(1));
     }
 
     // register
@@ -193,12 +193,18 @@ contract RegisterTest is Network {
         INetworkManagement.Registration memory r = genesisRegistration();
         attest(r, operator);
         NetworkManagement genuine = network;
-        network = new NetworkManagement(obx, attestation, CONFIG_HASH, MINIMUM_STAKE, FEE, UNBONDING_BLOCKS, governor);
+        network = new NetworkManagement(
+            obx, attestation, CONFIG_HASH, MINIMUM_STAKE, FEE, UNBONDING_BLOCKS, governor, address(rollups)
+        );
         expectQuoteRefused(r, IAttestationVerifier.WrongReportData.selector);
         // At the same address, but with another NetworkConfig.
         vm.etch(
             address(genuine),
-            address(new NetworkManagement(obx, attestation, "other", MINIMUM_STAKE, FEE, UNBONDING_BLOCKS, governor))
+            address(
+                new NetworkManagement(
+                    obx, attestation, "other", MINIMUM_STAKE, FEE, UNBONDING_BLOCKS, governor, address(rollups)
+                )
+            )
             .code
         );
         network = genuine;
@@ -290,7 +296,8 @@ contract RegisterTest is Network {
     }
 
     function test_register_verifierIsNoAggregatorWithZeroMinimum() public {
-        network = new NetworkManagement(obx, attestation, CONFIG_HASH, 0, FEE, UNBONDING_BLOCKS, governor);
+        network =
+            new NetworkManagement(obx, attestation, CONFIG_HASH, 0, FEE, UNBONDING_BLOCKS, governor, address(rollups));
         INetworkManagement.Registration memory r = genesisRegistration();
         r.stake = 0;
         attest(r, operator);

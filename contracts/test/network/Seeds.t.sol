@@ -249,6 +249,12 @@ contract SeedsTest is Network {
         expectRejectRevert(
             KEY, vm.addr(0xf10), 1, abi.encodeWithSelector(INetworkManagement.TooManyRejections.selector, enclave)
         );
+        // Each epoch anew.
+        begin(address(0));
+        open(GENESIS_KEY, 2, shares(enclave));
+        vm.assertEq(uint256(network.node(enclave).rejections), 0);
+        reject(KEY, founder);
+        vm.assertEq(uint256(network.node(enclave).rejections), 1);
     }
 
     // beginSeedEpoch
@@ -292,10 +298,7 @@ contract SeedsTest is Network {
             KEY, 2, shares(enclave), abi.encodeWithSelector(INetworkManagement.ResponderHoldsNoSeed.selector, enclave)
         );
         expectOpenRevert(
-            GENESIS_KEY,
-            2,
-            shares(stranger),
-            abi.encodeWithSelector(INetworkManagement.NotRegistered.selector, stranger)
+            GENESIS_KEY, 2, shares(stranger), abi.encodeWithSelector(INetworkManagement.NotMember.selector, stranger)
         );
         INetworkManagement.EpochShare[] memory list = shares(enclave);
         list[0].encryptedSeed = "";
@@ -387,6 +390,41 @@ contract SeedsTest is Network {
         bytes memory signed = signShare(other, GENESIS_KEY, "seed");
         vm.expectRevert(abi.encodeWithSelector(INetworkManagement.NotMember.selector, other));
         network.shareSeed(other, founder, 2, "seed", signed);
+    }
+
+    /// @dev Else whoever is given a share could hold the opening up by leaving first, again and again.
+    function test_openSeedEpoch_passesOverWhoLeft() public {
+        begin(address(0));
+        vm.prank(operator);
+        network.leave(enclave);
+        open(GENESIS_KEY, 2, shares(enclave));
+        vm.assertEq(uint256(network.seedEpoch()), 2);
+        vm.assertEq(network.answeredBy(enclave), address(0));
+        vm.assertEq(uint256(network.node(enclave).seedEpoch), 0);
+    }
+
+    function test_openSeedEpoch_passesOverWhoLapsed() public {
+        begin(address(0));
+        vm.roll(START + LIFETIME_BLOCKS);
+        reattest(founder);
+        open(GENESIS_KEY, 2, shares(enclave));
+        vm.assertEq(network.answeredBy(enclave), address(0));
+    }
+
+    /// @dev Shares are public: what is made for a removed machine must not be published, though its node leaves too.
+    function test_openSeedEpoch_revertsForRemovedMachineThatLeft() public {
+        begin(address(0));
+        INetworkManagement.Registration memory r = registration(other, 0);
+        r.quote = quote(tdxSpec(reportData(r, operator)));
+        vm.startPrank(operator);
+        network.register{value: FEE}(r);
+        network.leave(other);
+        vm.stopPrank();
+        vm.prank(governor);
+        attestation.approveMeasurement(tdMeasurement(), 1, START);
+        expectOpenRevert(
+            GENESIS_KEY, 2, shares(other), abi.encodeWithSelector(INetworkManagement.NotMember.selector, other)
+        );
     }
 
     /// @dev A broken TEE opens an epoch and gives nobody a usable share; the owner names who opens the next.

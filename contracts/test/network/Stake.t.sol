@@ -98,7 +98,9 @@ contract StakeTest is Network {
     }
 
     function test_withdrawStake_revertsForEverWithTheLargestUnbonding() public {
-        network = new NetworkManagement(obx, attestation, CONFIG_HASH, MINIMUM_STAKE, FEE, type(uint256).max, governor);
+        network = new NetworkManagement(
+            obx, attestation, CONFIG_HASH, MINIMUM_STAKE, FEE, type(uint256).max, governor, address(rollups)
+        );
         vm.prank(operator);
         obx.approve(address(network), MINIMUM_STAKE);
         registerGenesis();

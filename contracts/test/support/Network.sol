@@ -14,8 +14,10 @@ abstract contract Network is Quotes {
     bytes32 internal constant CONFIG_HASH = keccak256("config");
     uint256 internal constant MINIMUM_STAKE = 1000e18;
     uint256 internal constant FEE = 0.1 ether;
-    uint256 internal constant UNBONDING_BLOCKS = 50;
+    uint256 internal constant UNBONDING_BLOCKS = 400;
     uint256 internal constant FORK_TIMEOUT_BLOCKS = 8;
+    uint256 internal constant SLASH_DEPTH = 2;
+    uint256 internal constant SLASH_DELAY_BLOCKS = 4;
     uint64 internal constant START = 1000;
 
     uint256 internal constant GENESIS_KEY = 0x6e51;
@@ -36,8 +38,11 @@ abstract contract Network is Quotes {
         vm.roll(START);
         obx = new ObscuroToken(operator, 1_000_000e18);
         deployAttestation();
-        network = new NetworkManagement(obx, attestation, CONFIG_HASH, MINIMUM_STAKE, FEE, UNBONDING_BLOCKS, governor);
-        rollups = new RollupManagement(network, CONFIG_HASH, FORK_TIMEOUT_BLOCKS);
+        // Each of the two knows the other: the address of the second follows from the nonce.
+        address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        network =
+            new NetworkManagement(obx, attestation, CONFIG_HASH, MINIMUM_STAKE, FEE, UNBONDING_BLOCKS, governor, next);
+        rollups = new RollupManagement(network, CONFIG_HASH, FORK_TIMEOUT_BLOCKS, SLASH_DEPTH, SLASH_DELAY_BLOCKS);
         vm.deal(operator, 100 ether);
         vm.prank(operator);
         obx.approve(address(network), type(uint256).max);
@@ -200,7 +205,13 @@ abstract contract Network is Quotes {
     }
 
     function publish(IRollupManagement.RollupHeader memory h) internal returns (bytes32) {
-        bytes memory signed = sign(h);
+        return publishAs(GENESIS_KEY, h);
+    }
+
+    /// @dev Publishes a rollup of the aggregator with this enclave key, one of the operator's.
+    function publishAs(uint256 key, IRollupManagement.RollupHeader memory h) internal returns (bytes32) {
+        h.aggregator = vm.addr(key);
+        bytes memory signed = signature(key, rollups.digest(h));
         vm.prank(operator, operator);
         rollups.publish(h, signed, LOTTERY_PROOF, PAYLOAD, noAnswers());
         return rollups.hashRollup(h);

@@ -20,6 +20,7 @@ interface Vm {
     function assume(bool condition) external pure;
     function blobhashes(bytes32[] calldata hashes) external;
     function chainId(uint256 newChainId) external;
+    function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function deal(address account, uint256 newBalance) external;
     function etch(address target, bytes calldata newRuntimeBytecode) external;
     function exists(string calldata path) external view returns (bool);
@@ -30,6 +31,7 @@ interface Vm {
     function expectRevert(bytes4 revertData) external;
     function expectRevert(bytes calldata revertData) external;
     function getBlockNumber() external view returns (uint256);
+    function getNonce(address account) external view returns (uint64);
     function label(address account, string calldata newLabel) external;
     function parseBytes(string calldata stringifiedValue) external pure returns (bytes memory);
     function keyExistsJson(string calldata json, string calldata key) external view returns (bool);

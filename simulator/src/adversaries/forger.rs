@@ -1,13 +1,12 @@
 //! The owner of a broken TEE orders an illegal withdrawal: publishes a rollup that pays it, signed with the
 //! enclave's stolen key, keeps that branch alive with further rollups, and tries to be paid as soon as the
-//! contract would. While an honest head is alive the contract must not pay. Missing from the contracts, to
-//! be checked in `checkers/withdrawals` when it is there: suspension of all withdrawals while two branches
-//! are two deep, and slashing of the publisher of a dead one.
+//! contract would. While an honest head is alive the contract must not pay, and when the branch is dead it
+//! must slash (`prosecutor`).
 
 use super::{Adversary, stolen};
 use crate::{events::MessageId, l1::Called, node::Node, world::World};
 use alloy_primitives::{B256, Bytes, U256};
-use alloy_sol_types::{SolCall, sol};
+use alloy_sol_types::{SolCall, SolError, sol};
 use obscuro_enclave::executor::CallRequest;
 use obscuro_host::{
     publisher::outbox::{Content, Purpose},
@@ -18,10 +17,12 @@ use obscuro_protocol::{door::Head, l1::IBridgeManagement::withdrawCall, rollup::
 sol! {
     /// Reverts if it does not know either.
     function isAncestor(bytes32 ancestor, bytes32 descendant) external view returns (bool);
+    /// What the bridge says while a deep fork is alive.
+    error WithdrawalsSuspended();
 }
 
-/// L1 blocks after which a branch is given up and another one begun.
-const BRANCH_BLOCKS: u64 = 40;
+/// L1 blocks after which a branch is given up and another one begun: its withdrawals were due by then.
+const BRANCH_BLOCKS: u64 = 12;
 
 /// A branch of forged rollups.
 #[derive(Default)]
@@ -90,12 +91,18 @@ impl Branch {
         let input = Bytes::from(call.abi_encode());
         let from = Some(node.operator.address());
         let request = CallRequest { from, to: Some(to), data: input.clone(), ..Default::default() };
-        if world.l1.estimate(l1, &request, world.now).is_ok() {
-            world.say(Some(node.id), "the contract would pay the thief");
-            node.order(Purpose::Move, Content::Call { to, input, value: U256::ZERO }, world);
-        } else {
-            *world.counts.attacks.entry("illegal withdrawals refused").or_default() += 1;
-        }
+        let refused = match world.l1.estimate(l1, &request, world.now) {
+            Ok(_) => {
+                world.say(Some(node.id), "the contract would pay the thief");
+                node.order(Purpose::Move, Content::Call { to, input, value: U256::ZERO }, world);
+                return;
+            }
+            Err(Called::Reverted(error)) if error.starts_with(&WithdrawalsSuspended::SELECTOR) => {
+                "illegal withdrawals suspended"
+            }
+            Err(_) => "illegal withdrawals refused",
+        };
+        *world.counts.attacks.entry(refused).or_default() += 1;
     }
 }
 

@@ -261,6 +261,35 @@ fn a_payment_of_a_rollup_that_lost() {
 }
 
 #[test]
+fn a_payment_while_a_deep_fork_is_alive() {
+    let mut run = network();
+    let block = run.world.l1.highest().clone();
+    let canonical = run.world.reference.view(block.hash).unwrap().rollup;
+    let fork = run.world.reference.chain(canonical).nth(2).unwrap().1.header.clone();
+    run.world.reference.plant_payment(block.hash, 0, fork.parent);
+    let mut parent = fork.parent;
+    for number in fork.number..fork.number + 2 {
+        run.world.seen.push(Seen::Block(block.hash));
+        assert_eq!(verdict(&mut run), Ok(()), "one above the fork point is a loser, no fork");
+        let header = RollupHeader { parent, number, nonce: U256::from(7), ..fork.clone() };
+        parent = header.hash();
+        run.world.reference.plant_published(block.header.parent_hash, header);
+    }
+    run.world.seen.push(Seen::Block(block.hash));
+    finds(&mut run, "withdrawals");
+}
+
+#[test]
+fn a_stake_slashed_without_guilt() {
+    let mut run = network();
+    let block = run.world.l1.highest().hash;
+    let enclave = run.nodes[0].life.as_ref().unwrap().address;
+    run.world.reference.plant_slashing(block, enclave);
+    run.world.seen.push(Seen::Block(block));
+    finds(&mut run, "withdrawals");
+}
+
+#[test]
 fn user_data_and_keys_in_clear() {
     let mut run = network();
     let stolen = run.nodes[0].steal(&run.world).unwrap();

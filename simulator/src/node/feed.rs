@@ -4,6 +4,7 @@
 use super::{Node, cost, fed};
 use crate::{
     events::{Fed, NodeEvent},
+    prosecutor,
     world::{Seen, World},
 };
 use alloy_eips::Encodable2718;
@@ -242,6 +243,7 @@ impl Node {
             adversary.head(self, &head, world);
             self.adversary = Some(adversary);
         }
+        prosecutor::act(self, head.l1.hash, world);
         if self.is_aggregator() {
             self.play(round::Input::Head(head.clone()), world);
         }
