@@ -3,6 +3,8 @@
 
 use crate::{
     account::{Gateway, Key, RECEIPT_TIMEOUT},
+    membership::is_suspended,
+    network::SUSPENDED,
     setup,
 };
 use alloy_network::TransactionBuilder;
@@ -316,7 +318,13 @@ async fn is_confirmed(l1: &impl Provider, config: &NetworkConfig, rollup: B256) 
 }
 
 async fn await_confirmed(l1: &impl Provider, config: &NetworkConfig, rollup: B256) -> Result<()> {
+    let mut was_suspended = false;
     while !is_confirmed(l1, config, rollup).await? {
+        let suspended = is_suspended(l1, config).await?;
+        if suspended && !was_suspended {
+            eprintln!("{SUSPENDED}");
+        }
+        was_suspended = suspended;
         tokio::time::sleep(POLL).await;
     }
     Ok(())
@@ -342,6 +350,7 @@ async fn status(
         let amount = IBridgeManagement::lockedCall::abi_decode_returns(&l1.call(request).await?)?;
         locked.push((name, amount, decimals));
     }
+    let suspended = is_suspended(&l1, &config).await?;
     let mut listed = Vec::new();
     if let Some(rollup) = rollup {
         let confirmed = is_confirmed(&l1, &config, rollup).await?;
@@ -358,11 +367,14 @@ async fn status(
             .iter()
             .map(|(w, confirmed)| json!({ "index": w.index, "asset": w.asset.to_string(), "to": w.to.to_string(), "amount": w.amount.to_string(), "executable": confirmed }))
             .collect();
-        println!("{}", json!({ "locked": locked, "withdrawals": listed }));
+        println!("{}", json!({ "locked": locked, "suspended": suspended, "withdrawals": listed }));
         return Ok(());
     }
     for (name, amount, decimals) in locked {
         println!("{name}  {} locked on L1", format_units(amount, decimals)?);
+    }
+    if suspended {
+        println!("{SUSPENDED}");
     }
     for (withdrawal, confirmed) in listed {
         let state = if confirmed { "executable, or executed" } else { "waiting for L1 blocks" };

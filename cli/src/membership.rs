@@ -18,6 +18,7 @@ use obscuro_protocol::{
     l1::{
         IAttestationVerifier::IAttestationVerifierEvents,
         INetworkManagement::{INetworkManagementEvents, networkConfigHashCall},
+        IRollupManagement::{headsCall, isSuspendedCall},
     },
 };
 use std::{collections::BTreeMap, path::PathBuf};
@@ -73,6 +74,10 @@ pub struct Network {
     pub asked: Option<(u64, Address)>,
     /// When what enclaves verify quotes with expires, seconds since 1970.
     pub collateral: BTreeMap<String, u64>,
+    /// Whether a deep fork is alive, so that L1 pays no withdrawal.
+    pub is_suspended: bool,
+    /// The live heads of the tree of rollups. None if there are too many branches for the L1 node to count.
+    pub heads: Option<Vec<B256>>,
 }
 
 /// A node as registered.
@@ -103,6 +108,8 @@ pub struct Node {
     pub waits_since: u64,
     /// L1 block in which it left.
     pub left: Option<u64>,
+    /// L1 block in which it was slashed.
+    pub slashed: Option<u64>,
     encryption_key: Bytes,
     lottery_key: Bytes,
     /// Which event brought the quote.
@@ -116,6 +123,8 @@ pub enum Standing {
     Member,
     /// It left in this L1 block.
     Left(u64),
+    /// It was slashed in this L1 block.
+    Slashed(u64),
     /// Enclaves do not accept its quote.
     Refused(String),
     /// It should have attested again before this L1 block.
@@ -143,6 +152,8 @@ impl Network {
             epochs: Vec::new(),
             asked: None,
             collateral: BTreeMap::new(),
+            is_suspended: is_suspended(l1, &config).await?,
+            heads: ask(l1, &config, &headsCall {}).await.ok(),
             config,
         };
         network.fold(&logs);
@@ -163,6 +174,9 @@ impl Network {
     /// Whether a node counts.
     pub fn standing(&self, node: &Node) -> Standing {
         let attested = match &node.proven {
+            _ if node.slashed.is_some() => {
+                return Standing::Slashed(node.slashed.unwrap_or_default());
+            }
             _ if node.left.is_some() => return Standing::Left(node.left.unwrap_or_default()),
             Err(error) => return Standing::Refused(error.to_string()),
             Ok(attested) => attested,
@@ -252,6 +266,7 @@ impl Network {
                     had_seed: false,
                     waits_since: block,
                     left: None,
+                    slashed: None,
                     encryption_key: event.encryptionKey,
                     lottery_key: event.lotteryKey,
                     position,
@@ -362,6 +377,22 @@ impl Network {
         }
         Ok(())
     }
+}
+
+/// Whether a deep fork is alive (protocol 9.4).
+pub async fn is_suspended(l1: &impl Provider, config: &NetworkConfig) -> Result<bool> {
+    ask(l1, config, &isSuspendedCall {}).await
+}
+
+async fn ask<C: SolCall>(
+    l1: &impl Provider,
+    config: &NetworkConfig,
+    call: &C,
+) -> Result<C::Return> {
+    let request = TransactionRequest::default()
+        .with_to(config.contracts.rollupManagement)
+        .with_input(call.abi_encode());
+    Ok(C::abi_decode_returns(&l1.call(request).await?)?)
 }
 
 fn subject(subject: Subject) -> String {

@@ -100,6 +100,7 @@ fn json(network: &Network) -> Value {
             "seedEpoch": node.epoch,
             "holdsSeed": network.holds_seed(node),
             "leftAt": node.left,
+            "slashedAt": node.slashed,
         })
     };
     let pending = members(network).filter(|(_, node)| !network.holds_seed(node));
@@ -113,6 +114,8 @@ fn json(network: &Network) -> Value {
         "isIntelRoot": network.is_production(),
         "l1Block": network.block,
         "time": network.time,
+        "withdrawalsSuspended": network.is_suspended,
+        "heads": network.heads,
         "members": members(network).map(|(enclave, member)| node(enclave, member)).collect::<Vec<_>>(),
         "others": others.collect::<Vec<_>>(),
         "measurements": network.registry.approvals().map(|(measurement, approval)| json!({
@@ -143,6 +146,7 @@ fn print(network: &Network) {
     }
     println!("Network {}", network.config_hash);
     println!("at L1 block {} ({})\n", network.block, date::format(network.time));
+    print_forks(network);
     print_seed(network);
     println!("\nMembers");
     for (enclave, node) in members(network) {
@@ -168,6 +172,20 @@ fn print(network: &Network) {
     for (what, expires) in &network.collateral {
         let state = if *expires < network.time { ", EXPIRED: publish newer" } else { "" };
         println!("  {what}  until {}{state}", date::format(*expires));
+    }
+}
+
+/// Why withdrawals wait, in words.
+pub const SUSPENDED: &str = "withdrawals are suspended: two branches of the rollup chain, each two rollups deep, are alive on L1; none is paid until one dies";
+
+fn print_forks(network: &Network) {
+    if network.is_suspended {
+        println!("ALARM: {SUSPENDED}");
+    }
+    match network.heads.as_deref() {
+        Some([_]) => println!("The rollup chain has one live head"),
+        Some(heads) => println!("The rollup chain has {} live heads: {heads:?}", heads.len()),
+        None => println!("The rollup chain has more branches than the L1 node can count"),
     }
 }
 
@@ -214,6 +232,9 @@ impl fmt::Display for Standing {
         match self {
             Self::Member => write!(f, "is a member"),
             Self::Left(block) => write!(f, "the node left in L1 block {block}"),
+            Self::Slashed(block) => {
+                write!(f, "the node was slashed in L1 block {block}: it built on a dead fork")
+            }
             Self::Refused(error) => write!(f, "its quote on L1 is not acceptable: {error}"),
             Self::Lapsed(block) => {
                 write!(f, "its attestation counted until L1 block {block}: it must attest again")

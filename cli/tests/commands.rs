@@ -363,6 +363,7 @@ fn assets_cross_the_bridge_and_come_back() {
         )
     };
     let before = status();
+    assert_eq!(before["suspended"], false);
     let assets = [("ETH", Address::ZERO, 2), ("OBX", obx, 3), (&*gold_name, gold, 4)];
     std::thread::scope(|scope| {
         for (asset, address, account) in assets {

@@ -1,6 +1,7 @@
 //! Staying a member: attesting again, upgrades of the program (protocol 11.3), leaving.
 
 use crate::*;
+use alloy_primitives::U256;
 use obscuro_enclave::device::Device;
 use obscuro_protocol::l1::IAttestationVerifier::{MachineRemoved, MeasurementApproved};
 use obscuro_software_tee::SoftwareDevice;
@@ -240,7 +241,7 @@ fn old_and_new_programs_run_side_by_side_until_the_sunset() {
 }
 
 #[test]
-fn whoever_left_or_was_removed_does_not_count() {
+fn whoever_left_or_was_slashed_or_removed_does_not_count() {
     let leave = |node: &Node| {
         network_log(INetworkManagement::NodeLeft { enclave: node.registration.enclave })
     };
@@ -256,8 +257,14 @@ fn whoever_left_or_was_removed_does_not_count() {
     ];
     let heads = all_follow(&nodes, &mut l1, logs);
     assert_eq!(heads[1].duties, [Duty::ShareSeed, Duty::OpenEpoch]);
-    // One that waits leaves, and one that answers.
-    let heads = all_follow(&nodes, &mut l1, vec![leave(&waiting), leave(&second)]);
+    // One that waits leaves, and one that answers is slashed.
+    let slashed = network_log(INetworkManagement::NodeSlashed {
+        enclave: second.registration.enclave,
+        accuser: Address::ZERO,
+        amount: U256::ZERO,
+        reward: U256::ZERO,
+    });
+    let heads = all_follow(&nodes, &mut l1, vec![leave(&waiting), slashed]);
     assert_eq!(heads[0].duties, [Duty::OpenEpoch]);
     assert!(!is_peer(&heads[0], &second));
     assert_eq!(shares(&first), Ok(vec![]));
