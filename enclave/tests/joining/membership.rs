@@ -257,6 +257,7 @@ fn whoever_left_or_was_slashed_or_removed_does_not_count() {
     ];
     let heads = all_follow(&nodes, &mut l1, logs);
     assert_eq!(heads[1].duties, [Duty::ShareSeed, Duty::OpenEpoch]);
+    let fresh = reattested(&second, &l1);
     // One that waits leaves, and one that answers is slashed.
     let slashed = network_log(INetworkManagement::NodeSlashed {
         enclave: second.registration.enclave,
@@ -273,9 +274,8 @@ fn whoever_left_or_was_slashed_or_removed_does_not_count() {
     pay(&reader, &first, &alice, 0);
     publish(&first, &nodes, &mut l1);
     assert_eq!(second.seal(), None);
-    // Attesting again does not bring it back.
-    let log = reattested(&second, &l1);
-    let heads = all_follow(&nodes, &mut l1, vec![log]);
+    // A fresh quote of its does not bring it back.
+    let heads = all_follow(&nodes, &mut l1, vec![fresh]);
     assert!(heads[1].duties.is_empty() && !is_peer(&heads[0], &second));
 
     // The owner removes the first's machine: nobody is left, and readmits it.
