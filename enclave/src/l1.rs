@@ -159,9 +159,15 @@ fn events(receipts: &[Bytes], root: B256, contracts: &Contracts) -> Result<Vec<E
 fn event(log: &Log, contracts: &Contracts) -> Option<Event> {
     if log.address == contracts.rollupManagement {
         let decoded = IRollupManagementEvents::decode_log(log);
-        return decoded.ok().map(|event| match event.data {
-            IRollupManagementEvents::RollupPublished(event) => Event::Published(Box::new(event)),
-            IRollupManagementEvents::TransactionForced(event) => Event::Forced(Box::new(event)),
+        return decoded.ok().and_then(|event| match event.data {
+            IRollupManagementEvents::RollupPublished(event) => {
+                Some(Event::Published(Box::new(event)))
+            }
+            IRollupManagementEvents::TransactionForced(event) => {
+                Some(Event::Forced(Box::new(event)))
+            }
+            // Forks are for the bridge and for people: enclaves know what is canonical.
+            _ => None,
         });
     }
     if log.address == contracts.bridgeManagement {
