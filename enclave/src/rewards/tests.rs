@@ -35,7 +35,6 @@ fn nodes() -> Nodes {
         answered_by: None,
         waits_since: 0,
         rejected: Vec::new(),
-        left: false,
     };
     (1..=4).map(|number| (Address::repeat_byte(number), node(number))).collect()
 }
