@@ -37,6 +37,8 @@ pub enum CarrierPolicy {
     Cheapest,
     /// Calldata for whatever fits: where L1 gas costs nothing, as on a development network.
     Calldata,
+    /// Blobs for everything, whatever they cost.
+    Blobs,
 }
 
 /// How a payload travels.
@@ -60,8 +62,10 @@ pub fn choose(
     if calldata_gas > fitting || payload.len() > CALLDATA_PAYLOAD_BYTES_MAX {
         return Carrying::Blobs;
     }
-    if policy == CarrierPolicy::Calldata {
-        return Carrying::Calldata;
+    match policy {
+        CarrierPolicy::Calldata => return Carrying::Calldata,
+        CarrierPolicy::Blobs => return Carrying::Blobs,
+        CarrierPolicy::Cheapest => {}
     }
     let gas_price = prices.gas_price();
     let calldata_cost = gas_price.saturating_mul(calldata_gas.into());
