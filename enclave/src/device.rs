@@ -12,6 +12,9 @@ pub struct DeviceError(pub String);
 /// A piece of work that needs no other to be done before.
 pub type Task<'a> = Box<dyn FnOnce() + Send + 'a>;
 
+/// Fewer items are not worth a core of their own.
+const SHARE_MIN: usize = 64;
+
 /// What the hardware gives the program that runs in it.
 pub trait Device: Send + Sync + 'static {
     /// Fills `out` with entropy that the host does not know.
@@ -38,6 +41,27 @@ pub trait Device: Send + Sync + 'static {
             task();
         }
     }
+}
+
+/// What `work` makes of every item, in their order; each core has its share, but none of fewer than
+/// [`SHARE_MIN`] items. Other tasks are done as well.
+pub fn map<T: Sync, R: Send>(
+    device: &dyn Device,
+    others: Vec<Task<'_>>,
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let share = items.len().div_ceil(device.cores().max(1)).max(SHARE_MIN);
+    let work_off = |items: &[T]| items.iter().map(&work).collect::<Vec<R>>();
+    let mut shares: Vec<Option<Vec<R>>> = items.chunks(share).map(|_| None).collect();
+    let mut tasks: Vec<Task<'_>> = others;
+    for (items, done) in items.chunks(share).zip(&mut shares) {
+        tasks.push(Box::new(|| *done = Some(work_off(items))));
+    }
+    device.run(tasks);
+    let done = items.chunks(share).zip(shares);
+    // A device that leaves work undone only makes it slow.
+    done.flat_map(|(items, done)| done.unwrap_or_else(|| work_off(items))).collect()
 }
 
 /// The device's entropy as a generator.

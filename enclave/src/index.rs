@@ -3,6 +3,7 @@
 //! not answering at all, but not misplace one. Not here: the bodies themselves (`ledger`).
 
 use crate::{
+    device::{self, Device},
     ledger::{Body, LedgerError},
     pool::Pooled,
     store::{Domain, EncryptedStore},
@@ -56,7 +57,7 @@ impl Index {
                 accepted.included.push_back((body.header.l1ProofNumber, kept));
             }
         }
-        self.bodies.lock().put(rollup, body);
+        self.keep(rollup, body);
     }
 
     /// Remembers what the host keeps for a transaction.
@@ -103,17 +104,25 @@ impl Index {
         Ok(wire::decode(&record, ENTRY_BYTES_MAX).ok())
     }
 
-    /// Stores the entries of a rollup: when it is executed, and again when it becomes canonical
-    /// after a sibling was.
+    /// Stores the entries of a rollup that becomes canonical.
     pub fn persist(
         rollup: B256,
         body: &Body,
         store: &EncryptedStore<'_>,
+        device: &dyn Device,
     ) -> Result<(), LedgerError> {
-        let records = body.transactions.iter().enumerate().map(|(position, transaction)| {
-            (transaction.hash, wire::encode(&(rollup, position as u32)))
-        });
-        Ok(store.put_records(TRANSACTION, records)?)
+        let hashes: Vec<(u32, B256)> =
+            (0..).zip(body.transactions.iter().map(|t| t.hash)).collect();
+        let seal = |(position, hash): &(u32, B256)| {
+            store.seal_record(TRANSACTION, *hash, &wire::encode(&(rollup, position)))
+        };
+        let sealed = device::map(device, Vec::new(), &hashes, seal).into_iter();
+        Ok(store.put(sealed.collect::<Result<_, _>>()?)?)
+    }
+
+    /// Remembers a body.
+    pub fn keep(&self, rollup: B256, body: Arc<Body>) {
+        self.bodies.lock().put(rollup, body);
     }
 
     /// A body, from memory or through `load`.

@@ -2,10 +2,10 @@
 //! checking a rollup are the same execution. Not here: which rollup is executed and signed (`node`).
 
 use crate::{
+    device::{self, Device, Task},
     epochs::NetworkKeys,
-    executor::{self, Block, BlockEnv, ExecutionError, Fatal, FeeRule, Finished, Reject},
+    executor::{self, Block, BlockEnv, ExecutionError, Fatal, FeeRule, Reject},
     forced::Due,
-    index::Index,
     pool::Pooled,
     rewards::Rewards,
     state::{AccountUpdate, Changes, State, StateError},
@@ -169,12 +169,20 @@ pub enum OnReject {
     Fail,
 }
 
+/// Executed transactions, before their roots are known.
+pub struct Draft<'l, 'a> {
+    /// With a header that lacks what is computed from all of them.
+    pub body: Body,
+    /// Candidates, by position, that were left out and will never be valid.
+    pub rejected: Vec<usize>,
+    data_gas: u64,
+    block: Block<'l, EncryptedStore<'a>>,
+}
+
 /// An execution, before there is a header for it.
 pub struct Outcome {
     /// Without hash-dependent parts.
     pub body: Body,
-    /// Candidates, by position, that were left out and will never be valid.
-    pub rejected: Vec<usize>,
     /// Gas that its transactions were charged for their data.
     data_gas: u64,
     nodes: Vec<(B256, Bytes)>,
@@ -211,9 +219,8 @@ impl<'a> Ledger<'a> {
 
     /// Rollup 0: the bridge, the pool and the deterministic deployer, nothing else. Its hash is the
     /// config's.
-    pub fn genesis(&self) -> Result<Rollup, LedgerError> {
+    pub fn genesis(&self, device: &dyn Device) -> Result<Rollup, LedgerError> {
         let applied = self.state(EMPTY_ROOT).apply(&genesis_changes(self.config))?;
-        self.store.put_nodes(&applied.nodes)?;
         let hash = self.config.hash();
         let header = RollupHeader {
             version: HEADER_VERSION,
@@ -228,7 +235,7 @@ impl<'a> Ledger<'a> {
             ..Default::default()
         };
         let body = Body { header: header.clone(), ..Default::default() };
-        let history_root = self.finish(hash, &header, EMPTY_ROOT, &body, Vec::new())?;
+        let history_root = self.finish(&body, hash, EMPTY_ROOT, applied.nodes, device)?;
         Ok(Rollup { hash, header, history_root, payload_bytes: 0, data_gas: 0 })
     }
 
@@ -302,16 +309,17 @@ impl<'a> Ledger<'a> {
 
     /// Executes rewards, deposits, then the forced transactions that are due, then the candidates, on
     /// top of `parent` at `proof`. `Ok(Err(_))`: the payload is not what [`OnReject::Fail`] demands.
-    pub fn execute(
-        &self,
+    pub fn execute<'l>(
+        &'l self,
         parent: &Rollup,
         proof: &View,
         nonce: U256,
         forced: &Due,
         candidates: &[Candidate<'_>],
         on_reject: OnReject,
-    ) -> Result<Result<Outcome, String>, LedgerError> {
-        let hashes = |number| self.block_hash(parent.history_root, number);
+    ) -> Result<Result<Draft<'l, 'a>, String>, LedgerError> {
+        let history_root = parent.history_root;
+        let hashes = move |number| self.block_hash(history_root, number);
         let mut block =
             Block::new(self.state(parent.header.stateRoot), self.env(parent, proof, nonce), hashes);
         apply_rewards(&mut block, &proof.rewards)?;
@@ -348,44 +356,47 @@ impl<'a> Ledger<'a> {
             }
         }
         let Execution { block, transactions, withdrawals, data_gas, .. } = execution;
-        let base_fee = block.env().base_fee;
-        let finished = block.finish()?;
         let header = RollupHeader {
-            nonce,
-            forcedCursor: forced_cursor,
-            baseFee: base_fee,
-            ..Default::default()
-        };
-        let body = Body { header, transactions, withdrawals };
-        let header = self.header(parent, proof, &finished, &body);
-        let nodes = finished.applied.nodes;
-        Ok(Ok(Outcome { rejected, data_gas, body: Body { header, ..body }, nodes }))
-    }
-
-    /// All that execution determines.
-    fn header(
-        &self,
-        parent: &Rollup,
-        proof: &View,
-        finished: &Finished,
-        body: &Body,
-    ) -> RollupHeader {
-        RollupHeader {
             version: HEADER_VERSION,
             parent: parent.hash,
             number: parent.header.number + 1,
             l1Proof: proof.block.hash,
             l1ProofNumber: proof.block.number,
             timestamp: proof.timestamp,
-            stateRoot: finished.applied.root,
-            transactionsRoot: trie::ordered_root(body.transactions.iter().map(|t| &t.raw)),
-            receiptsRoot: finished.receipts_root,
-            withdrawalsRoot: withdrawals_root(&body.withdrawals),
+            withdrawalsRoot: withdrawals_root(&withdrawals),
+            nonce,
+            forcedCursor: forced_cursor,
             depositCursor: proof.deposit_count,
-            gasUsed: finished.gas_used,
+            gasUsed: block.gas_used(),
             gasLimit: self.config.gasLimit,
-            ..body.header.clone()
-        }
+            baseFee: block.env().base_fee,
+            ..Default::default()
+        };
+        let body = Body { header, transactions, withdrawals };
+        Ok(Ok(Draft { body, rejected, data_gas, block }))
+    }
+
+    /// Computes the roots. `beside` is done meanwhile.
+    pub fn conclude(
+        draft: Draft<'_, '_>,
+        device: &dyn Device,
+        beside: impl FnOnce(&Body) + Send,
+    ) -> Result<Outcome, LedgerError> {
+        let Draft { mut body, data_gas, block, .. } = draft;
+        let (mut transactions_root, read) = (None, &body);
+        let others: Vec<Task<'_>> = vec![
+            Box::new(|| beside(read)),
+            Box::new(|| {
+                let raws = read.transactions.iter().map(|transaction| &transaction.raw);
+                transactions_root = Some(trie::ordered_root(raws));
+            }),
+        ];
+        let finished = block.finish_beside(others, |tasks| device.run(tasks))?;
+        let unfinished = || LedgerError::Fatal("the transactions' root was not computed".into());
+        body.header.stateRoot = finished.applied.root;
+        body.header.transactionsRoot = transactions_root.ok_or_else(unfinished)?;
+        body.header.receiptsRoot = finished.receipts_root;
+        Ok(Outcome { body, data_gas, nodes: finished.applied.nodes })
     }
 
     /// Keeps an executed rollup under its final header.
@@ -395,30 +406,41 @@ impl<'a> Ledger<'a> {
         outcome: Outcome,
         header: RollupHeader,
         payload_bytes: usize,
-    ) -> Result<Rollup, LedgerError> {
+        device: &dyn Device,
+    ) -> Result<(Rollup, Body), LedgerError> {
         let (hash, payload_bytes) = (header.hash(), payload_bytes as u64);
-        let body = Body { header: header.clone(), ..outcome.body };
-        let history_root = self.finish(hash, &header, parent.history_root, &body, outcome.nodes)?;
-        Ok(Rollup { hash, header, history_root, payload_bytes, data_gas: outcome.data_gas })
+        let Outcome { body, data_gas, nodes } = outcome;
+        let body = Body { header: header.clone(), ..body };
+        let history_root = self.finish(&body, hash, parent.history_root, nodes, device)?;
+        Ok((Rollup { hash, header, history_root, payload_bytes, data_gas }, body))
     }
 
     /// Stores a rollup; the root of the history with it.
     fn finish(
         &self,
-        hash: B256,
-        header: &RollupHeader,
-        parent_history: B256,
         body: &Body,
-        mut nodes: Vec<(B256, Bytes)>,
+        hash: B256,
+        parent_history: B256,
+        nodes: Vec<(B256, Bytes)>,
+        device: &dyn Device,
     ) -> Result<B256, LedgerError> {
-        let record = wire::encode(body);
-        let entry = Bytes::from([hash.as_slice(), &Sha256::digest(&record)].concat());
-        let entry = vec![(history_key(header.number), Some(entry))];
+        let seal = |(hash, node): &(B256, Bytes)| self.store.seal_node(*hash, node);
+        let mut record = None;
+        let seal_body: Task<'_> = Box::new(|| {
+            let encoded = wire::encode(body);
+            let sealed = self.store.seal_record(BODY, hash, &encoded);
+            record = Some((Sha256::digest(&encoded), sealed));
+        });
+        let sealed = device::map(device, vec![seal_body], &nodes, seal).into_iter();
+        let undone = || LedgerError::Fatal("the body was not sealed".into());
+        let (digest, record) = record.ok_or_else(undone)?;
+        let entry = Bytes::from([hash.as_slice(), &digest].concat());
+        let entry = vec![(history_key(body.header.number), Some(entry))];
+        let mut history = Vec::new();
         let history_root =
-            trie::update(&self.store, self.cache, parent_history, entry, &mut nodes)?;
-        self.store.put_nodes(&nodes)?;
-        self.store.put_record(BODY, hash, &record)?;
-        Index::persist(hash, body, &self.store)?;
+            trie::update(&self.store, self.cache, parent_history, entry, &mut history)?;
+        let sealed = sealed.chain(history.iter().map(seal)).chain([record]);
+        self.store.put(sealed.collect::<Result<_, _>>()?)?;
         Ok(history_root)
     }
 

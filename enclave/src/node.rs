@@ -103,7 +103,7 @@ impl Node {
         let mut ring = self.ring();
         ring.renew(self.identity.read().seeds());
         let genesis = match ring.founding() {
-            Some(keys) => self.ledger(&keys, around.store).genesis()?,
+            Some(keys) => self.ledger(&keys, around.store).genesis(around.device)?,
             None => unknown_genesis(&self.config),
         };
         *self.ring.write() = ring;
@@ -265,14 +265,13 @@ impl Node {
         if let Ok(former_keys) = self.keys_at(former) {
             let ledger = self.ledger(&former_keys, around.store);
             for rollup in &orphaned {
-                let body = executed_body(&ledger, rollup)?;
+                let body = self.executed_body(&ledger, rollup)?;
                 self.return_to_pool(&body, former.epoch());
             }
         }
         for rollup in adopted.iter().rev() {
-            let body = executed_body(&ledger, rollup)?;
-            // A losing sibling may have been executed later and hold the entries.
-            Index::persist(rollup.hash, &body, ledger.store())?;
+            let body = self.executed_body(&ledger, rollup)?;
+            Index::persist(rollup.hash, &body, ledger.store(), around.device)?;
             self.index.add(rollup.hash, body);
         }
         let state = ledger.state(head.header.stateRoot);
@@ -283,6 +282,14 @@ impl Node {
             nonces.push((sender, account.map_or(0, |account| account.nonce)));
         }
         Ok(nonces)
+    }
+
+    /// The body of a rollup that this enclave executed: if it is not in memory, the host must have it.
+    fn executed_body(&self, ledger: &Ledger<'_>, rollup: &Rollup) -> Result<Arc<Body>, DoorError> {
+        let Rollup { hash, history_root, .. } = *rollup;
+        let missing =
+            || DoorError::Retry(Retry::Store(format!("the body of rollup {hash} is missing")));
+        self.index.body(hash, || ledger.body(history_root, hash))?.ok_or_else(missing)
     }
 
     fn return_to_pool(&self, body: &Body, former_epoch: u32) {
@@ -413,6 +420,8 @@ impl Node {
         }
         let target = view.block.number.checked_sub(SNAPSHOT_BLOCKS)?;
         let chain = self.chain.read();
+        // What lies above the head that was last followed is not in the index yet.
+        let target = target.min(chain.followed().block.number);
         let mut deep = chain.view(view.parent)?;
         // Down to a block that included the canonical rollup: no child of it has an older proof.
         while deep.block.number > target || deep.included != deep.block.number {
@@ -427,13 +436,6 @@ impl Node {
             .ok()
             .map(Bytes::from)
     }
-}
-
-/// The body of a rollup that this enclave executed: the host must have it.
-fn executed_body(ledger: &Ledger<'_>, rollup: &Rollup) -> Result<Arc<Body>, DoorError> {
-    let missing =
-        || DoorError::Retry(Retry::Store(format!("the body of rollup {} is missing", rollup.hash)));
-    ledger.body(rollup.history_root, rollup.hash)?.ok_or_else(missing)
 }
 
 /// Stands for rollup 0 until the seed is there: nothing is executed on it.

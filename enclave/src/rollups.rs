@@ -4,7 +4,7 @@
 use crate::{
     blobs,
     chain::Verdict,
-    device::{Device, Entropy, Task},
+    device::{self, Device, Entropy},
     epochs::NetworkKeys,
     forced,
     ledger::{Body, Candidate, Ledger, OnReject},
@@ -27,8 +27,6 @@ use obscuro_protocol::{
 };
 use std::sync::{Arc, atomic::Ordering};
 
-/// Fewer transactions are not worth a core of their own.
-const SHARE_MIN: usize = 64;
 /// How often a rollup is built again because its payload came out too long.
 const BUILD_ATTEMPTS_MAX: usize = 4;
 /// Most raw transaction bytes that are tried, however well they compress.
@@ -156,10 +154,11 @@ impl Node {
         let (nonce, due) = (header.nonce, forced::due(proof, keys, self.config_hash));
         let executed =
             ledger.execute(&proof.head, proof, nonce, &due, &candidates, OnReject::Fail)?;
-        let outcome = match executed {
-            Ok(outcome) => outcome,
+        let draft = match executed {
+            Ok(draft) => draft,
             Err(reason) => return Ok(Verdict::Invalid(reason)),
         };
+        let outcome = Ledger::conclude(draft, around.device, |_| ())?;
         let expected = RollupHeader {
             aggregator: header.aggregator,
             nonce: header.nonce,
@@ -169,7 +168,9 @@ impl Node {
         if expected != *header || outcome.body.withdrawals != parsed.withdrawals {
             return Ok(Verdict::Invalid(difference(&expected, header)));
         }
-        let rollup = ledger.commit(&proof.head, outcome, header.clone(), bytes.len())?;
+        let (rollup, body) =
+            ledger.commit(&proof.head, outcome, header.clone(), bytes.len(), around.device)?;
+        self.index.keep(rollup.hash, Arc::new(body));
         Ok(Verdict::Valid(Arc::new(rollup)))
     }
 
@@ -204,20 +205,9 @@ impl Node {
         epoch: u32,
         device: &dyn Device,
     ) -> Result<Vec<Arc<Pooled>>, String> {
-        let share = raws.len().div_ceil(device.cores().max(1)).max(SHARE_MIN);
-        let mut shares = vec![Ok(Vec::new()); raws.len().div_ceil(share)];
-        let tasks = raws.chunks(share).zip(&mut shares).map(|(raws, done)| {
-            let decoded = move |raw| self.known_or_decoded(raw, epoch);
-            let task = move || *done = raws.iter().map(decoded).collect();
-            Box::new(task) as Task<'_>
-        });
-        device.run(tasks.collect());
-        let transactions: Vec<Arc<Pooled>> =
-            shares.into_iter().collect::<Result<Vec<_>, String>>()?.concat();
-        match transactions.len() == raws.len() {
-            true => Ok(transactions),
-            false => Err("the senders were not recovered".into()),
-        }
+        let transactions =
+            device::map(device, Vec::new(), raws, |raw| self.known_or_decoded(raw, epoch));
+        transactions.into_iter().collect()
     }
 
     /// A transaction, whose sender need not be recovered again if it waits in the pool.
@@ -305,15 +295,19 @@ impl Node {
             let selected = self.select(view, &ledger)?;
             let candidates: Vec<Candidate<'_>> =
                 selected.iter().map(|pooled| (&**pooled).into()).collect();
-            let outcome = ledger
+            let draft = ledger
                 .execute(&view.head, view, nonce, &due, &candidates, OnReject::Skip)?
                 .map_err(DoorError::Rejected)?;
-            self.drop_rejected(&selected, &outcome.rejected);
-            if outcome.body.transactions.is_empty() && !self.is_due(view) {
+            self.drop_rejected(&selected, &draft.rejected);
+            if draft.body.transactions.is_empty() && !self.is_due(view) {
                 return Ok(None);
             }
-            let raw_bytes: usize = outcome.body.transactions.iter().map(|t| t.raw.len()).sum();
-            let payload = match self.seal_payload(&outcome.body, view, keys, around) {
+            let raw_bytes: usize = draft.body.transactions.iter().map(|t| t.raw.len()).sum();
+            let mut payload = Err(PayloadError::Malformed("not sealed"));
+            let outcome = Ledger::conclude(draft, around.device, |body| {
+                payload = self.seal_payload(body, view, keys, around);
+            })?;
+            let payload = match payload {
                 Ok(payload) => payload,
                 Err(PayloadError::TooLong(bytes)) => {
                     self.learn_compression(raw_bytes, bytes);
@@ -332,7 +326,9 @@ impl Node {
             let domain =
                 signing_domain(self.config.l1ChainId, self.config.contracts.rollupManagement);
             let signature = identity.sign(header.signing_hash(&domain));
-            let rollup = ledger.commit(&view.head, outcome, header.clone(), payload.len())?;
+            let (rollup, body) =
+                ledger.commit(&view.head, outcome, header.clone(), payload.len(), around.device)?;
+            self.index.keep(rollup.hash, Arc::new(body));
             self.chain.write().judge(rollup.hash, header.number, Verdict::Valid(Arc::new(rollup)));
             return Ok(Some(SignedRollup { header, signature, lottery_proof, payload }));
         }

@@ -8,7 +8,7 @@ mod proof;
 #[cfg(test)]
 mod tests;
 
-pub use changes::{AccountChange, AccountUpdate, Applied, Changes};
+pub use changes::{AccountChange, AccountUpdate, Applied, Changes, Known};
 pub use proof::{AccountProof, MAX_PROOF_SLOTS, StorageProof};
 
 use crate::trie::{self, EMPTY_CODE_HASH, EMPTY_ROOT, NodeCache, NodeStore, TrieError};
@@ -102,10 +102,14 @@ impl<'a, S: NodeStore> State<'a, S> {
 
     /// A storage word of the account with this storage root.
     pub fn storage_in(&self, storage_root: B256, slot: U256) -> Result<U256, StateError> {
+        self.word_at(storage_root, slot_key(slot))
+    }
+
+    /// The storage word under this key.
+    pub(crate) fn word_at(&self, storage_root: B256, key: B256) -> Result<U256, StateError> {
         if storage_root == EMPTY_ROOT {
             return Ok(U256::ZERO);
         }
-        let key = slot_key(slot);
         let word = trie::read(self.store, self.cache, storage_root, key, decode)?;
         word.unwrap_or(Some(U256::ZERO)).ok_or(StateError::Malformed(key))
     }
@@ -115,7 +119,8 @@ impl<'a, S: NodeStore> State<'a, S> {
         Ok(trie::code(self.store, self.cache, code_hash)?)
     }
 
-    fn account_at(&self, key: B256) -> Result<Option<Account>, StateError> {
+    /// The account under this key, if it exists.
+    pub(crate) fn account_at(&self, key: B256) -> Result<Option<Account>, StateError> {
         match trie::read(self.store, self.cache, self.root, key, decode)? {
             Some(Some(account)) => Ok(Some(account)),
             Some(None) => Err(StateError::Malformed(key)),
@@ -124,7 +129,7 @@ impl<'a, S: NodeStore> State<'a, S> {
     }
 }
 
-fn slot_key(slot: U256) -> B256 {
+pub(crate) fn slot_key(slot: U256) -> B256 {
     keccak256(slot.to_be_bytes::<32>())
 }
 

@@ -10,7 +10,7 @@ mod memory;
 #[cfg(test)]
 mod tests;
 
-pub use encrypted::{Domain, EncryptedStore, MAX_RECORD_BYTES, STATE_KEY_BYTES};
+pub use encrypted::{Domain, EncryptedStore, MAX_RECORD_BYTES, STATE_KEY_BYTES, Sealed};
 pub use memory::MemoryStore;
 
 use alloy_primitives::B256;

@@ -35,7 +35,7 @@ pub const EMPTY_CODE_HASH: B256 = alloy_trie::KECCAK_EMPTY;
 const MAX_KEY_NIBBLES: usize = 64;
 
 /// Where nodes and codes are read from, by content.
-pub trait NodeStore {
+pub trait NodeStore: Sync {
     /// The node RLP or contract code whose keccak256 is `hash`; `None` if absent.
     fn get(&self, hash: B256) -> Result<Option<Bytes>, StoreError>;
 }

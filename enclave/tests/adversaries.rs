@@ -114,6 +114,31 @@ fn receipts_survive_a_losing_candidate_and_a_restart() {
     assert!(matches!(reader.ask(&again, Query::Receipt(hash)), Answer::Receipt(Some(_))));
 }
 
+/// Transactions are indexed when the head is followed, so a snapshot must not be ahead of that.
+#[test]
+fn receipts_survive_a_restart_before_the_head_was_followed() {
+    let (node, mut l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    let raw = alice.transaction(0, TxKind::Call(alice.address()), 1, Bytes::new());
+    let Answer::Accepted(hash) = reader.ask(&node, Query::SendTransaction(raw)) else { panic!() };
+    let rollup = node.seal().unwrap();
+    node.feed(&l1.publish(&rollup)).unwrap();
+    while l1.tip.number < 200 {
+        node.feed(&l1.block(vec![], vec![])).unwrap();
+    }
+    let kept = node.kept.lock().unwrap().clone();
+    assert!(kept.snapshot.is_some());
+    let again = Node::restart_with(1, node.store.clone(), kept.identity, kept.snapshot);
+    for block in &l1.blocks {
+        match again.feed(block) {
+            Ok(_) | Err(DoorError::Retry(Retry::L1Block(_))) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(again.set_head(l1.tip.hash).rollup, rollup.header.hash());
+    assert!(matches!(reader.ask(&again, Query::Receipt(hash)), Answer::Receipt(Some(_))));
+}
+
 #[test]
 fn the_pool_cannot_be_filled_for_nothing() {
     let (node, _, alice) = network();

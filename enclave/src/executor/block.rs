@@ -10,6 +10,7 @@ use super::{
     transaction::{self, Prepared, Remaining},
 };
 use crate::{
+    device::Task,
     state::{State, StateError},
     trie::NodeStore,
 };
@@ -176,7 +177,16 @@ impl<'a, S: NodeStore> Block<'a, S> {
     }
 
     /// Ends the block: pays the pool, computes the roots. Nothing is written: the caller stores the nodes.
-    pub fn finish(mut self) -> Result<Finished, Fatal> {
+    pub fn finish(self) -> Result<Finished, Fatal> {
+        self.finish_beside(Vec::new(), |tasks| tasks.into_iter().for_each(|task| task()))
+    }
+
+    /// [`Self::finish`], where the state root, the receipts and `others` are tasks, all of which `run` must do.
+    pub fn finish_beside(
+        mut self,
+        others: Vec<Task<'_>>,
+        run: impl FnOnce(Vec<Task<'_>>),
+    ) -> Result<Finished, Fatal> {
         if let FeeRule::Pool { address: pool, .. } = self.env.fees
             && !self.fees.base.is_zero()
         {
@@ -191,10 +201,19 @@ impl<'a, S: NodeStore> Block<'a, S> {
         let accounts = self.evm.finalize();
         let before = &self.evm.ctx.journaled_state.database;
         let changes = before.changes(accounts)?;
-        let applied = before.state().apply(&changes)?;
-        let (receipts_root, logs_bloom) = self.receipts.digest();
+        let (state, read, receipts) = (before.state(), before.read(), &self.receipts);
+        let (mut applied, mut digest) = (None, None);
+        // The longest first: whoever has few cores is done earliest.
+        let mut tasks: Vec<Task<'_>> = vec![
+            Box::new(|| applied = Some(state.apply_to_known(&changes, read))),
+            Box::new(|| digest = Some(receipts.digest())),
+        ];
+        tasks.extend(others);
+        run(tasks);
+        let unfinished = || Fatal::Evm("a root was not computed".into());
+        let (receipts_root, logs_bloom) = digest.ok_or_else(unfinished)?;
         Ok(Finished {
-            applied,
+            applied: applied.ok_or_else(unfinished)??,
             changes,
             receipts: self.receipts.into_vec(),
             receipts_root,

@@ -3,11 +3,11 @@
 
 use super::Fatal;
 use crate::{
-    state::{Account, AccountChange, AccountUpdate, Changes, State, StateError},
+    state::{Account, AccountChange, AccountUpdate, Changes, Known, State, StateError, slot_key},
     trie::{EMPTY_CODE_HASH, NodeStore},
 };
 use alloy_primitives::{
-    Address, B256, U256,
+    Address, B256, U256, keccak256,
     map::{AddressMap, HashMap, hash_map::Entry},
 };
 use revm::{
@@ -53,32 +53,43 @@ pub(super) fn block_hashes<'a, A: BlockHashAnswer>(
 pub(super) struct BlockState<'a, S> {
     state: State<'a, S>,
     block_hashes: BlockHashes<'a>,
+    read: Reads,
+}
+
+/// What was read of it.
+#[derive(Default)]
+pub(super) struct Reads {
     /// Accounts that exist, in the order in which they were first read; an [`AccountId`] is an index.
     loaded: Vec<Loaded>,
     /// Every account read: its index, or that it does not exist.
     index: AddressMap<Option<AccountId>>,
 }
 
-/// An account as it was before the block.
+/// An account as it was before the block, and the words of it that were read, each with its key in its trie.
 struct Loaded {
+    key: B256,
     account: Account,
-    slots: HashMap<U256, U256>,
+    slots: HashMap<U256, (B256, U256)>,
 }
 
 impl<'a, S: NodeStore> BlockState<'a, S> {
     pub fn new(state: State<'a, S>, block_hashes: BlockHashes<'a>) -> Self {
-        Self { state, block_hashes, loaded: Vec::new(), index: AddressMap::default() }
+        Self { state, block_hashes, read: Reads::default() }
     }
 
     pub fn state(&self) -> &State<'a, S> {
         &self.state
     }
 
+    pub fn read(&self) -> &Reads {
+        &self.read
+    }
+
     /// What the block changed, given the accounts it touched or merely read.
     pub fn changes(&self, accounts: EvmState) -> Result<Changes, Fatal> {
         let mut changes = Changes::default();
         for (address, after) in accounts {
-            let before = self.index.get(&address).copied().flatten().and_then(|id| self.get(id));
+            let before = self.read.find(&address);
             let Some(change) = change(before, &after) else { continue };
             if let AccountChange::Updated(update) = &change
                 && update.code_hash != EMPTY_CODE_HASH
@@ -95,34 +106,52 @@ impl<'a, S: NodeStore> BlockState<'a, S> {
         Ok(changes)
     }
 
-    fn get(&self, id: AccountId) -> Option<&Loaded> {
-        self.loaded.get(id.get())
-    }
-
     /// Reads an account once.
     fn load(&mut self, address: Address) -> Result<Option<AccountId>, StateError> {
-        let entry = match self.index.entry(address) {
+        let entry = match self.read.index.entry(address) {
             Entry::Occupied(entry) => return Ok(*entry.get()),
             Entry::Vacant(entry) => entry,
         };
-        let Some(account) = self.state.account(address)? else {
+        let key = keccak256(address);
+        let Some(account) = self.state.account_at(key)? else {
             return Ok(*entry.insert(None));
         };
-        let id = AccountId::new(self.loaded.len());
-        self.loaded.push(Loaded { account, slots: HashMap::default() });
+        let id = AccountId::new(self.read.loaded.len());
+        self.read.loaded.push(Loaded { key, account, slots: HashMap::default() });
         Ok(*entry.insert(id))
     }
 
     fn read_slot(&mut self, id: AccountId, slot: U256) -> Result<U256, StateError> {
-        let Some(loaded) = self.loaded.get_mut(id.get()) else {
+        let Some(loaded) = self.read.loaded.get_mut(id.get()) else {
             return Ok(U256::ZERO);
         };
         Ok(match loaded.slots.entry(slot) {
-            Entry::Occupied(entry) => *entry.get(),
+            Entry::Occupied(entry) => entry.get().1,
             Entry::Vacant(entry) => {
-                *entry.insert(self.state.storage_in(loaded.account.storage_root, slot)?)
+                let key = slot_key(slot);
+                entry.insert((key, self.state.word_at(loaded.account.storage_root, key)?)).1
             }
         })
+    }
+}
+
+impl Reads {
+    fn find(&self, address: &Address) -> Option<&Loaded> {
+        self.index.get(address).copied().flatten().and_then(|id| self.get(id))
+    }
+
+    fn get(&self, id: AccountId) -> Option<&Loaded> {
+        self.loaded.get(id.get())
+    }
+}
+
+impl Known for Reads {
+    fn account(&self, address: &Address) -> Option<(B256, B256)> {
+        self.find(address).map(|loaded| (loaded.key, loaded.account.storage_root))
+    }
+
+    fn slot(&self, address: &Address, slot: &U256) -> Option<B256> {
+        Some(self.find(address)?.slots.get(slot)?.0)
     }
 }
 
@@ -131,7 +160,7 @@ impl<S: NodeStore> Database for BlockState<'_, S> {
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
         let id = self.load(address)?;
-        Ok(id.and_then(|id| self.get(id)).map(|Loaded { account, .. }| AccountInfo {
+        Ok(id.and_then(|id| self.read.get(id)).map(|Loaded { account, .. }| AccountInfo {
             balance: account.balance,
             nonce: account.nonce,
             code_hash: account.code_hash,
@@ -195,7 +224,7 @@ fn change(before: Option<&Loaded>, after: &Touched) -> Option<AccountChange> {
 }
 
 fn changed_slots(before: Option<&Loaded>, after: &Touched) -> Vec<(U256, U256)> {
-    let was = |slot: &U256| before.and_then(|before| before.slots.get(slot)).copied();
+    let was = |slot: &U256| Some(before?.slots.get(slot)?.1);
     after
         .storage
         .iter()

@@ -77,16 +77,55 @@ impl Changes {
     }
 }
 
+/// What whoever made the changes already knows of the state that they are applied to: it need not be hashed and read
+/// again. `None` where nothing is known.
+pub trait Known {
+    /// The key of an account that exists, and its storage root.
+    fn account(&self, address: &Address) -> Option<(B256, B256)>;
+    /// The key of a storage word.
+    fn slot(&self, address: &Address, slot: &U256) -> Option<B256>;
+}
+
+/// Nothing is known.
+impl Known for () {
+    fn account(&self, _: &Address) -> Option<(B256, B256)> {
+        None
+    }
+
+    fn slot(&self, _: &Address, _: &U256) -> Option<B256> {
+        None
+    }
+}
+
 impl<S: NodeStore> State<'_, S> {
     /// Applies changes on top of this state. Nothing is written: the caller stores [`Applied::nodes`].
     pub fn apply(&self, changes: &Changes) -> Result<Applied, StateError> {
+        self.apply_to_known(changes, &())
+    }
+
+    /// [`Self::apply`] with less work.
+    pub fn apply_to_known(
+        &self,
+        changes: &Changes,
+        known: &impl Known,
+    ) -> Result<Applied, StateError> {
         let mut nodes = Vec::new();
         let mut accounts = Vec::with_capacity(changes.accounts.len());
         for (address, change) in &changes.accounts {
-            let key = keccak256(address);
+            let before = known.account(address);
+            let key = before.map_or_else(|| keccak256(address), |(key, _)| key);
             let value = match change {
                 AccountChange::Destroyed => None,
-                AccountChange::Updated(update) => self.updated(key, update, &mut nodes)?,
+                AccountChange::Updated(update) => {
+                    let storage_root = match before {
+                        _ if update.wipe_storage => EMPTY_ROOT,
+                        Some((_, storage_root)) => storage_root,
+                        None => self.account_at(key)?.unwrap_or_default().storage_root,
+                    };
+                    let key =
+                        |slot: &U256| known.slot(address, slot).unwrap_or_else(|| slot_key(*slot));
+                    self.updated(storage_root, update, key, &mut nodes)?
+                }
             };
             accounts.push((key, value));
         }
@@ -101,28 +140,24 @@ impl<S: NodeStore> State<'_, S> {
     /// The account's new RLP, its storage updated; `None` if EIP-161 removes it.
     fn updated(
         &self,
-        key: B256,
+        storage_root: B256,
         update: &AccountUpdate,
+        key: impl Fn(&U256) -> B256,
         nodes: &mut Vec<(B256, Bytes)>,
     ) -> Result<Option<Bytes>, StateError> {
         let mut account = Account {
             nonce: update.nonce,
             balance: update.balance,
-            storage_root: EMPTY_ROOT,
+            storage_root,
             code_hash: update.code_hash,
         };
         if account.is_empty() {
             return Ok(None);
         }
-        if !update.wipe_storage
-            && let Some(before) = self.account_at(key)?
-        {
-            account.storage_root = before.storage_root;
-        }
         if !update.storage.is_empty() {
-            let words = update.storage.iter().map(|(slot, word)| (slot_key(*slot), encode(word)));
+            let words = update.storage.iter().map(|(slot, word)| (key(slot), encode(word)));
             account.storage_root =
-                trie::update(self.store, self.cache, account.storage_root, words, nodes)?;
+                trie::update(self.store, self.cache, storage_root, words, nodes)?;
         }
         Ok(Some(alloy_rlp::encode(account).into()))
     }

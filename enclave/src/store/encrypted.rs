@@ -43,6 +43,9 @@ const TAG_NONCE: &[u8] = b"c";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Domain(pub &'static str);
 
+/// A key and what the host keeps under it.
+pub type Sealed = (B256, Vec<u8>);
+
 /// A [`Store`] of the host behind encryption and integrity.
 pub struct EncryptedStore<'a> {
     store: &'a dyn Store,
@@ -81,12 +84,33 @@ impl<'a> EncryptedStore<'a> {
 
     /// Stores trie nodes and codes, each under its keccak256.
     pub fn put_nodes(&self, nodes: &[(B256, Bytes)]) -> Result<(), StoreError> {
-        let sealed = nodes.iter().map(|(hash, node)| {
-            let key = self.node_key(*hash);
-            // The key determines the content, so the nonce is never used for another one.
-            Ok((key, self.seal(key, first_bytes(key), node, false)?))
-        });
-        self.store.put(sealed.collect::<Result<_, _>>()?)
+        let sealed = nodes.iter().map(|(hash, node)| self.seal_node(*hash, node));
+        self.put(sealed.collect::<Result<_, _>>()?)
+    }
+
+    /// Stores what was sealed.
+    pub fn put(&self, sealed: Vec<Sealed>) -> Result<(), StoreError> {
+        self.store.put(sealed)
+    }
+
+    /// A trie node or code, by its keccak256.
+    pub fn seal_node(&self, hash: B256, node: &[u8]) -> Result<Sealed, StoreError> {
+        let key = self.node_key(hash);
+        // The key determines the content, so the nonce is never used for another one.
+        Ok((key, self.seal(key, first_bytes(key), node, false)?))
+    }
+
+    /// An immutable record. A second content under the same identity is the caller's mistake: it does not
+    /// endanger confidentiality (the nonce depends on the content), but an older value could then be replayed.
+    pub fn seal_record(
+        &self,
+        domain: Domain,
+        id: B256,
+        content: &[u8],
+    ) -> Result<Sealed, StoreError> {
+        let key = self.record_key(domain, id);
+        let nonce = self.synthetic_nonce(key, content);
+        Ok((key, self.seal(key, nonce, content, true)?))
     }
 
     /// The record of this identity; `None` if the host says there is none.
@@ -101,24 +125,9 @@ impl<'a> EncryptedStore<'a> {
         self.open(key, nonce, sealed).map(|content| Some(content.to_vec()))
     }
 
-    /// Stores an immutable record. A second content under the same identity is the caller's mistake: it does not
-    /// endanger confidentiality (the nonce depends on the content), but an older value could then be replayed.
+    /// Stores a record, as [`Self::seal_record`] says.
     pub fn put_record(&self, domain: Domain, id: B256, content: &[u8]) -> Result<(), StoreError> {
-        self.put_records(domain, [(id, content)])
-    }
-
-    /// Stores several records of one kind at once, as [`Self::put_record`].
-    pub fn put_records<T: AsRef<[u8]>>(
-        &self,
-        domain: Domain,
-        records: impl IntoIterator<Item = (B256, T)>,
-    ) -> Result<(), StoreError> {
-        let sealed = records.into_iter().map(|(id, content)| {
-            let key = self.record_key(domain, id);
-            let nonce = self.synthetic_nonce(key, content.as_ref());
-            Ok((key, self.seal(key, nonce, content.as_ref(), true)?))
-        });
-        self.store.put(sealed.collect::<Result<_, _>>()?)
+        self.put(vec![self.seal_record(domain, id, content)?])
     }
 
     fn node_key(&self, hash: B256) -> B256 {
