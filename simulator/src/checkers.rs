@@ -8,6 +8,7 @@ pub mod forced;
 pub mod liveness;
 pub mod lottery;
 pub mod once;
+pub mod rewards;
 #[cfg(test)]
 mod tests;
 pub mod withdrawals;
@@ -46,6 +47,7 @@ pub struct Checkers {
     once: once::Once,
     forced: forced::Forced,
     conservation: conservation::Conservation,
+    rewards: rewards::Rewards,
     withdrawals: withdrawals::Withdrawals,
     lottery: lottery::Lottery,
     /// Also asked for its counts.
@@ -71,6 +73,7 @@ impl Checkers {
                 self.once.head(*node, head, world)?;
                 self.forced.head(*node, head, world)?;
                 self.conservation.head(&nodes[*node], head, world)?;
+                self.rewards.head(&nodes[*node], head, world)?;
                 self.liveness.head(*node, head, world);
             }
             Seen::Sealed { node, rollup } => {

@@ -23,6 +23,7 @@ pub mod prosecutor;
 pub mod random;
 pub mod reference;
 pub mod report;
+pub mod rewards;
 pub mod run;
 pub mod scenario;
 pub mod users;

@@ -2,7 +2,7 @@
 //! else: which rollups real enclaves sealed. A model of protocol 5.3 and 5.4 that shares no code with the
 //! enclave's fold, against which every enclave is compared. Not here: the comparison (`checkers`).
 
-use crate::journal::Journal;
+use crate::{journal::Journal, rewards::Rewards};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolEvent};
 use obscuro_devnet::l1::Block;
@@ -60,6 +60,8 @@ pub struct View {
     pub withdrawn: Arc<BTreeMap<u64, (Address, U256)>>,
     /// What they paid, by asset.
     pub paid_out: Arc<BTreeMap<Address, U256>>,
+    /// What publishers have earned so far.
+    pub rewards: Rewards,
     /// Rollups published in this block that are not canonical.
     pub wasted: u64,
     /// Withdrawals executed in this block, with their rollups.
@@ -85,6 +87,8 @@ pub struct Genuine {
     pub transactions: Vec<B256>,
     /// Its withdrawals.
     pub withdrawals: Vec<Withdrawal>,
+    /// Length of its payload.
+    pub payload_bytes: usize,
     /// What it and its ancestors order to be paid, by asset.
     pub ordered: BTreeMap<Address, U256>,
 }
@@ -104,6 +108,7 @@ impl Reference {
             forced: Arc::default(),
             withdrawn: Arc::default(),
             paid_out: Arc::default(),
+            rewards: Rewards::default(),
             wasted: 0,
             paid: Vec::new(),
             published: Vec::new(),
@@ -152,6 +157,7 @@ impl Reference {
             raws,
             transactions,
             withdrawals: opened.withdrawals,
+            payload_bytes: rollup.payload.len(),
         };
         self.genuine.insert(hash, Arc::new(genuine));
     }
@@ -177,6 +183,7 @@ impl Reference {
         };
         let contracts = self.config.contracts.clone();
         let (mut valid, mut published): (Vec<RollupHeader>, u64) = (Vec::new(), 0);
+        let mut late: Vec<RollupHeader> = Vec::new();
         for (tx, outcome) in block.included() {
             for log in outcome.logs() {
                 if log.address == contracts.rollupManagement
@@ -185,8 +192,12 @@ impl Reference {
                     published += 1;
                     self.places.insert(event.rollup, (event.header.parent, event.header.number));
                     view.published.push(event.header.clone());
-                    if self.is_valid(&event, block, &parent, &blob) {
-                        valid.push(event.data.header);
+                    match self.is_valid(&event, block, &blob) {
+                        true if event.header.parent == parent.rollup => {
+                            valid.push(event.data.header);
+                        }
+                        true => late.push(event.data.header),
+                        false => {}
                     }
                 } else if log.address == contracts.networkManagement {
                     if let Ok(event) = NodeRegistered::decode_log(log) {
@@ -220,6 +231,8 @@ impl Reference {
                 .then(a.nonce.cmp(&b.nonce))
                 .then(a.hash().cmp(&b.hash()))
         });
+        let known = |header: &RollupHeader| self.genuine.get(&header.hash()).cloned();
+        view.rewards.block(block, &valid, &late, &self.config, known);
         view.wasted = published;
         if let Some(winner) = valid.first() {
             view.rollup = winner.hash();
@@ -304,15 +317,24 @@ impl Reference {
         }
     }
 
+    /// For tests of checkers: a reward that nobody earned.
+    #[cfg(test)]
+    pub fn plant_reward(&mut self, block: B256, owner: Address) {
+        if let Some(view) = self.views.get_mut(&block) {
+            let earned = &mut Arc::make_mut(view).rewards.earned;
+            *Arc::make_mut(earned).entry(owner).or_default() += U256::ONE;
+        }
+    }
+
+    /// Whether a rollup is valid; canonical it can only be on top of the parent's.
     fn is_valid(
         &self,
         event: &RollupPublished,
         block: &Block,
-        parent: &View,
         blob: &impl Fn(B256) -> Option<Bytes>,
     ) -> bool {
         let header = &event.header;
-        if header.parent != parent.rollup || !self.genuine.contains_key(&event.rollup) {
+        if !self.genuine.contains_key(&event.rollup) {
             return false;
         }
         let proof = self.ancestor(block.header.parent_hash, header.l1ProofNumber);

@@ -19,12 +19,12 @@ use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall;
 use obscuro_enclave::{device::Entropy, executor::CallRequest};
 use obscuro_protocol::{
-    contracts::L2_BRIDGE,
+    contracts::{FEE_POOL, L2_BRIDGE},
     envelope::Session,
     forced, keys,
     l1::{
         IBridgeManagement::{depositCall, withdrawCall},
-        IL2Bridge,
+        IL2Bridge, IRewardPool,
         IRollupManagement::forceTransactionCall,
     },
     limits::REQUEST_LIFETIME_SECONDS_MAX,
@@ -173,6 +173,12 @@ impl User {
                 let call =
                     IL2Bridge::withdrawCall { asset: Address::ZERO, amount, to: self.address() };
                 (L2_BRIDGE, U256::ZERO, call.abi_encode())
+            }
+            // Anybody may have a node's owner paid.
+            2 => {
+                let node = self.random.index(world.network.l1_of.len());
+                let call = IRewardPool::claimCall { owner: World::operator(node) };
+                (FEE_POOL, U256::ZERO, call.abi_encode())
             }
             _ => {
                 let other = users[self.random.index(users.len())];

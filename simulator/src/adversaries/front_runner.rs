@@ -1,7 +1,6 @@
 //! Publishes its candidate although it has lost, before the winner can (S2 "Incentives for publishing", rule
 //! 3). On L1 the first included sibling wins; in the same block the lowest nonce does. Its operator pays
-//! for every loss. That it earns nothing needs rewards, which the contracts do not have yet: the check
-//! belongs in `checkers/rewards` when they do.
+//! for every loss, and earns nothing where it succeeds: `checkers::rewards` compares what is paid.
 
 use super::Adversary;
 use crate::{events::MessageId, node::Node, world::World};

@@ -27,14 +27,56 @@ sol! {
 const CACHED_NODES: usize = 1 << 12;
 
 /// See above.
+#[derive(Default)]
 pub struct Conservation {
     seen: HashSet<B256>,
+    keeper: Keeper,
+}
+
+/// Whoever holds the network's seed, and so can read a node's disk.
+pub struct Keeper {
     cache: NodeCache,
 }
 
-impl Default for Conservation {
+impl Default for Keeper {
     fn default() -> Self {
-        Self { seen: HashSet::new(), cache: NodeCache::new(CACHED_NODES) }
+        Self { cache: NodeCache::new(CACHED_NODES) }
+    }
+}
+
+impl Keeper {
+    /// The L2 on a node's disk.
+    pub fn ledger<'a>(&'a self, node: &'a Node, world: &'a World) -> Option<Ledger<'a>> {
+        let seed = world.reference.seed.as_ref()?;
+        let keys = KeyRing::new(std::slice::from_ref(seed)).founding()?;
+        Some(Ledger::new(&world.config, &keys, &node.disk, &self.cache))
+    }
+
+    /// What a contract returns to somebody.
+    pub fn call(
+        ledger: &Ledger<'_>,
+        root: B256,
+        from: Option<Address>,
+        to: Address,
+        data: Vec<u8>,
+    ) -> Option<Vec<u8>> {
+        let env = BlockEnv {
+            chain_id: 1,
+            number: 1,
+            timestamp: 1,
+            beneficiary: Address::ZERO,
+            gas_limit: 100_000_000,
+            base_fee: 0,
+            prevrandao: B256::ZERO,
+            excess_blob_gas: None,
+            fees: FeeRule::Ethereum,
+        };
+        let request = CallRequest { from, to: Some(to), data: data.into(), ..Default::default() };
+        let outcome = executor::call(ledger.state(root), &env, |_| None::<B256>, &request).ok()?;
+        match outcome.result {
+            CallResult::Return(bytes) => Some(bytes.to_vec()),
+            _ => None,
+        }
     }
 }
 
@@ -45,13 +87,11 @@ impl Conservation {
         if head.number == 0 || view.rollup != head.rollup || !self.seen.insert(head.rollup) {
             return Ok(());
         }
-        let (Some(seed), Some(rollup)) =
-            (&world.reference.seed, world.reference.rollup(head.rollup))
+        let (Some(ledger), Some(rollup)) =
+            (self.keeper.ledger(node, world), world.reference.rollup(head.rollup))
         else {
             return Ok(());
         };
-        let Some(keys) = KeyRing::new(std::slice::from_ref(seed)).founding() else { return Ok(()) };
-        let ledger = Ledger::new(&world.config, &keys, &node.disk, &self.cache);
         let root = rollup.header.stateRoot;
         let obx = world.config.contracts.obscuroToken;
         let Some(block) = world.l1.block(head.l1.hash) else { return Ok(()) };
@@ -88,37 +128,19 @@ impl Conservation {
 fn native(ledger: &Ledger<'_>, root: B256, world: &World) -> Option<U256> {
     let state = ledger.state(root);
     let mut sum = U256::ZERO;
-    for account in world.accounts.iter().chain([&FEE_POOL]) {
-        sum += state.account(*account).ok()?.unwrap_or_default().balance;
+    let operators = (0..world.network.l1_of.len()).map(World::operator);
+    for account in world.accounts.iter().copied().chain([FEE_POOL]).chain(operators) {
+        sum += state.account(account).ok()?.unwrap_or_default().balance;
     }
     Some(sum)
 }
 
 fn wrapped(ledger: &Ledger<'_>, root: B256, asset: Address) -> Option<U256> {
-    let bytes = call(ledger, root, L2_BRIDGE, wrappedCall { asset }.abi_encode())?;
+    let bytes = Keeper::call(ledger, root, None, L2_BRIDGE, wrappedCall { asset }.abi_encode())?;
     let token = Address::abi_decode(&bytes).ok()?;
     if token.is_zero() {
         return Some(U256::ZERO);
     }
-    U256::abi_decode(&call(ledger, root, token, totalSupplyCall {}.abi_encode())?).ok()
-}
-
-fn call(ledger: &Ledger<'_>, root: B256, to: Address, data: Vec<u8>) -> Option<Vec<u8>> {
-    let env = BlockEnv {
-        chain_id: 1,
-        number: 1,
-        timestamp: 1,
-        beneficiary: Address::ZERO,
-        gas_limit: 100_000_000,
-        base_fee: 0,
-        prevrandao: B256::ZERO,
-        excess_blob_gas: None,
-        fees: FeeRule::Ethereum,
-    };
-    let request = CallRequest { to: Some(to), data: data.into(), ..Default::default() };
-    let outcome = executor::call(ledger.state(root), &env, |_| None::<B256>, &request).ok()?;
-    match outcome.result {
-        CallResult::Return(bytes) => Some(bytes.to_vec()),
-        _ => None,
-    }
+    U256::abi_decode(&Keeper::call(ledger, root, None, token, totalSupplyCall {}.abi_encode())?)
+        .ok()
 }

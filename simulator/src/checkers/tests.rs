@@ -233,6 +233,16 @@ fn coins_from_nothing() {
 }
 
 #[test]
+fn a_reward_by_other_rules() {
+    let mut run = network();
+    let block = run.world.l1.highest().hash;
+    run.world.reference.plant_reward(block, World::operator(0));
+    let next = run.number() + 3;
+    let found = run.until(|run| run.number() >= next).unwrap_err();
+    assert_eq!(found.checker, "rewards", "{}", found.text);
+}
+
+#[test]
 fn a_payment_that_no_canonical_rollup_orders() {
     let mut run = network();
     let block = run.world.l1.highest().hash;
