@@ -31,6 +31,9 @@ const UNBONDING_BLOCKS: u64 = 100;
 const SLASH_DEPTH: u64 = 2;
 /// L1 blocks between an accusation and slashing.
 const SLASH_DELAY_BLOCKS: u64 = 5;
+/// Enough for every contract, whose code EIP-170 bounds. Fixed: an estimate cannot see the contracts queued before,
+/// and `RollupManagement` asks `NetworkManagement` when it is created.
+const CREATION_GAS: u64 = 8_000_000;
 /// Enough for every call that the funder makes.
 pub const GIFT_GAS: u64 = 1_000_000;
 /// How long to wait for one transaction; an L1 that mines at all is faster.
@@ -65,7 +68,9 @@ pub async fn deploy<P: Provider>(
     let config = plan(checkpoint, l1.get_chain_id().await?, funder, nonce, parameters);
     let mut pending = Vec::new();
     for creation in creations(&config, funder, parameters) {
-        let transaction = TransactionRequest::default().with_deploy_code(creation.code.clone());
+        let transaction = TransactionRequest::default()
+            .with_deploy_code(creation.code.clone())
+            .with_gas_limit(CREATION_GAS);
         pending.push((creation, l1.send_transaction(transaction).await?));
     }
     for (Creation { contract, address, .. }, transaction) in pending {

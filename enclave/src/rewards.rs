@@ -111,9 +111,9 @@ impl Rewards {
             Some(_) => whole / 100 * LOWER_NONCE_PERCENT,
             None => whole,
         };
-        let mut rewards = vec![around.to_owner(winner.header.aggregator, first)];
+        let mut rewards = vec![around.reward(winner.header.aggregator, first)];
         if let Some(second) = second {
-            rewards.push(around.to_owner(second.header.aggregator, whole - first));
+            rewards.push(around.reward(second.header.aggregator, whole - first));
         }
         self.open.push(Publication {
             round: winner.header.round(),
@@ -126,7 +126,7 @@ impl Rewards {
 
     /// A valid rollup of a round that another has won on L1 before it.
     pub fn overtake(&mut self, late: &Rollup, around: Around<'_>) {
-        let Some(cost) = around.to_owner(late.header.aggregator, around.cost_of(late)) else {
+        let Some(cost) = around.reward(late.header.aggregator, around.cost_of(late)) else {
             return;
         };
         let open = self.open.iter_mut();
@@ -202,7 +202,7 @@ impl Around<'_> {
         }
     }
 
-    fn to_owner(&self, enclave: Address, amount: u128) -> Option<Reward> {
+    fn reward(&self, enclave: Address, amount: u128) -> Option<Reward> {
         self.nodes.get(&enclave).map(|node| Reward { owner: node.owner, amount })
     }
 }

@@ -152,11 +152,8 @@ fn another_base_fee_makes_a_rollup_invalid() {
     let (node, mut l1, _) = network();
     l1.base_fee = 10 * GWEI;
     idle_round(&node, &mut l1, 1);
-    let judge = follower_of(&node, &l1);
     let obx = config().contracts.obscuroToken;
-    let block = l1.block(vec![deposited(2, obx, OWNER, 1)], vec![]);
-    judge.follow(&block);
-    node.follow(&block);
+    node.follow(&l1.block(vec![deposited(2, obx, OWNER, 1)], vec![]));
     let mut rollup = node.seal().unwrap();
     let device = TestDevice::new(1, 0);
     let stolen = Identity::unseal(&device, config().hash(), &node.registration.identity).unwrap();
@@ -165,11 +162,12 @@ fn another_base_fee_makes_a_rollup_invalid() {
         let mut forged = rollup.clone();
         forged.header.baseFee = forged.header.baseFee.saturating_add_signed(change);
         forged.signature = stolen.sign(forged.header.signing_hash(&domain));
-        let refused = judge.ask(Request::Candidate(Box::new(forged))).unwrap_err();
+        let refused =
+            follower_of(&node, &l1).ask(Request::Candidate(Box::new(forged))).unwrap_err();
         assert_eq!(refused, DoorError::Rejected("wrong base fee".into()));
     }
     rollup.signature = stolen.sign(rollup.header.signing_hash(&domain));
-    judge.ask(Request::Candidate(Box::new(rollup))).unwrap();
+    follower_of(&node, &l1).ask(Request::Candidate(Box::new(rollup))).unwrap();
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl RoundId {
 #[derive(Clone, Debug)]
 pub enum Input<M> {
     /// The enclave has a new head, which is L1's.
-    Head(Head),
+    Head(Box<Head>),
     /// Transactions have arrived since the enclave had nothing to seal.
     Work,
     /// Answer to [`Effect::Seal`].

@@ -97,7 +97,7 @@ impl RoundDriver {
                     });
                     rhythm.block(followed.head.l1.number, began.elapsed());
                     bustle.at_block = *self.work.borrow();
-                    Some(Input::Head(followed.head))
+                    Some(Input::Head(Box::new(followed.head)))
                 }
                 event = self.events.recv() => match event {
                     Some(event) => self.take_event(event),

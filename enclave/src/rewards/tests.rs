@@ -88,7 +88,8 @@ fn play(blocks: &[(u64, &[Made])]) -> Vec<(u8, u128)> {
 
 #[test]
 fn the_rules_of_publication() {
-    let cases: &[(&str, &[(u64, &[Made])], &[(u8, u128)])] = &[
+    type Case<'a> = (&'a str, &'a [(u64, &'a [Made])], &'a [(u8, u128)]);
+    let cases: &[Case<'_>] = &[
         ("in the next L1 block: the full reward", &[(11, &[Made(0, 1, 5, 10)])], &[(1, FULL)]),
         ("one block late: the cost of the gas", &[(12, &[Made(0, 1, 5, 10)])], &[(1, COST)]),
         ("after two blocks anyone earns", &[(13, &[Made(0, 1, 5, 10)])], &[(1, FULL)]),

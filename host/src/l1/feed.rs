@@ -151,7 +151,7 @@ struct Driver {
 enum Asked {
     Started(Started),
     Folded(Box<Folded>),
-    Head(B256, Head),
+    Head(B256, Box<Head>),
     /// It does not know the parent, or the head.
     Unknown,
     /// It does not take the block, or L1 does not have it any more.
@@ -246,7 +246,7 @@ impl Driver {
                 debug!(l1 = head.l1.number, rollup = head.number, is_synced, "head");
                 self.feed.followed.send_replace(Some(Followed {
                     enclave: self.enclave,
-                    head,
+                    head: *head,
                     is_synced,
                     life: self.life,
                 }));
@@ -433,7 +433,7 @@ impl Asker {
                 Ok(Reply::Head(head)) => {
                     let forget = head.forget.clone();
                     self.store(move |storage| storage.forget_transactions(&forget)).await?;
-                    return Ok(Asked::Head(hash, head));
+                    return Ok(Asked::Head(hash, Box::new(head)));
                 }
                 Ok(_) => return Err(FeedError::Enclave(AskError::OutOfTurn)),
                 Err(AskError::Refused(DoorError::Retry(Retry::L1Block(_)))) => {

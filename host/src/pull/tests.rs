@@ -71,7 +71,7 @@ fn whoever_brought_word_of_it_is_asked_first_and_others_when_it_fails() {
     );
     let ages = vec![(Input::Period, vec![]), (Input::Period, vec![])];
     let given_up = vec![(Input::Period, vec![Missing(wanted())])];
-    let never = vec![vec![(want(&[7]), ask(7))], ages, given_up].concat();
+    let never = [vec![(want(&[7]), ask(7))], ages, given_up].concat();
     play("nobody ever answers", never);
 }
 

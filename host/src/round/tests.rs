@@ -59,14 +59,14 @@ fn head_on(parent: B256, number: u64, peers: &[u8]) -> Input<u32> {
         lottery_key: lottery_key(*number).public_key(),
         host_address: String::new(),
     };
-    Input::Head(Head {
+    Input::Head(Box::new(Head {
         l1: L1BlockId { number, hash: proof(number) },
         rollup: parent,
         is_aggregator: true,
         randao: RANDAO,
         peers: peers.iter().map(peer).collect(),
         ..Default::default()
-    })
+    }))
 }
 
 fn head(number: u64) -> Input<u32> {

@@ -245,7 +245,7 @@ impl Node {
         }
         prosecutor::act(self, head.l1.hash, world);
         if self.is_aggregator() {
-            self.play(round::Input::Head(head.clone()), world);
+            self.play(round::Input::Head(Box::new(head.clone())), world);
         }
         self.take_back(&head, world);
         self.look_after_membership(&head, world);
