@@ -555,7 +555,7 @@ impl<'a, S: trie::NodeStore> Execution<'a, S> {
             if is_over || self.is_full() {
                 return Ok(*index);
             }
-            match self.transact(&forced.into()) {
+            match self.transact(&(&**forced).into()) {
                 Ok(()) => bytes += forced.raw.len(),
                 Err(ExecutionError::Rejected(Reject::BlockFull { .. })) => return Ok(*index),
                 Err(ExecutionError::Rejected(_)) => {}

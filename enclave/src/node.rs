@@ -6,6 +6,7 @@ use crate::{
     chain::Chain,
     device::{Device, Entropy},
     epochs::{EpochKeys, KeyRing, NetworkKeys},
+    forced,
     identity::Identity,
     index::Index,
     l1::{self, L1Error},
@@ -45,6 +46,7 @@ pub struct Node {
     pub(crate) config_hash: B256,
     pub(crate) identity: RwLock<Identity>,
     ring: RwLock<KeyRing>,
+    pub(crate) forced: forced::Opened,
     pub(crate) chain: RwLock<Chain>,
     pub(crate) pool: Mutex<Pool>,
     pub(crate) cache: NodeCache,
@@ -78,6 +80,7 @@ impl Node {
         let node = Self {
             chain: RwLock::new(Chain::new(View::checkpoint(&config, unknown_genesis(&config)))),
             ring: RwLock::default(),
+            forced: forced::Opened::new(),
             pool: Mutex::default(),
             cache: NodeCache::new(DEFAULT_CACHED_NODES),
             index: Index::new(),

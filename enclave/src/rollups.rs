@@ -6,7 +6,7 @@ use crate::{
     chain::Verdict,
     device::{self, Device, Entropy},
     epochs::NetworkKeys,
-    forced,
+    forced::Due,
     ledger::{Body, Candidate, Ledger, OnReject},
     node::{Node, Surroundings},
     pool::Pooled,
@@ -27,8 +27,9 @@ use obscuro_protocol::{
 };
 use std::sync::{Arc, atomic::Ordering};
 
-/// How often a rollup is built again because its payload came out too long.
-const BUILD_ATTEMPTS_MAX: usize = 4;
+/// How often a rollup is built because its payload came out too long; the last time, with nothing but what is
+/// forced.
+const BUILD_ATTEMPTS_MAX: usize = 5;
 /// Most raw transaction bytes that are tried, however well they compress.
 const BUILD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -151,7 +152,7 @@ impl Node {
         let candidates: Vec<Candidate<'_>> =
             parsed.transactions.iter().map(|pooled| (&**pooled).into()).collect();
         let ledger = self.ledger(keys, around.store);
-        let (nonce, due) = (header.nonce, forced::due(proof, keys, self.config_hash));
+        let (nonce, due) = (header.nonce, self.due(proof, keys, around.device));
         let executed =
             ledger.execute(&proof.head, proof, nonce, &due, &candidates, OnReject::Fail)?;
         let draft = match executed {
@@ -290,9 +291,13 @@ impl Node {
         let ledger = self.ledger(keys, around.store);
         let lottery_proof = self.identity.read().lottery_proof(&self.draw(view));
         let nonce = lottery::nonce(&lottery_proof);
-        let due = forced::due(view, keys, self.config_hash);
-        for _ in 0..BUILD_ATTEMPTS_MAX {
-            let selected = self.select(view, &ledger)?;
+        let due = self.due(view, keys, around.device);
+        for attempt in 1..=BUILD_ATTEMPTS_MAX {
+            // What is forced has to fit, however much waits and however badly it compresses.
+            let selected = match attempt < BUILD_ATTEMPTS_MAX {
+                true => self.select(view, &ledger, due.bytes())?,
+                false => Vec::new(),
+            };
             let candidates: Vec<Candidate<'_>> =
                 selected.iter().map(|pooled| (&**pooled).into()).collect();
             let draft = ledger
@@ -347,15 +352,21 @@ impl Node {
         self.index.settle(rejected, self.chain.read().head().block.number);
     }
 
-    fn select(&self, view: &View, ledger: &Ledger<'_>) -> Result<Vec<Arc<Pooled>>, DoorError> {
+    /// What goes into a rollup behind this many bytes of forced transactions.
+    fn select(
+        &self,
+        view: &View,
+        ledger: &Ledger<'_>,
+        forced_bytes: usize,
+    ) -> Result<Vec<Arc<Pooled>>, DoorError> {
         let order = ledger.order(view.head.hash, view.block.hash);
         let state = ledger.state(view.head.header.stateRoot);
         let nonce_of = |sender| match state.account(sender) {
             Ok(account) => Some(account.map_or(0, |account| account.nonce)),
             Err(_) => None,
         };
-        let (bytes_max, base_fee) =
-            (self.build_bytes.load(Ordering::Relaxed), ledger.next_base_fee(view));
+        let bytes_max = self.build_bytes.load(Ordering::Relaxed).saturating_sub(forced_bytes);
+        let base_fee = ledger.next_base_fee(view);
         Ok(self.pool.lock().select(&order, view.epoch(), bytes_max, base_fee, nonce_of))
     }
 

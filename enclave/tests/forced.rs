@@ -280,6 +280,40 @@ fn a_flood_of_junk_delays_by_rollups_and_loses_nothing() {
     assert_eq!(follower_of(&node, &l1).set_head(l1.tip.hash).rollup, second.header.hash());
 }
 
+/// Data that no compression makes shorter.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let chunk = |number: u64| keccak256([seed.to_be_bytes(), number.to_be_bytes()].concat());
+    (0..).flat_map(|number| chunk(number).0).take(length).collect()
+}
+
+#[test]
+fn the_bytes_of_a_flood_leave_a_rollup_possible() {
+    let (node, mut l1, alice) = network();
+    let carol = User::new("carol");
+    let obx = config().contracts.obscuroToken;
+    node.follow(&l1.block(vec![deposited(1, obx, carol.address(), 100 * OBX)], vec![]));
+    round(&node, &mut l1);
+    // As much as a rollup takes of each, and none of it compresses.
+    let long =
+        |user: &User, nonce| user.transaction_with_gas(nonce, BOB, 3_000_000, noise(nonce, 60_000));
+    let reader = Reader::new(&node, 7, &[&carol]);
+    for nonce in 0..8 {
+        let raw = carol.transaction_with_gas(nonce, BOB, 3_000_000, noise(1_000 + nonce, 60_000));
+        let answer = reader.ask(&node, Query::SendTransaction(raw));
+        assert!(matches!(answer, Answer::Accepted(_)), "{answer:?}");
+    }
+    let raws: Vec<Bytes> = (0..2).map(|nonce| long(&alice, nonce)).collect();
+    let verifier = follower_of(&node, &l1);
+    let block = l1.block(forcing(&node, 0, &raws), vec![]);
+    node.follow(&block);
+    verifier.follow(&block);
+    let rollup = round(&node, &mut l1);
+    assert_eq!(rollup.header.forcedCursor, 2);
+    assert_eq!(transactions(&rollup)[..2], raws);
+    assert!(transactions(&rollup).len() > 2, "others go on");
+    assert_eq!(verifier.follow(l1.blocks.last().unwrap()).rollup, rollup.header.hash());
+}
+
 #[test]
 fn a_reorganisation_takes_it_back_to_the_pool() {
     let (node, mut l1, alice) = network();
