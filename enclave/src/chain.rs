@@ -28,6 +28,10 @@ pub enum Verdict {
     Invalid(String),
 }
 
+/// What is asked about lies below all that is remembered here.
+#[derive(Debug)]
+pub struct Forgotten;
+
 /// The tree.
 pub struct Chain {
     views: HashMap<B256, Arc<View>>,
@@ -42,12 +46,13 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A tree of one view.
-    pub fn new(root: View) -> Self {
+    /// A tree of one view, with those below it that prove rollups whose reward is open.
+    pub fn new(root: View, proofs: Vec<View>) -> Self {
         let root = Arc::new(root);
         let verdict = (root.head.header.number, Verdict::Valid(root.head.clone()));
+        let views = proofs.into_iter().map(Arc::new).chain([root.clone()]);
         Self {
-            views: HashMap::from([(root.block.hash, root.clone())]),
+            views: views.map(|view| (view.block.hash, view)).collect(),
             verdicts: HashMap::from([(root.head.hash, verdict)]),
             followed: root.clone(),
             head: root,
@@ -72,12 +77,26 @@ impl Chain {
     }
 
     /// The ancestor of `view`, or itself, with this number and hash.
-    pub fn ancestor(&self, view: &View, number: u64, hash: B256) -> Option<Arc<View>> {
-        let mut current = self.view(view.block.hash).or_else(|| self.view(view.parent))?;
+    pub fn ancestor(
+        &self,
+        view: &View,
+        number: u64,
+        hash: B256,
+    ) -> Result<Option<Arc<View>>, Forgotten> {
+        let mut current = self.view(view.block.hash).ok_or(Forgotten)?;
         while current.block.number > number {
-            current = self.view(current.parent)?;
+            current = match self.view(current.parent) {
+                Some(parent) => parent,
+                // Nothing is below the checkpoint.
+                None if current.parent.is_zero() => return Ok(None),
+                // The root of a snapshot: what else came with it is below it.
+                None => {
+                    let below = self.view(hash).filter(|below| below.block.number == number);
+                    return below.map(Some).ok_or(Forgotten);
+                }
+            };
         }
-        (current.block.hash == hash).then_some(current)
+        Ok((current.block.hash == hash).then_some(current))
     }
 
     /// Adds a view.

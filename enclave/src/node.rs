@@ -12,7 +12,7 @@ use crate::{
     l1::{self, L1Error},
     ledger::{Body, Ledger, LedgerError},
     pool::Pool,
-    rollups::decode_transaction,
+    rollups::{decode_transaction, is_too_old},
     store::Store,
     trie::{DEFAULT_CACHED_NODES, EMPTY_ROOT, NodeCache},
     view::{RegisteredNode, Rollup, View},
@@ -78,7 +78,10 @@ impl Node {
             .and_then(|sealed| Identity::unseal(around.device, config_hash, sealed))
             .unwrap_or_else(|| Identity::generate(around.device));
         let node = Self {
-            chain: RwLock::new(Chain::new(View::checkpoint(&config, unknown_genesis(&config)))),
+            chain: RwLock::new(Chain::new(
+                View::checkpoint(&config, unknown_genesis(&config)),
+                Vec::new(),
+            )),
             ring: RwLock::default(),
             forced: forced::Opened::new(),
             pool: Mutex::default(),
@@ -93,10 +96,10 @@ impl Node {
         node.start_at_checkpoint(around)?;
         let key = node.identity.read().snapshot_key();
         if let Some(snapshot) = snapshot
-            && let Some(view) = open_snapshot(&key, config_hash, snapshot)
+            && let Some((view, proofs)) = open_snapshot(&key, config_hash, snapshot)
             && node.ring().of(&view.network_keys).is_some()
         {
-            *node.chain.write() = Chain::new(view);
+            *node.chain.write() = Chain::new(view, proofs);
         }
         Ok(node)
     }
@@ -110,7 +113,7 @@ impl Node {
             None => unknown_genesis(&self.config),
         };
         *self.ring.write() = ring;
-        *self.chain.write() = Chain::new(View::checkpoint(&self.config, genesis));
+        *self.chain.write() = Chain::new(View::checkpoint(&self.config, genesis), Vec::new());
         Ok(())
     }
 
@@ -201,6 +204,9 @@ impl Node {
             }
             Ok::<_, DoorError>(valid)
         };
+        if self.has_forgotten_proofs(&folded, &parent) {
+            return self.start_over(folded.block(), around);
+        }
         let valid = judge(std::mem::take(&mut folded.published))?;
         let late = judge(std::mem::take(&mut folded.late))?;
         let view = folded.decide(valid, late, &self.config);
@@ -216,6 +222,17 @@ impl Node {
         let own = folded.shares.iter().filter(|share| share.enclave == enclave);
         let seeds = own.into_iter().find_map(|share| {
             let (responder, encrypted) = (share.responder, &share.encryptedSeed);
+    /// Whether the proof of a rollup to be judged is older than what this enclave remembers: after a deep
+    /// reorganisation of L1. Others may know it, so it must not count as invalid.
+    fn has_forgotten_proofs(&self, folded: &crate::view::Folded, parent: &View) -> bool {
+        let chain = self.chain.read();
+        let mut judged = folded.published.iter().chain(&folded.late);
+        judged.any(|RollupPublished { header, .. }| {
+            !is_too_old(header, parent)
+                && chain.ancestor(parent, header.l1ProofNumber, header.l1Proof).is_err()
+        })
+    }
+
             identity.open_share(&self.config, responder, encrypted, folded.network_keys())
         });
         let is_opened = seeds.is_some();
@@ -430,7 +447,11 @@ impl Node {
         while deep.block.number > target || deep.included != deep.block.number {
             deep = chain.view(deep.parent)?;
         }
-        let plain = wire::encode(&*deep);
+        // A late sibling of that rollup is judged by its proof, which is older.
+        let proofs: Option<Vec<_>> =
+            deep.rewards.open_proofs().map(|hash| chain.view(hash)).collect();
+        let proofs = proofs?;
+        let plain = wire::encode(&(&*deep, proofs.iter().map(|view| &**view).collect::<Vec<_>>()));
         if plain.len() > SNAPSHOT_BYTES_MAX {
             return None;
         }

@@ -84,6 +84,11 @@ impl Rewards {
         self.prizes.iter().map(|(_, prize)| prize)
     }
 
+    /// The L1 blocks that prove rollups which a sibling may still prove to be front-runners.
+    pub fn open_proofs(&self) -> impl Iterator<Item = B256> {
+        self.open.iter().map(|open| open.round.1)
+    }
+
     /// Whether there is nothing to tell the pool.
     pub fn is_empty(&self) -> bool {
         self.due.is_empty() && self.prizes.is_empty()

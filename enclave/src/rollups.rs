@@ -43,11 +43,12 @@ impl Node {
         around: Surroundings<'_>,
     ) -> Result<Option<Arc<Rollup>>, DoorError> {
         let header = &event.header;
-        let age = (parent.block.number + 1).saturating_sub(header.l1ProofNumber);
-        if age > PROOF_AGE_BLOCKS_MAX {
+        if is_too_old(header, parent) {
             return Ok(None);
         }
         let proof = self.chain.read().ancestor(parent, header.l1ProofNumber, header.l1Proof);
+        // What is not known here may be known to others.
+        let proof = proof.map_err(|_| DoorError::Retry(Retry::L1Block(header.l1Proof)))?;
         // What is proven by a block of a lost epoch could be read by nobody else.
         let Some(proof) = proof.filter(|proof| !proof.is_blind) else { return Ok(None) };
         let claim = Claim { header, signature: &event.signature, lottery: &event.lotteryProof };
@@ -404,6 +405,12 @@ struct Claim<'a> {
     header: &'a RollupHeader,
     signature: &'a [u8],
     lottery: &'a [u8],
+/// Whether the proof of a rollup in the child of an L1 block is too old for it to be valid.
+pub(crate) fn is_too_old(header: &RollupHeader, parent: &View) -> bool {
+    let block = parent.block.number.saturating_add(1);
+    block.saturating_sub(header.l1ProofNumber) > PROOF_AGE_BLOCKS_MAX
+}
+
 }
 
 /// The payload that L1 carried for a published rollup; `None` if its blobs hold another one, which

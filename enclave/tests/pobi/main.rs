@@ -1,6 +1,6 @@
 //! The rules of POBI as tables, through the enclave's door: which rollup is canonical (`canonical`), which
-//! are valid (`validity`), what forks of L1 do to rollups and transactions (`branches`). Protocol 5.1 to
-//! 5.4, 5.6, 5.8, 5.9. Not here: who publishes in a round (`host::round`), whole networks (`simulator`).
+//! are valid (`validity`), what forks of L1 do to rollups and transactions (`branches`), what an enclave
+//! decides about what it has forgotten (`forgotten`). Protocol 5.1 to 5.4, 5.6, 5.8, 5.9. Not here: who publishes in a round (`host::round`), whole networks (`simulator`).
 
 #[path = "../door/harness.rs"]
 #[allow(dead_code, reason = "made for several test files")]
@@ -8,6 +8,7 @@ mod harness;
 
 mod branches;
 mod canonical;
+mod forgotten;
 mod validity;
 
 use alloy_primitives::{Address, Bytes, TxKind};
