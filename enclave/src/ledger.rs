@@ -239,11 +239,9 @@ impl<'a> Ledger<'a> {
         Ok(Rollup { hash, header, history_root, payload_bytes: 0, data_gas: 0 })
     }
 
-    /// The block that a child of `parent` proven by `proof` is executed in.
-    ///
-    /// `prevrandao` depends on the rollup's nonce: what a peer's candidate shows of it does not
-    /// help to seal another.
-    fn env(&self, parent: &Rollup, proof: &View, nonce: U256) -> BlockEnv {
+    /// The block that a child of `parent` proven by `proof` is executed in; `prevrandao` is set for each
+    /// transaction.
+    fn env(&self, parent: &Rollup, proof: &View) -> BlockEnv {
         let base_fee = proof.fees.base_fee(parent.header.baseFee, self.config);
         BlockEnv {
             chain_id: self.config.l2ChainId,
@@ -252,7 +250,7 @@ impl<'a> Ledger<'a> {
             beneficiary: FEE_POOL,
             gas_limit: self.config.gasLimit,
             base_fee,
-            prevrandao: self.prevrandao(parent.hash, proof.block.hash, nonce),
+            prevrandao: B256::ZERO,
             excess_blob_gas: None,
             fees: pool_fees(proof.fees.data_gas_per_token(base_fee, self.config)),
         }
@@ -298,9 +296,11 @@ impl<'a> Ledger<'a> {
         self.round_secret(b"order", parent, proof)
     }
 
-    fn prevrandao(&self, parent: B256, proof: B256, nonce: U256) -> B256 {
+    /// The secret that `prevrandao` comes from. It depends on the rollup's nonce: what a peer's candidate
+    /// shows of it does not help to seal another.
+    fn chance(&self, parent: B256, proof: B256, nonce: U256) -> Secret {
         let round = self.round_secret(b"prevrandao", parent, proof);
-        B256::new(*keys::derive(&round, b"nonce", &nonce.to_be_bytes::<32>()).expose())
+        keys::derive(&round, b"nonce", &nonce.to_be_bytes::<32>())
     }
 
     fn round_secret(&self, purpose: &[u8], parent: B256, proof: B256) -> Secret {
@@ -321,10 +321,11 @@ impl<'a> Ledger<'a> {
         let history_root = parent.history_root;
         let hashes = move |number| self.block_hash(history_root, number);
         let mut block =
-            Block::new(self.state(parent.header.stateRoot), self.env(parent, proof, nonce), hashes);
+            Block::new(self.state(parent.header.stateRoot), self.env(parent, proof), hashes);
         apply_rewards(&mut block, &proof.rewards)?;
         apply_deposits(&mut block, &proof.deposits, self.config)?;
-        let mut execution = Execution::new(block);
+        let chance = self.chance(parent.hash, proof.block.hash, nonce);
+        let mut execution = Execution::new(block, chance);
         let forced_cursor = execution.force(forced)?;
         let candidates = match on_reject {
             OnReject::Skip => candidates,
@@ -503,7 +504,7 @@ impl<'a> Ledger<'a> {
         transaction: &TxEnvelope,
         sender: Address,
     ) -> Result<(), ExecutionError> {
-        let env = self.env(&view.head, view, U256::ZERO);
+        let env = self.env(&view.head, view);
         executor::check(self.state(view.head.header.stateRoot), &env, transaction, sender)
     }
 }
@@ -516,12 +517,24 @@ struct Execution<'a, S: trie::NodeStore> {
     log_count: u64,
     body_bytes: usize,
     data_gas: u64,
+    /// What `prevrandao` comes from.
+    chance: Secret,
+    /// A hash over all transactions so far.
+    history: B256,
 }
 
 impl<'a, S: trie::NodeStore> Execution<'a, S> {
-    fn new(block: Block<'a, S>) -> Self {
-        let (transactions, withdrawals) = Default::default();
-        Self { block, transactions, withdrawals, log_count: 0, body_bytes: 0, data_gas: 0 }
+    fn new(block: Block<'a, S>, chance: Secret) -> Self {
+        Self {
+            block,
+            transactions: Vec::new(),
+            withdrawals: Vec::new(),
+            log_count: 0,
+            body_bytes: 0,
+            data_gas: 0,
+            chance,
+            history: B256::ZERO,
+        }
     }
 
     /// Whether no further transaction is tried.
@@ -532,8 +545,15 @@ impl<'a, S: trie::NodeStore> Execution<'a, S> {
             || self.transactions.len() >= ROLLUP_TRANSACTIONS_MAX
     }
 
+    /// Each transaction has a `prevrandao` of its own, which depends on all up to it: what a host learns of
+    /// one by having a rollup sealed is of no use for another.
     fn transact(&mut self, candidate: &Candidate<'_>) -> Result<(), ExecutionError> {
+        let hash = candidate.transaction.tx_hash();
+        let history = keccak256([self.history.as_slice(), hash.as_slice()].concat());
+        let prevrandao = keys::derive(&self.chance, b"transaction", history.as_slice());
+        self.block.set_prevrandao(B256::new(*prevrandao.expose()));
         let executed = self.block.transact(candidate.transaction, candidate.sender)?;
+        self.history = history;
         self.withdrawals.extend(executed.logs.iter().filter_map(withdrawal));
         let logs = executed.logs.len() as u64;
         self.body_bytes += body_bytes_of(candidate, &executed);

@@ -46,6 +46,10 @@ pub struct Node {
     pub(crate) config_hash: B256,
     pub(crate) identity: RwLock<Identity>,
     ring: RwLock<KeyRing>,
+    /// One block is folded at a time: what one brings may change what the keys and the tree are for the next.
+    folding: Mutex<()>,
+    /// One rollup is sealed at a time: a round has one candidate.
+    pub(crate) sealing: Mutex<()>,
     pub(crate) forced: forced::Opened,
     pub(crate) chain: RwLock<Chain>,
     pub(crate) pool: Mutex<Pool>,
@@ -83,6 +87,8 @@ impl Node {
                 Vec::new(),
             )),
             ring: RwLock::default(),
+            folding: Mutex::default(),
+            sealing: Mutex::default(),
             forced: forced::Opened::new(),
             pool: Mutex::default(),
             cache: NodeCache::new(DEFAULT_CACHED_NODES),
@@ -151,6 +157,7 @@ impl Node {
 
     /// Verifies and folds a block.
     pub fn l1_block(&self, block: &L1Block, around: Surroundings<'_>) -> Result<Folded, DoorError> {
+        let _one = self.folding.lock();
         let parent_hash = l1::parent_of(&block.header)?;
         let id = keccak256(&block.header);
         if let Some(known) = self.chain.read().view(id) {
@@ -197,6 +204,9 @@ impl Node {
                 }
             }
         }
+        if self.has_forgotten_proofs(&folded, &parent) {
+            return self.start_over(folded.block(), around);
+        }
         let judge = |published: Vec<RollupPublished>| {
             let mut valid = Vec::new();
             for event in published {
@@ -204,9 +214,6 @@ impl Node {
             }
             Ok::<_, DoorError>(valid)
         };
-        if self.has_forgotten_proofs(&folded, &parent) {
-            return self.start_over(folded.block(), around);
-        }
         let valid = judge(std::mem::take(&mut folded.published))?;
         let late = judge(std::mem::take(&mut folded.late))?;
         let view = folded.decide(valid, late, &self.config);
@@ -215,13 +222,6 @@ impl Node {
         Ok(Folded { block, identity, is_start_over: false, snapshot })
     }
 
-    /// Takes the seeds that a block brought for this enclave, if they are the network's.
-    fn take_shares(&self, folded: &crate::view::Folded) -> bool {
-        let mut identity = self.identity.write();
-        let enclave = identity.address();
-        let own = folded.shares.iter().filter(|share| share.enclave == enclave);
-        let seeds = own.into_iter().find_map(|share| {
-            let (responder, encrypted) = (share.responder, &share.encryptedSeed);
     /// Whether the proof of a rollup to be judged is older than what this enclave remembers: after a deep
     /// reorganisation of L1. Others may know it, so it must not count as invalid.
     fn has_forgotten_proofs(&self, folded: &crate::view::Folded, parent: &View) -> bool {
@@ -233,6 +233,13 @@ impl Node {
         })
     }
 
+    /// Takes the seeds that a block brought for this enclave, if they are the network's.
+    fn take_shares(&self, folded: &crate::view::Folded) -> bool {
+        let mut identity = self.identity.write();
+        let enclave = identity.address();
+        let own = folded.shares.iter().filter(|share| share.enclave == enclave);
+        let seeds = own.into_iter().find_map(|share| {
+            let (responder, encrypted) = (share.responder, &share.encryptedSeed);
             identity.open_share(&self.config, responder, encrypted, folded.network_keys())
         });
         let is_opened = seeds.is_some();
@@ -474,7 +481,7 @@ fn unknown_genesis(config: &NetworkConfig) -> Rollup {
     }
 }
 
-fn open_snapshot(key: &Secret, config_hash: B256, sealed: &[u8]) -> Option<View> {
+fn open_snapshot(key: &Secret, config_hash: B256, sealed: &[u8]) -> Option<(View, Vec<View>)> {
     let plain = envelope::open(key, sealed, config_hash.as_slice()).ok()?;
     wire::decode(&plain, SNAPSHOT_BYTES_MAX).ok()
 }

@@ -176,10 +176,15 @@ impl Node {
         Ok(Verdict::Valid(Arc::new(rollup)))
     }
 
+    /// The forced transactions that rollups proven by a block have to try.
+    fn due(&self, proof: &View, keys: &NetworkKeys, device: &dyn Device) -> Due {
+        self.forced.due(proof, keys, self.config_hash, device)
+    }
+
     /// What the rounds proven by a block are drawn by.
     fn draw(&self, view: &View) -> Draw {
-        let (parent, randao) = (view.head.hash, view.randao);
-        Draw { config_hash: self.config_hash, parent, randao }
+        let (number, randao) = (view.head.header.number.saturating_add(1), view.randao);
+        Draw { config_hash: self.config_hash, number, randao }
     }
 
     fn parse_payload(
@@ -251,6 +256,7 @@ impl Node {
     /// This enclave's candidate on the head; the same in every call of a round.
     pub fn seal(&self, around: Surroundings<'_>) -> Result<Option<SignedRollup>, DoorError> {
         self.require_consensus()?;
+        let _one = self.sealing.lock();
         let view = self.chain.read().head();
         let keys = self.keys_at(&view)?;
         let enclave = self.identity.read().address();
@@ -399,18 +405,18 @@ impl Node {
     }
 }
 
-/// A header with what its aggregator adds to it, from L1 or from a peer.
-#[derive(Clone, Copy)]
-struct Claim<'a> {
-    header: &'a RollupHeader,
-    signature: &'a [u8],
-    lottery: &'a [u8],
 /// Whether the proof of a rollup in the child of an L1 block is too old for it to be valid.
 pub(crate) fn is_too_old(header: &RollupHeader, parent: &View) -> bool {
     let block = parent.block.number.saturating_add(1);
     block.saturating_sub(header.l1ProofNumber) > PROOF_AGE_BLOCKS_MAX
 }
 
+/// A header with what its aggregator adds to it, from L1 or from a peer.
+#[derive(Clone, Copy)]
+struct Claim<'a> {
+    header: &'a RollupHeader,
+    signature: &'a [u8],
+    lottery: &'a [u8],
 }
 
 /// The payload that L1 carried for a published rollup; `None` if its blobs hold another one, which

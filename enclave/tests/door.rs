@@ -516,6 +516,34 @@ fn prevrandao_is_another_with_another_nonce() {
     assert!(later.iter().any(|byte| *byte != 0) && !seen.contains(&later));
 }
 
+/// A host that has a round sealed in two lives of its enclave learns nothing in one that it could bet on in the
+/// other.
+#[test]
+fn prevrandao_is_another_with_other_transactions() {
+    let (node, l1, alice) = network();
+    let other_life = follower_of(&node, &l1);
+    let reader = Reader::new(&node, 7, &[&alice]);
+    let tell = |nonce, gas| {
+        alice.transaction_with_gas(nonce, TxKind::Create, gas, TELL_PREVRANDAO.to_vec())
+    };
+    let mut seen = Vec::new();
+    let mut nonces = Vec::new();
+    for (life, raws) in [
+        (&node, [tell(0, 90_000), tell(1, 90_000)]),
+        (&other_life, [tell(0, 90_001), tell(1, 90_000)]),
+    ] {
+        let hashes = raws.map(|raw| send(&reader, life, raw));
+        let sealed = life.seal().unwrap();
+        nonces.push(sealed.header.nonce);
+        life.follow(&l1.clone().publish(&sealed));
+        seen.extend(hashes.map(|hash| event_data(&reader, life, hash)));
+    }
+    assert_eq!(nonces[0], nonces[1]);
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 4, "each transaction has its own, also the one that both lives execute");
+}
+
 #[test]
 fn a_rollup_ends_before_its_events_outgrow_a_record() {
     let (node, mut l1, alice) = network();

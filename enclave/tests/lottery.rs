@@ -21,7 +21,11 @@ use obscuro_protocol::{
     wire,
 };
 use serde::Deserialize;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Barrier,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// The clear form of a sealed identity, as `enclave/src/identity.rs` writes it.
 #[derive(Deserialize)]
@@ -78,7 +82,7 @@ fn reject(node: &Node, rollup: &SignedRollup) -> String {
 /// What the round of an L1 branch is drawn by.
 fn draw(node: &Node, l1: &L1) -> Draw {
     let head = node.set_head(l1.tip.hash);
-    Draw { config_hash: config().hash(), parent: head.rollup, randao: head.randao }
+    Draw { config_hash: config().hash(), number: head.number + 1, randao: head.randao }
 }
 
 #[test]
@@ -97,6 +101,41 @@ fn neither_a_restart_nor_another_attempt_draws_again() {
     let key = &node.registration.lottery_key;
     let nonce = lottery::verify(key, &draw(&node, &l1), &first.lottery_proof);
     assert_eq!(nonce, Some(first.header.nonce), "anybody can check it");
+}
+
+/// An aggregator that also makes the L1 block with its rollup, and so knows the RANDAO mix, could otherwise
+/// choose among its candidates the one after which it draws well.
+#[test]
+fn what_a_rollup_holds_does_not_change_the_next_draw() {
+    let (node, l1, _) = network();
+    let other_life = follower_of(&node, &l1);
+    let lots = [&node, &other_life].map(|life| {
+        // Each has its own salt for what it encrypts: two rollups.
+        send(&node, life, 0);
+        let mut branch = l1.clone();
+        life.follow(&branch.publish(&life.seal().unwrap()));
+        send(&node, life, 1);
+        life.seal().unwrap()
+    });
+    assert_ne!(lots[0].header.parent, lots[1].header.parent);
+    assert_eq!(lots[0].lottery_proof, lots[1].lottery_proof);
+}
+
+/// A host asks many times at once.
+#[test]
+fn attempts_at_the_same_time_give_one_candidate() {
+    let (node, _, _) = network();
+    send(&node, &node, 0);
+    let start = Barrier::new(4);
+    let seal = || {
+        start.wait();
+        node.seal().unwrap()
+    };
+    let sealed: Vec<SignedRollup> = thread::scope(|scope| {
+        let attempts: Vec<_> = (0..4).map(|_| scope.spawn(seal)).collect();
+        attempts.into_iter().map(|attempt| attempt.join().unwrap()).collect()
+    });
+    assert!(sealed.iter().all(|rollup| *rollup == sealed[0]));
 }
 
 #[test]
@@ -152,7 +191,7 @@ fn a_thief_of_the_enclave_key_draws_what_the_enclave_draws() {
         ("infinity", infinity.into()),
         ("another key's", other.prove(&draw)),
         ("by another RANDAO", own.prove(&Draw { randao: B256::ZERO, ..draw })),
-        ("by another parent", own.prove(&Draw { parent: B256::ZERO, ..draw })),
+        ("by another number", own.prove(&Draw { number: draw.number + 1, ..draw })),
     ];
     let before = honest.set_head(l1.tip.hash).rollup;
     for (lot, proof) in lots {

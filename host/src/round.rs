@@ -204,7 +204,8 @@ impl<M: Clone> Rounds<M> {
             (peer.enclave, Aggregator { counts, lottery_key: peer.lottery_key.clone() })
         };
         let aggregators = head.peers.iter().map(aggregator).collect();
-        let draw = Draw { config_hash: self.config_hash, parent: id.parent, randao: head.randao };
+        let (config_hash, number) = (self.config_hash, head.number.saturating_add(1));
+        let draw = Draw { config_hash, number, randao: head.randao };
         self.current = Some(Round {
             id,
             number: head.l1.number,

@@ -11,8 +11,8 @@ const LOTS: u32 = 200;
 
 fn main() {
     let (config_hash, randao) = (keccak256("config"), keccak256("randao"));
-    let draws = (0..LOTS).map(|number| keccak256(number.to_be_bytes()));
-    let draws: Vec<_> = draws.map(|parent| Draw { config_hash, parent, randao }).collect();
+    let numbers = 0..u64::from(LOTS);
+    let draws: Vec<_> = numbers.map(|number| Draw { config_hash, number, randao }).collect();
     let key = LotteryKey::new(&Secret::new([7; 32]));
     let began = Instant::now();
     let proofs: Vec<_> = draws.iter().map(|draw| key.prove(draw)).collect();

@@ -26,16 +26,16 @@ const SUITE: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 pub struct Draw {
     /// The network: L1, contracts and all else that its configuration names.
     pub config_hash: B256,
-    /// The parent rollup.
-    pub parent: B256,
+    /// The number of the rollup: its parent's hash would be another for every choice of transactions.
+    pub number: u64,
     /// The RANDAO mix of the L1 block that proves the parent's inclusion.
     pub randao: B256,
 }
 
 impl Draw {
     fn message(&self) -> Vec<u8> {
-        let Self { config_hash, parent, randao } = self;
-        [LABEL_DRAW, config_hash.as_slice(), parent.as_slice(), randao.as_slice()].concat()
+        let Self { config_hash, number, randao } = self;
+        [LABEL_DRAW, config_hash.as_slice(), &number.to_be_bytes(), randao.as_slice()].concat()
     }
 }
 

@@ -19,7 +19,7 @@ fn key(number: u8) -> LotteryKey {
 
 fn draw(number: u64) -> Draw {
     let hash = |what: &str| keccak256([what.as_bytes(), &number.to_be_bytes()].concat());
-    Draw { config_hash: keccak256("config"), parent: hash("parent"), randao: hash("randao") }
+    Draw { config_hash: keccak256("config"), number, randao: hash("randao") }
 }
 
 fn infinity(length: usize) -> Vec<u8> {
@@ -35,7 +35,7 @@ fn a_proof_is_for_one_key_and_one_draw() {
     assert_eq!(verify(&public, &draw, &proof), Some(nonce(&proof)));
     let others = [
         ("network", Draw { config_hash: B256::ZERO, ..draw }),
-        ("parent", Draw { parent: B256::ZERO, ..draw }),
+        ("number", Draw { number: 2, ..draw }),
         ("RANDAO", Draw { randao: B256::ZERO, ..draw }),
     ];
     for (what, other) in others {

@@ -15,7 +15,7 @@ use crate::{
     trie::NodeStore,
 };
 use alloy_consensus::{Receipt, ReceiptEnvelope, Transaction};
-use alloy_primitives::{Address, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use revm::{
     ExecuteEvm, MainBuilder, MainnetEvm, SystemCallEvm,
     context_interface::{
@@ -82,6 +82,12 @@ impl<'a, S: NodeStore> Block<'a, S> {
     /// The parameters of this block.
     pub fn env(&self) -> &BlockEnv {
         &self.env
+    }
+
+    /// Changes what `PREVRANDAO` yields from here on.
+    pub fn set_prevrandao(&mut self, prevrandao: B256) {
+        self.env.prevrandao = prevrandao;
+        self.evm.ctx.block.prevrandao = Some(prevrandao);
     }
 
     /// Gas used by the transactions so far.

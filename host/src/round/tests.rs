@@ -41,15 +41,16 @@ fn lottery_key(number: u8) -> LotteryKey {
     LotteryKey::new(&Secret::new([number; 32]))
 }
 
-fn lot(number: u8, parent: B256) -> Bytes {
-    let draw = Draw { config_hash: config().hash(), parent, randao: RANDAO };
+/// In a round of rollup 1.
+fn lot(number: u8) -> Bytes {
+    let draw = Draw { config_hash: config().hash(), number: 1, randao: RANDAO };
     lottery_key(number).prove(&draw)
 }
 
-/// The other aggregators, in the order in which they draw on [`PARENT`]: the first three beat this node.
+/// The other aggregators, in the order in which they draw: the first three beat this node.
 fn peers() -> Vec<u8> {
     let mut peers: Vec<u8> = (2..8).collect();
-    peers.sort_by_key(|number| lottery::nonce(&lot(*number, PARENT)));
+    peers.sort_by_key(|number| lottery::nonce(&lot(*number)));
     peers
 }
 
@@ -100,7 +101,7 @@ fn sign(by: u8, mut rollup: Box<SignedRollup>) -> Box<SignedRollup> {
 }
 
 fn rollup_by(by: u8, number: u64) -> Box<SignedRollup> {
-    let proof = lot(by, PARENT);
+    let proof = lot(by);
     let mut rollup = unsigned(key(by).address(), number, lottery::nonce(&proof));
     rollup.lottery_proof = proof;
     sign(by, rollup)
@@ -113,7 +114,7 @@ fn rollup(rank: usize, number: u64) -> Box<SignedRollup> {
 
 /// This node's, which the first three beat.
 fn own(number: u64) -> Box<SignedRollup> {
-    let nonce = lottery::nonce(&lot(peers()[2], PARENT)) + U256::ONE;
+    let nonce = lottery::nonce(&lot(peers()[2])) + U256::ONE;
     unsigned(OWN, number, nonce)
 }
 
@@ -220,7 +221,7 @@ fn who_may_announce() {
     let forged_lot = sign(
         author,
         with(|rollup| {
-            rollup.lottery_proof = lot(9, PARENT);
+            rollup.lottery_proof = lot(9);
             rollup.header.nonce = lottery::nonce(&rollup.lottery_proof);
         }),
     );
@@ -502,8 +503,6 @@ fn a_winner_that_does_not_publish_loses_its_precedence() {
     let author = peers()[0];
     let mut back = absent(8);
     back.header.parent = parent;
-    back.lottery_proof = lot(author, parent);
-    back.header.nonce = lottery::nonce(&back.lottery_proof);
     let back = sign(author, back);
     steps.extend([
         (head_on(parent, 8, &peers()), vec![Seal(id)]),

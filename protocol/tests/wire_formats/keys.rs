@@ -80,9 +80,8 @@ fn key_derivation() {
 #[test]
 fn lottery() {
     let secret = Secret::new([9; 32]);
-    let (config_hash, parent, randao) =
-        (keccak256("config"), keccak256("parent"), keccak256("randao"));
-    let draw = Draw { config_hash, parent, randao };
+    let (config_hash, number, randao) = (keccak256("config"), 7, keccak256("randao"));
+    let draw = Draw { config_hash, number, randao };
     let key = LotteryKey::new(&secret);
     let (public_key, proof) = (key.public_key(), key.prove(&draw));
     let nonce = lottery::verify(&public_key, &draw, &proof).expect("its own proof");
@@ -92,7 +91,7 @@ fn lottery() {
             "secret": shown(&secret),
             "publicKey": public_key,
             "configHash": config_hash,
-            "parent": parent,
+            "number": number,
             "randao": randao,
             "proof": proof,
             "nonce": B256::from(nonce),

@@ -28,7 +28,7 @@ pub fn sign(secrets: &Secrets, header: &RollupHeader, world: &World) -> Option<B
 /// What the round of a header is drawn by.
 pub fn draw(header: &RollupHeader, world: &World) -> Option<Draw> {
     let randao = world.l1.block(header.l1Proof)?.header.mix_hash;
-    Some(Draw { config_hash: world.config.hash(), parent: header.parent, randao })
+    Some(Draw { config_hash: world.config.hash(), number: header.number, randao })
 }
 
 /// A rollup like a genuine one that also pays the thief.

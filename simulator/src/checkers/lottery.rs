@@ -37,6 +37,6 @@ fn is_drawn(rollup: &SignedRollup, world: &World) -> bool {
     let Some(block) = world.l1.block(header.l1Proof) else { return true };
     let Some(key) = world.reference.lottery_key(header.aggregator) else { return false };
     let (config_hash, randao) = (world.config.hash(), block.header.mix_hash);
-    let draw = Draw { config_hash, parent: header.parent, randao };
+    let draw = Draw { config_hash, number: header.number, randao };
     lottery::verify(key, &draw, &rollup.lottery_proof) == Some(header.nonce)
 }
