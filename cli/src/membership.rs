@@ -18,13 +18,13 @@ use obscuro_protocol::{
     l1::{
         IAttestationVerifier::IAttestationVerifierEvents,
         INetworkManagement::{INetworkManagementEvents, networkConfigHashCall},
-        IRollupManagement::{headsCall, isSuspendedCall},
+        IRollupManagement::isSuspendedCall,
     },
 };
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// L1 blocks whose events are asked for at once: public L1 nodes refuse more.
-const BLOCKS_AT_ONCE: u64 = 10_000;
+pub const BLOCKS_AT_ONCE: u64 = 10_000;
 
 /// The network and its L1.
 #[derive(Args)]
@@ -76,8 +76,6 @@ pub struct Network {
     pub collateral: BTreeMap<String, u64>,
     /// Whether a deep fork is alive, so that L1 pays no withdrawal.
     pub is_suspended: bool,
-    /// The live heads of the tree of rollups. None if there are too many branches for the L1 node to count.
-    pub heads: Option<Vec<B256>>,
 }
 
 /// A node as registered.
@@ -153,7 +151,6 @@ impl Network {
             asked: None,
             collateral: BTreeMap::new(),
             is_suspended: is_suspended(l1, &config).await?,
-            heads: ask(l1, &config, &headsCall {}).await.ok(),
             config,
         };
         network.fold(&logs);
@@ -381,18 +378,10 @@ impl Network {
 
 /// Whether a deep fork is alive (protocol 9.4).
 pub async fn is_suspended(l1: &impl Provider, config: &NetworkConfig) -> Result<bool> {
-    ask(l1, config, &isSuspendedCall {}).await
-}
-
-async fn ask<C: SolCall>(
-    l1: &impl Provider,
-    config: &NetworkConfig,
-    call: &C,
-) -> Result<C::Return> {
     let request = TransactionRequest::default()
         .with_to(config.contracts.rollupManagement)
-        .with_input(call.abi_encode());
-    Ok(C::abi_decode_returns(&l1.call(request).await?)?)
+        .with_input(isSuspendedCall {}.abi_encode());
+    Ok(isSuspendedCall::abi_decode_returns(&l1.call(request).await?)?)
 }
 
 fn subject(subject: Subject) -> String {

@@ -92,7 +92,7 @@ contract RollupManagement is IRollupManagement, EIP712 {
         if (lotteryProof.length != LOTTERY_PROOF_LENGTH) revert BadProofLength(lotteryProof.length);
         if (answers.length > ANSWERS_MAX) revert TooManyAnswers(answers.length);
 
-        _tree.grow(hash, header.parent, header.withdrawalsRoot, _sliceBlocks);
+        _tree.grow(hash, header.parent, header.l1ProofNumber, header.withdrawalsRoot, _sliceBlocks);
         emit RollupPublished(hash, header.aggregator, header, signature, lotteryProof, blobs);
         if (answers.length != 0) network.shareSeeds(answers);
     }
@@ -108,10 +108,12 @@ contract RollupManagement is IRollupManagement, EIP712 {
     /// @inheritdoc IRollupManagement
     function accuse(RollupHeader calldata header, bytes32 rival) external {
         bytes32 hash = hashRollup(header);
-        _checkGuilt(hash, rival);
+        bool contradiction = _checkGuilt(hash, rival);
         if (accusations[hash].accuser != address(0)) revert AlreadyAccused(hash);
-        (bool undisputed, bool suspended) = _tree.judge(rival, forkTimeoutBlocks);
-        if (!undisputed && !suspended) revert Disputed(rival);
+        // Else one old fork would serve to freeze stakes for ever.
+        bool timely =
+            _tree.isRecent(rival, forkTimeoutBlocks) || (contradiction && _tree.isRecent(hash, forkTimeoutBlocks));
+        if (!timely) _checkUndisputed(rival);
 
         accusations[hash] = Accusation(msg.sender, uint64(block.number));
         emit Accused(hash, header.aggregator, rival, msg.sender);
@@ -137,6 +139,8 @@ contract RollupManagement is IRollupManagement, EIP712 {
         _checkUndisputed(survivor);
         (uint256 depth,) = _tree.fork(hash, survivor);
         if (depth >= slashDepth) revert TooDeepToAcquit(hash, survivor, depth);
+        (bool siblings, bool contradiction) = _tree.contradict(hash, survivor);
+        if (contradiction || (depth == 1 && !siblings)) revert NotInnocent(hash, survivor);
 
         delete accusations[hash];
         emit Acquitted(hash, header.aggregator);
@@ -172,31 +176,6 @@ contract RollupManagement is IRollupManagement, EIP712 {
         _known(ancestor);
         _known(descendant);
         return _tree.isAncestor(ancestor, descendant);
-    }
-
-    /// @inheritdoc IRollupManagement
-    function heads() external view returns (bytes32[] memory live) {
-        uint256 count = _tree.branchCount;
-        uint256 since = _tree.liveSince(forkTimeoutBlocks);
-        live = new bytes32[](count);
-        uint256 found = 0;
-        for (uint256 branch = 0; branch < count; branch++) {
-            bytes32 head = _tree.heads[branch];
-            if (_tree.entries[head].includedAt >= since) live[found++] = head;
-        }
-        assembly ("memory-safe") {
-            mstore(live, found)
-        }
-    }
-
-    /// @inheritdoc IRollupManagement
-    function branchCount() external view returns (uint256) {
-        return _tree.branchCount;
-    }
-
-    /// @inheritdoc IRollupManagement
-    function headOf(uint256 branch) external view returns (bytes32) {
-        return _tree.heads[branch];
     }
 
     /// @inheritdoc IRollupManagement
@@ -255,9 +234,11 @@ contract RollupManagement is IRollupManagement, EIP712 {
     }
 
     /// @dev Both branches must be that deep: the rival of somebody guilty is no loser of a round either.
-    function _checkGuilt(bytes32 hash, bytes32 rival) private view {
+    function _checkGuilt(bytes32 hash, bytes32 rival) private view returns (bool contradiction) {
         _known(hash);
         _known(rival);
+        (, contradiction) = _tree.contradict(hash, rival);
+        if (contradiction) return true;
         (uint256 depth, uint256 rivalDepth) = _tree.fork(hash, rival);
         if (depth < slashDepth || rivalDepth < slashDepth) revert ForkTooShallow(hash, rival, depth, rivalDepth);
     }

@@ -53,10 +53,13 @@ library RollupTree {
 
     /// @dev A rollup. Numbers of rollups and of L1 blocks grow by one at a time: for two billion rollups in a row, L1 would
     /// have to do nothing else for years. The first slot is read when a child is published, the others by views and withdrawals.
+    /// `provenAt` is the L1 block that proved it. `extended`: its branch goes on; it is no head.
     struct Entry {
         uint32 number;
         uint32 includedAt;
+        uint32 provenAt;
         uint32 branch;
+        bool extended;
         bytes32 parent;
         bytes32 withdrawalsRoot;
     }
@@ -88,7 +91,6 @@ library RollupTree {
     /// @dev `position` is where the current span will go.
     struct Tree {
         mapping(bytes32 rollup => Entry) entries;
-        mapping(uint256 branch => bytes32) heads;
         mapping(uint256 branch => Branch) branches;
         uint32 branchCount;
         uint8 position;
@@ -99,29 +101,37 @@ library RollupTree {
     /// @notice Starts the tree. Requires: the tree is empty.
     function plant(Tree storage tree, bytes32 genesis) internal {
         tree.entries[genesis].includedAt = uint32(block.number);
-        tree.heads[0] = genesis;
         tree.branchCount = 1;
         tree.current.firstBlock = uint32(block.number);
         tree.current.lastBlock = uint32(block.number);
     }
 
     /// @notice Adds a rollup included in the current block, and announces what it shows of forks.
-    /// Requires: `parent` is in the tree and `rollup` is not.
+    /// Requires: `parent` is in the tree and `rollup` is not; `provenAt` is before the current block.
     /// @param sliceBlocks see {sliceLength}.
-    function grow(Tree storage tree, bytes32 rollup, bytes32 parent, bytes32 withdrawalsRoot, uint256 sliceBlocks)
-        internal
-    {
+    function grow(
+        Tree storage tree,
+        bytes32 rollup,
+        bytes32 parent,
+        uint64 provenAt,
+        bytes32 withdrawalsRoot,
+        uint256 sliceBlocks
+    ) internal {
         uint32 parentNumber = tree.entries[parent].number;
         uint32 branch = tree.entries[parent].branch;
-        if (tree.heads[branch] != parent) {
+        if (tree.entries[parent].extended) {
             branch = _fork(tree, branch, parentNumber);
             emit IRollupManagement.ForkBegan(rollup, parent, branch);
+        } else {
+            tree.entries[parent].extended = true;
         }
-        tree.heads[branch] = rollup;
 
         Entry storage entry = tree.entries[rollup];
         entry.number = parentNumber + 1;
         entry.includedAt = uint32(block.number);
+        // Before the current block.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        entry.provenAt = uint32(provenAt);
         entry.branch = branch;
         entry.parent = parent;
         if (withdrawalsRoot != 0) entry.withdrawalsRoot = withdrawalsRoot;
@@ -159,6 +169,26 @@ library RollupTree {
         Entry storage b = tree.entries[rival];
         (, uint32 meetNumber) = _meet(tree, a.branch, a.number, b.branch, b.number);
         return (a.number - meetNumber, b.number - meetNumber);
+    }
+
+    /// @notice Whether two rollups share a parent, and the enclave of the later one was shown the other and passed it over.
+    /// Honest enclaves never do that to each other: one of the two is forged (protocol 5.3).
+    /// Requires: both are in the tree.
+    function contradict(Tree storage tree, bytes32 rollup, bytes32 rival)
+        internal
+        view
+        returns (bool siblings, bool contradiction)
+    {
+        Entry storage a = tree.entries[rollup];
+        Entry storage b = tree.entries[rival];
+        siblings = rollup != rival && a.parent == b.parent;
+        contradiction = siblings && (a.provenAt >= b.includedAt || b.provenAt >= a.includedAt);
+    }
+
+    /// @notice Whether the rollup was published so lately that the head of its branch is alive.
+    /// Requires: the rollup is in the tree.
+    function isRecent(Tree storage tree, bytes32 rollup, uint256 timeoutBlocks) internal view returns (bool) {
+        return tree.entries[rollup].includedAt >= liveSince(tree, timeoutBlocks);
     }
 
     /// @notice The L1 block since which a head must have made progress to count as live, as {judge} counts.

@@ -19,7 +19,7 @@ contract Tree {
     }
 
     function grow(uint256 rollup, uint256 parent) external {
-        _tree.grow(bytes32(rollup), bytes32(parent), 0, RollupTree.sliceLength(timeoutBlocks));
+        _tree.grow(bytes32(rollup), bytes32(parent), 0, 0, RollupTree.sliceLength(timeoutBlocks));
     }
 
     function judge(uint256 rollup) external view returns (bool undisputed, bool suspended) {
@@ -42,12 +42,8 @@ contract Tree {
         return _tree.liveSince(timeoutBlocks);
     }
 
-    function headOf(uint256 branch) external view returns (uint256) {
-        return uint256(_tree.heads[branch]);
-    }
-
-    function branchOf(uint256 rollup) external view returns (uint256) {
-        return _tree.entries[bytes32(rollup)].branch;
+    function isHead(uint256 rollup) external view returns (bool) {
+        return !_tree.entries[bytes32(rollup)].extended;
     }
 
     function depthOf(uint256 rollup) external view returns (uint256) {
@@ -229,7 +225,7 @@ contract RollupTreeTest is Test {
             vm.assertTrue(!isUndisputed || undisputed[i], "a live head disputes it");
             vm.assertEq(isUndisputed, undisputedSince[i]);
             if (slice == 1) vm.assertEq(isUndisputed, undisputed[i]);
-            vm.assertEq(tree.headOf(tree.branchOf(i)) == i, model.children(i) == 0);
+            vm.assertEq(tree.isHead(i), model.children(i) == 0);
         }
     }
 

@@ -91,6 +91,10 @@ contract SlashingTest is Network {
         return abi.encodeWithSelector(IRollupManagement.Disputed.selector, rollup);
     }
 
+    function notInnocent(bytes32 rollup, bytes32 survivor) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(IRollupManagement.NotInnocent.selector, rollup, survivor);
+    }
+
     function accusationsOf(uint256 key) private view returns (uint256) {
         return network.node(vm.addr(key)).accusations;
     }
@@ -221,6 +225,93 @@ contract SlashingTest is Network {
         network.withdrawStake(forger);
     }
 
+    /// @dev One rollup beside an old one disputes everything above it, without a deep fork: withdrawals wait as long as such
+    /// come. No honest enclave makes them: it was shown what it passes over.
+    function test_accuse_reachesWhoForksBelowWhatItWasShown() public {
+        for (uint256 i = 0; i < 3 * DEATH_BLOCKS; i++) {
+            build();
+        }
+        vm.assertTrue(rollups.isConfirmed(honest[1], 0));
+        forge(FORGER_KEY);
+        vm.assertFalse(rollups.isConfirmed(honest[1], 0));
+        vm.assertFalse(rollups.isSuspended());
+        // An accomplice takes over: the first survivor is disputed all the time.
+        advance(DEATH_BLOCKS - 1);
+        build();
+        accuse(forged[1], honest[1]);
+        publishBy(ACCOMPLICE_KEY, GENESIS);
+        advance(DEATH_BLOCKS);
+        build();
+        vm.expectRevert(disputed(honest[1]));
+        rollups.slash(headers[forged[1]], honest[1]);
+
+        bury();
+        rollups.slash(headers[forged[1]], honest[1]);
+        vm.assertFalse(network.isAggregator(forger));
+        vm.assertTrue(rollups.isConfirmed(honest[1], 0));
+    }
+
+    /// @dev The first forged rollup, with the illegal withdrawal: the honest answer was proven after it.
+    function test_accuse_reachesWhoeverIsPassedOver() public {
+        forge(FORGER_KEY);
+        advance(1);
+        build();
+        accuse(forged[1], honest[1]);
+        vm.expectRevert(disputed(honest[1]));
+        rollups.acquit(headers[forged[1]], honest[1]);
+        bury();
+        vm.expectRevert(notInnocent(forged[1], honest[1]));
+        rollups.acquit(headers[forged[1]], honest[1]);
+        vm.expectRevert(notInnocent(forged[1], honest[2]));
+        rollups.acquit(headers[forged[1]], honest[2]);
+        rollups.slash(headers[forged[1]], honest[1]);
+        vm.assertFalse(network.isAggregator(forger));
+    }
+
+    function test_accuse_sparesLosersWhateverTheOrderOfTheirInclusion() public {
+        // Proven by the same block; the loser is included three blocks later.
+        advance(1);
+        IRollupManagement.RollupHeader memory late = header(GENESIS);
+        honest.push(publishBy(GENESIS_KEY, GENESIS));
+        bytes32 rival = publishBy(FORGER_KEY, GENESIS);
+        expectAccuseRevert(rival, honest[1], tooShallow(rival, honest[1], 1, 1));
+        expectAccuseRevert(honest[1], rival, tooShallow(honest[1], rival, 1, 1));
+        build();
+        advance(2);
+        bytes32 loser = publishAs(ACCOMPLICE_KEY, late);
+        headers[loser] = late;
+        expectAccuseRevert(loser, honest[1], tooShallow(loser, honest[1], 1, 1));
+        expectAccuseRevert(honest[1], loser, tooShallow(honest[1], loser, 1, 1));
+    }
+
+    /// @dev While another fork is alive, a dead one still accuses nobody.
+    function test_accuse_revertsForADeadRival() public {
+        fork();
+        bury();
+        bytes32 parent = honest[honest.length - 1];
+        for (uint256 i = 0; i < 2; i++) {
+            build();
+            parent = publishBy(ACCOMPLICE_KEY, parent);
+        }
+        build();
+        vm.assertTrue(rollups.isSuspended());
+        expectAccuseRevert(honest[honest.length - 1], forged[2], disputed(forged[2]));
+        accuse(parent, honest[honest.length - 1]);
+    }
+
+    /// @dev An old contradiction does not serve to freeze the survivor's stake either.
+    function test_accuse_revertsForADeadContradiction() public {
+        build();
+        advance(1);
+        forge(FORGER_KEY);
+        build();
+        accuse(honest[1], forged[1]);
+        bury();
+        rollups.acquit(headers[honest[1]], honest[2]);
+        expectAccuseRevert(honest[1], forged[1], disputed(forged[1]));
+        accuse(forged[1], honest[1]);
+    }
+
     // slash
 
     function test_slash_reverts() public {
@@ -285,7 +376,7 @@ contract SlashingTest is Network {
         vm.expectRevert(abi.encodeWithSelector(INetworkManagement.StakeFrozen.selector, forger));
         vm.prank(operator);
         network.withdrawStake(forger);
-        accuse(forged[3], honest[3]);
+        accuse(forged[3], honest[honest.length - 1]);
         bury();
         advance(SLASH_DELAY_BLOCKS);
         rollups.slash(headers[forged[2]], honest[2]);
@@ -370,13 +461,16 @@ contract SlashingTest is Network {
         fork();
         advance(1);
         bytes32 loser = publishBy(ACCOMPLICE_KEY, honest[2]);
+        honest.push(publishBy(GENESIS_KEY, honest[2]));
         build();
         accuse(loser, forged[2]);
         bury();
         IRollupManagement.RollupHeader memory h = headers[loser];
         vm.expectRevert(tooShallow(loser, honest[4], 1, 2));
         rollups.slash(h, honest[4]);
-        rollups.acquit(headers[loser], honest[4]);
+        vm.expectRevert(notInnocent(loser, honest[4]));
+        rollups.acquit(h, honest[4]);
+        rollups.acquit(h, honest[3]);
         vm.assertEq(accusationsOf(ACCOMPLICE_KEY), 0);
     }
 

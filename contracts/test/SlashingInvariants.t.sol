@@ -100,7 +100,10 @@ contract SlashingHandler is Network {
 
     function accuse(uint256 random) external {
         if (published.length == 0) return;
-        accuse(pick(random), published[pick(random >> 128)].hash);
+        uint256 index = pick(random);
+        accuse(index, published[pick(random >> 128)].hash);
+        // Every other time the rollup itself is beside it.
+        if (random % 2 == 0) accuse(index, canonical[published[index].header.number]);
     }
 
     function judge(uint256 random) external {
@@ -118,22 +121,34 @@ contract SlashingHandler is Network {
         require(rollups.isConfirmed(survivor, 0) && !rollups.isSuspended(), "the forks live on");
         for (uint256 i = 0; i < published.length; i++) {
             accuse(i, survivor);
+            accuse(i, canonical[published[i].header.number]);
         }
         for (uint256 i = 0; i < SLASH_DELAY_BLOCKS; i++) {
             advance(1, i);
         }
         for (uint256 i = 0; i < published.length; i++) {
             judge(i, survivor);
+            judge(i, canonical[published[i].header.number]);
         }
     }
 
-    /// @dev Whether a node published at least two above the canonical chain.
+    /// @dev Whether a node published at least two above the canonical chain, or beside a canonical rollup that contradicts.
     function isGuilty(uint256 index) external view returns (bool) {
         for (uint256 i = 0; i < published.length; i++) {
             if (published[i].header.aggregator != vm.addr(key(index))) continue;
             IRollupManagement.Rollup memory parent = rollups.rollup(published[i].header.parent);
-            bool deep = canonical[parent.number] != published[i].header.parent;
-            if (deep) return true;
+            if (canonical[parent.number] != published[i].header.parent) return true;
+            if (contradicts(published[i], canonical[parent.number + 1])) return true;
+        }
+        return false;
+    }
+
+    function contradicts(Published storage one, bytes32 sibling) private view returns (bool) {
+        if (one.hash == sibling) return false;
+        for (uint256 i = 0; i < published.length; i++) {
+            if (published[i].hash != sibling) continue;
+            return one.header.l1ProofNumber >= rollups.rollup(sibling).includedAt
+                || published[i].header.l1ProofNumber >= rollups.rollup(one.hash).includedAt;
         }
         return false;
     }

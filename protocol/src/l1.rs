@@ -194,7 +194,6 @@ sol! {
         function acquit(RollupHeader calldata header, bytes32 survivor) external;
         function isSuspended() external view returns (bool);
         function isConfirmed(bytes32 rollup, uint256 blocks) external view returns (bool);
-        function heads() external view returns (bytes32[] memory live);
     }
 
     /// `BridgeManagement`: deposits and withdrawals.

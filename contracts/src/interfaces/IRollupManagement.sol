@@ -15,9 +15,13 @@ import {INetworkManagement} from "./INetworkManagement.sol";
 /// ancestor. Honest enclaves build on the canonical rollup only, so an honest rollup that lost its round stays alone on its
 /// branch: a deep fork needs a broken TEE, or a bug, on one side. While one is alive, nothing is confirmed.
 ///
+/// Two siblings *contradict* each other if the L1 proof of one is not before the inclusion of the other: its enclave was
+/// shown that one and passed it over as invalid, so one of the two is forged. Losers of a round contradict nobody.
+///
 /// Slashing (protocol 10.4). Whoever publishes a rollup at least `slashDepth` above a fork point has built on a branch that
-/// others dispute. Anyone may {accuse} it of that, which freezes its stake; `slashDelayBlocks` later, once no head but the
-/// survivor's is alive, anyone may {slash}. Nobody executes anything here, so the branch that outlives the other is taken
+/// others dispute; whoever publishes one of two that contradict each other disputes itself, or is disputed. Anyone may
+/// {accuse} it of that, which freezes its stake; `slashDelayBlocks` later, once no head but the survivor's is alive, anyone
+/// may {slash}. Nobody executes anything here, so the branch that outlives the other is taken
 /// for the valid one, as by the bridge: both trust that some honest aggregator can publish within a fork timeout. Where
 /// that fails, honest aggregators may lose their stakes to a majority of attackers, as users their deposits.
 interface IRollupManagement {
@@ -152,7 +156,7 @@ interface IRollupManagement {
     error SlashDepthTooLow(uint256 slashDepth);
     /// @notice Stakes unbond within a fork timeout: too soon for an accusation.
     error UnbondingTooShort(uint256 unbondingBlocks, uint256 forkTimeoutBlocks);
-    /// @notice One of the two does not stand `slashDepth` above their last common ancestor.
+    /// @notice The two do not contradict each other, and one does not stand `slashDepth` above their last common ancestor.
     error ForkTooShallow(bytes32 rollup, bytes32 rival, uint256 depth, uint256 rivalDepth);
     /// @notice The rollup is accused already.
     error AlreadyAccused(bytes32 rollup);
@@ -164,6 +168,8 @@ interface IRollupManagement {
     error TooEarlyToSlash(uint256 dueBlock);
     /// @notice The rollup stands `slashDepth` or more above the survivor's branch.
     error TooDeepToAcquit(bytes32 rollup, bytes32 survivor, uint256 depth);
+    /// @notice The rollup stands directly above a fork point, and the survivor is not its sibling, or contradicts it.
+    error NotInnocent(bytes32 rollup, bytes32 survivor);
 
     /// @notice Publishes a rollup.
     /// @dev Requires:
@@ -210,24 +216,27 @@ interface IRollupManagement {
     /// @notice Accuses the publisher of a rollup. Its stake cannot be withdrawn until it is slashed or acquitted, so it must
     /// be accused before its unbonding ends; the branch need not be dead.
     /// @dev Requires:
-    /// - both rollups are published, and each stands at least `slashDepth` above their last common ancestor;
+    /// - both rollups are published, and they contradict each other, or each stands at least `slashDepth` above their last
+    ///   common ancestor;
     /// - the rollup is not accused already, and its publisher has something at stake;
-    /// - a deep fork is alive, or every live head builds on `rival`: nobody is accused any more of having outlived a dead branch.
+    /// - `rival`, or either of two that contradict each other, is so recent that a head on it is alive; or every live head
+    ///   builds on `rival`: nobody is accused any more of having outlived a dead branch.
     function accuse(RollupHeader calldata header, bytes32 rival) external;
 
     /// @notice Slashes the publisher of an accused rollup: see {INetworkManagement-slash}. Once per publisher; its other
     /// rollups have nothing left to slash.
     /// @dev Requires:
     /// - the rollup was accused at least `slashDelayBlocks` ago;
-    /// - both rollups stand at least `slashDepth` above their last common ancestor;
+    /// - both rollups contradict each other, or stand at least `slashDepth` above their last common ancestor;
     /// - every live head builds on `survivor`, so that the accused branch is dead.
     function slash(RollupHeader calldata header, bytes32 survivor) external;
 
     /// @notice Withdraws an accusation that came to nothing.
     /// @dev Requires:
     /// - the rollup is accused;
-    /// - every live head builds on `survivor`, and the rollup stands less than `slashDepth` above their last common ancestor: it is on
-    ///   the surviving chain, or a loser beside it.
+    /// - every live head builds on `survivor`, and the rollup stands less than `slashDepth` above their last common ancestor: it
+    ///   is on the surviving chain, or a loser beside it. If directly beside it, `survivor` is its sibling, and they do not
+    ///   contradict each other.
     function acquit(RollupHeader calldata header, bytes32 survivor) external;
 
     /// @notice The accusation of a rollup; zero if there is none.
@@ -252,15 +261,6 @@ interface IRollupManagement {
     /// @notice Whether `ancestor` lies on the path from genesis to `descendant`, both ends included.
     /// @dev Requires: both are in the tree.
     function isAncestor(bytes32 ancestor, bytes32 descendant) external view returns (bool);
-
-    /// @notice The live heads as {isConfirmed} counts them, oldest branch first. For use off-chain only: the cost grows with the number of branches.
-    function heads() external view returns (bytes32[] memory);
-
-    /// @notice How many branches there ever were; their numbers start at 0.
-    function branchCount() external view returns (uint256);
-
-    /// @notice The head of a branch, live or dead; zero if there is no such branch.
-    function headOf(uint256 branch) external view returns (bytes32);
 
     /// @notice Rollup number 0: the hash of the NetworkConfig, included when the contract was deployed.
     function genesis() external view returns (bytes32);
