@@ -12,6 +12,7 @@ mod network;
 mod node;
 mod rewards;
 mod setup;
+mod verdict;
 mod verify;
 
 use clap::{Parser, Subcommand};

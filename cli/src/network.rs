@@ -1,11 +1,12 @@
 //! `obscuro network`: how a network fares, from L1 alone. Not here: what can be
-//! done about it (`collateral`), the events (`membership`), one
+//! done about it (`collateral`, `verdict`), the events (`membership`), one
 //! node in detail (`verify node`).
 
 use crate::{
     collateral::{self, Publish},
     date,
     membership::{Network, Node, Source, Standing},
+    verdict::{self, Verdict},
     verify::window,
 };
 use alloy_primitives::{Address, U256, utils::format_ether};
@@ -24,6 +25,12 @@ pub enum Command {
     Status(Status),
     /// Bring newer revocation lists and statements about TEEs to L1; anybody may
     Publish(Publish),
+    /// Accuse the publisher of a rollup on a fork: its stake is frozen
+    Accuse(verdict::Arguments),
+    /// Have an accused publisher slashed, once no head but those on the rival's branch is alive
+    Slash(verdict::Arguments),
+    /// Withdraw an accusation of a rollup whose branch has survived, or that only lost a round
+    Acquit(verdict::Arguments),
 }
 
 #[derive(Args)]
@@ -38,6 +45,9 @@ pub struct Status {
 pub async fn run(command: Command) -> Result<()> {
     let arguments = match command {
         Command::Publish(arguments) => return collateral::publish(arguments).await,
+        Command::Accuse(arguments) => return verdict::run(Verdict::Accuse, arguments).await,
+        Command::Slash(arguments) => return verdict::run(Verdict::Slash, arguments).await,
+        Command::Acquit(arguments) => return verdict::run(Verdict::Acquit, arguments).await,
         Command::Status(arguments) => arguments,
     };
     let network = arguments.source.read().await?;
@@ -115,7 +125,6 @@ fn json(network: &Network) -> Value {
         "l1Block": network.block,
         "time": network.time,
         "withdrawalsSuspended": network.is_suspended,
-        "heads": network.heads,
         "members": members(network).map(|(enclave, member)| node(enclave, member)).collect::<Vec<_>>(),
         "others": others.collect::<Vec<_>>(),
         "measurements": network.registry.approvals().map(|(measurement, approval)| json!({
@@ -146,7 +155,9 @@ fn print(network: &Network) {
     }
     println!("Network {}", network.config_hash);
     println!("at L1 block {} ({})\n", network.block, date::format(network.time));
-    print_forks(network);
+    if network.is_suspended {
+        println!("ALARM: {SUSPENDED}");
+    }
     print_seed(network);
     println!("\nMembers");
     for (enclave, node) in members(network) {
@@ -177,17 +188,6 @@ fn print(network: &Network) {
 
 /// Why withdrawals wait, in words.
 pub const SUSPENDED: &str = "withdrawals are suspended: two branches of the rollup chain, each two rollups deep, are alive on L1; none is paid until one dies";
-
-fn print_forks(network: &Network) {
-    if network.is_suspended {
-        println!("ALARM: {SUSPENDED}");
-    }
-    match network.heads.as_deref() {
-        Some([_]) => println!("The rollup chain has one live head"),
-        Some(heads) => println!("The rollup chain has {} live heads: {heads:?}", heads.len()),
-        None => println!("The rollup chain has more branches than the L1 node can count"),
-    }
-}
 
 fn print_seed(network: &Network) {
     let Copies { current, live, left } = Copies::of(network);
@@ -233,7 +233,7 @@ impl fmt::Display for Standing {
             Self::Member => write!(f, "is a member"),
             Self::Left(block) => write!(f, "the node left in L1 block {block}"),
             Self::Slashed(block) => {
-                write!(f, "the node was slashed in L1 block {block}: it built on a dead fork")
+                write!(f, "the node was slashed in L1 block {block}: it published on a dead fork")
             }
             Self::Refused(error) => write!(f, "its quote on L1 is not acceptable: {error}"),
             Self::Lapsed(block) => {

@@ -46,6 +46,9 @@ pub struct Arguments {
     /// with /p2p/ and its identity; may be repeated
     #[arg(long, value_name = "MULTIADDR")]
     peer: Vec<Multiaddr>,
+    /// Leave it to others to accuse who publishes on forks, and to acquit this node
+    #[arg(long)]
+    no_prosecution: bool,
     /// Where gateways reach this node
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8547")]
     rpc: SocketAddr,
@@ -81,6 +84,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         gossip_listen: arguments.gossip,
         host_address: arguments.address,
         peers: arguments.peer,
+        prosecutes: !arguments.no_prosecution,
         rpc_listen: arguments.rpc,
         ..NodeOptions::new(config, arguments.l1, arguments.data_dir, operator, role)
     };

@@ -58,6 +58,8 @@ pub struct DevnetOptions {
     pub l1_url: Option<String>,
     /// How payloads travel to L1.
     pub carrier: CarrierPolicy,
+    /// Whether aggregators accuse who publishes on forks.
+    pub prosecutes: bool,
     /// Port of the embedded L1; 0 chooses one.
     pub l1_port: u16,
     /// Port of the gateway; 0 chooses one.
@@ -75,6 +77,7 @@ impl Default for DevnetOptions {
             l1_url: None,
             // Gas costs nothing here, but proofs for blobs cost seconds of CPU.
             carrier: CarrierPolicy::Calldata,
+            prosecutes: true,
             l1_port: 0,
             gateway_port: 0,
             data_dir: None,
@@ -251,6 +254,7 @@ impl Devnet {
                 l1_url: &self.l1_url,
                 config: &self.config,
                 carrier: CarrierPolicy::Calldata,
+                prosecutes: true,
             },
             false,
         )
@@ -366,7 +370,13 @@ async fn start_nodes(
     config: &NetworkConfig,
     is_new: bool,
 ) -> Result<Vec<NodeHandle>> {
-    let site = Site { directory, l1_url, config, carrier: options.carrier };
+    let site = Site {
+        directory,
+        l1_url,
+        config,
+        carrier: options.carrier,
+        prosecutes: options.prosecutes,
+    };
     let start = |number: u32| {
         let role = if number < options.aggregators { aggregator() } else { verifier() };
         start_node(number, accounts::operator(number), role, site, is_new && number == 0)
@@ -392,6 +402,7 @@ struct Site<'a> {
     l1_url: &'a str,
     config: &'a NetworkConfig,
     carrier: CarrierPolicy,
+    prosecutes: bool,
 }
 
 async fn start_node(
@@ -401,13 +412,14 @@ async fn start_node(
     site: Site<'_>,
     genesis: bool,
 ) -> Result<NodeHandle> {
-    let Site { directory, l1_url, config, carrier } = site;
+    let Site { directory, l1_url, config, carrier, prosecutes } = site;
     let data_dir = directory.join(format!("node-{number}"));
     fs::create_dir_all(&data_dir)?;
     let enclave = Arc::new(InProcessEnclave::open(&data_dir)?);
     let options = NodeOptions {
         genesis,
         carrier,
+        prosecutes,
         ..NodeOptions::new(config.clone(), l1_url.to_string(), data_dir, operator, role)
     };
     Ok(Node::start(options, enclave).await?)

@@ -277,11 +277,9 @@ impl L1Client {
         self.request("eth_sendRawTransaction", json!([raw])).await
     }
 
-    /// Whether the contract has emitted this event in these blocks.
-    pub async fn has_logs(&self, filter: &Filter) -> Result<bool, L1Error> {
-        let logs: Vec<alloy_rpc_types_eth::Log> =
-            self.request("eth_getLogs", json!([filter])).await?;
-        Ok(!logs.is_empty())
+    /// Events, in their order.
+    pub async fn logs(&self, filter: &Filter) -> Result<Vec<alloy_rpc_types_eth::Log>, L1Error> {
+        self.request("eth_getLogs", json!([filter])).await
     }
 }
 

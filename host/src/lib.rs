@@ -6,11 +6,13 @@
 //! Does not provide: secrets or truth. Everything here may be replaced or lost; the enclave believes
 //! none of it unchecked, and what it needs is rebuilt from L1.
 
+pub mod docket;
 pub mod enclave;
 pub mod gossip;
 pub mod l1;
 pub mod membership;
 pub mod node;
+mod prosecutor;
 pub mod publisher;
 pub mod pull;
 mod relay;

@@ -18,6 +18,7 @@ use crate::{
         watch_heads,
     },
     membership::Membership,
+    prosecutor::Prosecutor,
     publisher::{CarrierPolicy, Publisher, PublisherOptions},
     relay::{self, Relay},
     rounds::RoundDriver,
@@ -103,6 +104,8 @@ pub struct NodeOptions {
     pub max_fee_per_gas: u128,
     /// Whether this node creates the network.
     pub genesis: bool,
+    /// Whether an aggregator accuses those who publish on forks, and acquits itself.
+    pub prosecutes: bool,
 }
 
 impl NodeOptions {
@@ -129,6 +132,7 @@ impl NodeOptions {
             carrier: CarrierPolicy::default(),
             max_fee_per_gas: MAX_FEE_PER_GAS,
             genesis: false,
+            prosecutes: true,
         }
     }
 }
@@ -264,6 +268,9 @@ impl Parts {
             self.start_rounds(publisher.clone(), events);
         }
         self.start_neighbours();
+        if self.options.role.is_aggregator() && self.options.prosecutes {
+            self.start_prosecutor(publisher.clone());
+        }
         self.start_membership(publisher);
         self.tasks.spawn(watch_heads(self.l1.clone(), heads_out, self.stop.clone()));
         self.start_feed(feed, started.clone());
@@ -386,6 +393,19 @@ impl Parts {
             stop: self.stop.clone(),
         };
         self.tasks.spawn(membership.run());
+    }
+
+    fn start_prosecutor(&mut self, publisher: Publisher) {
+        let prosecutor = Prosecutor {
+            enclave: self.enclave.clone(),
+            records: self.records.clone(),
+            l1: self.l1.clone(),
+            publisher,
+            config: self.options.config.clone(),
+            followed: self.followed.clone(),
+            stop: self.stop.clone(),
+        };
+        self.tasks.spawn(prosecutor.run());
     }
 
     fn start_feed(&mut self, feed: Feed, started: Started) {

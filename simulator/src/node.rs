@@ -24,6 +24,7 @@ use content::ContentRequest;
 use obscuro_devnet::accounts;
 use obscuro_enclave::Enclave;
 use obscuro_host::{
+    docket::Docket,
     l1::follower::{Follower, Input},
     membership::steps::Sent,
     publisher::outbox::{Content, Outbox, Purpose},
@@ -101,6 +102,8 @@ pub struct Life {
     pub head: Option<Head>,
     /// Whether that is L1's head.
     pub is_synced: bool,
+    /// What L1 shows of forks.
+    pub docket: Docket,
     outbox: Outbox,
     /// L1's head, as the publisher knows it.
     at: u64,
@@ -182,6 +185,7 @@ impl Node {
             follower: Follower::new(checkpoint),
             rounds: None,
             rhythm: Rhythm::default(),
+            docket: Docket::default(),
             head: None,
             is_synced: false,
             outbox: Outbox::default(),

@@ -1,74 +1,83 @@
-//! The operator of the first honest node looks after forks: accuses publishers on branches that are not
-//! canonical, and has them slashed when these are dead (protocol 10.4). Nothing that it knows is secret: anyone with
-//! a verifier could do it. Not here: who must not be slashed (`checkers::withdrawals`).
+//! Looks after forks with the host's docket, as `host::prosecutor` does: every honest aggregator accuses
+//! publishers on branches that its enclave does not hold for canonical, has them slashed when these are dead,
+//! and acquits itself (protocol 10.4). Not here: whom (`host::docket`), and who must not be slashed
+//! (`checkers::withdrawals`).
 
 use crate::{node::Node, world::World};
-use alloy_primitives::{B256, Bytes, U256};
-use alloy_sol_types::SolCall;
+use alloy_primitives::{B256, U256};
 use obscuro_enclave::executor::CallRequest;
-use obscuro_host::publisher::outbox::{Content, Purpose};
-use obscuro_protocol::{
-    l1::IRollupManagement::{accuseCall, slashCall},
-    rollup::RollupHeader,
+use obscuro_host::{
+    docket::Motion,
+    publisher::outbox::{Content, Purpose},
 };
+use obscuro_protocol::door::{Head, Reply, Request, RollupId};
+use std::collections::BTreeMap;
 
 /// L1 blocks in which rollups are looked at.
 const LOOK_BACK_BLOCKS: u64 = 40;
-/// Suspects at a time.
-const SUSPECTS_MAX: usize = 8;
-/// How far below the head a rollup is that no fresh loser of a round disputes.
-const SETTLED_DEPTH: usize = 9;
-
-/// The node that does it.
-fn is_prosecutor(node: &Node, world: &World) -> bool {
-    let cheats = |id: &usize| world.scenario.adversaries.iter().any(|(cheat, _)| cheat == id);
-    (0..world.scenario.aggregators).find(|id| !cheats(id)) == Some(node.id)
-}
 
 /// The node has a new head.
-pub fn act(node: &mut Node, l1_block: B256, world: &mut World) {
-    if !is_prosecutor(node, world) {
+pub fn act(node: &mut Node, head: &Head, world: &mut World) {
+    if !node.is_honest() {
         return;
     }
-    let Some(view) = world.reference.view(l1_block).cloned() else { return };
-    let chain: Vec<B256> = world.reference.chain(view.rollup).map(|(hash, _)| hash).collect();
-    let Some(settled) = chain.get(SETTLED_DEPTH.min(chain.len().saturating_sub(1))) else { return };
-    for suspect in suspects(l1_block, world) {
-        let slash = slashCall { header: suspect.clone(), survivor: *settled };
-        let accuse = accuseCall { header: suspect, rival: view.rollup };
-        if order(node, "slashings ordered", slash.abi_encode(), world)
-            || order(node, "accusations", accuse.abi_encode(), world)
-        {
+    read(node, head, world);
+    let Some(life) = &node.life else { return };
+    let (address, questions) = (life.address, life.docket.questions(head));
+    let mut answers = BTreeMap::from([(0, world.config.hash())]);
+    for number in questions.into_iter().filter(|number| *number > 0) {
+        let question = Request::Rollup(RollupId::Number(number));
+        if let Ok(Reply::Rollup(Some(header))) = node.ask(world, question) {
+            answers.insert(number, header.hash());
+        }
+    }
+    let Some(life) = &node.life else { return };
+    for motion in life.docket.motions(address, head, &answers) {
+        if file(node, &motion, world) {
+            if let Some(life) = &mut node.life {
+                life.docket.moved(head.l1.number);
+            }
             return;
         }
     }
 }
 
-/// Rollups on parents that are not canonical, oldest first.
-fn suspects(l1_block: B256, world: &World) -> Vec<RollupHeader> {
-    let Some(view) = world.reference.view(l1_block) else { return Vec::new() };
-    let mut found = Vec::new();
-    let mut next = world.reference.view(l1_block);
-    while let Some(at) = next.filter(|at| at.number + LOOK_BACK_BLOCKS > view.number) {
-        let guilty = |header: &&RollupHeader| !world.reference.is_below(header.parent, view.rollup);
-        found.extend(at.published.iter().rev().filter(guilty).cloned());
-        next = world.reference.view(at.parent);
+/// Enters the newest L1 blocks into the docket.
+fn read(node: &mut Node, head: &Head, world: &World) {
+    let Some(life) = &mut node.life else { return };
+    let mut views = Vec::new();
+    let mut next: Option<B256> = Some(head.l1.hash);
+    while let Some(view) = next.and_then(|block| world.reference.view(block))
+        && view.number + LOOK_BACK_BLOCKS > head.l1.number
+    {
+        views.push(view);
+        next = Some(view.parent);
     }
-    found.reverse();
-    found.truncate(SUSPECTS_MAX);
-    found
+    let first = views.last().map_or(head.l1.number, |view| view.number);
+    life.docket.forget(first);
+    life.docket.strike(first.saturating_sub(1));
+    for view in views.iter().rev() {
+        for event in &view.docket {
+            life.docket.enter(view.number, event.clone());
+        }
+    }
 }
 
-/// Sends a call if L1 would take it.
-fn order(node: &mut Node, what: &'static str, input: Vec<u8>, world: &mut World) -> bool {
+/// Sends a motion if L1 would take it.
+fn file(node: &mut Node, motion: &Motion, world: &mut World) -> bool {
     let to = world.config.contracts.rollupManagement;
-    let input = Bytes::from(input);
+    let input = motion.input();
     let from = Some(node.operator.address());
     let request = CallRequest { from, to: Some(to), data: input.clone(), ..Default::default() };
     if world.l1.estimate(world.network.l1_of[node.id], &request, world.now).is_err() {
         return false;
     }
+    let what = match motion {
+        Motion::Accuse(..) => "accusations",
+        Motion::Slash(..) => "slashings ordered",
+        Motion::Acquit(..) => "acquittals",
+    };
     *world.counts.attacks.entry(what).or_default() += 1;
-    node.order(Purpose::Move, Content::Call { to, input, value: U256::ZERO }, world);
+    node.order(Purpose::Prosecute, Content::Call { to, input, value: U256::ZERO }, world);
     true
 }

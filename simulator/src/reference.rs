@@ -7,13 +7,14 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolEvent};
 use obscuro_devnet::l1::Block;
 use obscuro_enclave::blobs;
+use obscuro_host::docket;
 use obscuro_protocol::{
     config::NetworkConfig,
     keys::MasterSeed,
     l1::{
         IBridgeManagement::{Deposited, Withdrawn, withdrawCall},
         INetworkManagement::{NodeRegistered, NodeSlashed},
-        IRollupManagement::{RollupPublished, TransactionForced},
+        IRollupManagement::{Accused, Acquitted, RollupPublished, TransactionForced},
     },
     limits::PROOF_AGE_BLOCKS_MAX,
     payload,
@@ -70,6 +71,8 @@ pub struct View {
     pub published: Vec<RollupHeader>,
     /// Enclaves slashed in this block.
     pub slashed: Vec<Address>,
+    /// Everything in this block that a docket is made of.
+    pub docket: Vec<docket::Event>,
 }
 
 /// A rollup that a real enclave sealed.
@@ -113,6 +116,7 @@ impl Reference {
             paid: Vec::new(),
             published: Vec::new(),
             slashed: Vec::new(),
+            docket: Vec::new(),
         };
         let views = HashMap::from([(config.checkpoint.hash, Arc::new(view))]);
         let (genuine, lottery_keys, places) = Default::default();
@@ -179,6 +183,7 @@ impl Reference {
             paid: Vec::new(),
             published: Vec::new(),
             slashed: Vec::new(),
+            docket: Vec::new(),
             ..(*parent).clone()
         };
         let contracts = self.config.contracts.clone();
@@ -192,6 +197,7 @@ impl Reference {
                     published += 1;
                     self.places.insert(event.rollup, (event.header.parent, event.header.number));
                     view.published.push(event.header.clone());
+                    view.docket.push(docket::Event::Published(Box::new(event.header.clone())));
                     match self.is_valid(&event, block, &blob) {
                         true if event.header.parent == parent.rollup => {
                             valid.push(event.data.header);
@@ -204,7 +210,16 @@ impl Reference {
                         self.lottery_keys.insert(event.enclave, event.data.lotteryKey);
                     } else if let Ok(event) = NodeSlashed::decode_log(log) {
                         view.slashed.push(event.enclave);
+                        view.docket.push(docket::Event::Slashed(event.enclave));
                     }
+                } else if log.address == contracts.rollupManagement
+                    && let Ok(event) = Accused::decode_log(log)
+                {
+                    view.docket.push(docket::Event::Accused(event.rollup));
+                } else if log.address == contracts.rollupManagement
+                    && let Ok(event) = Acquitted::decode_log(log)
+                {
+                    view.docket.push(docket::Event::Acquitted(event.rollup));
                 } else if log.address == contracts.rollupManagement
                     && let Ok(event) = TransactionForced::decode_log(log)
                 {

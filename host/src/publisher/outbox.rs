@@ -27,6 +27,8 @@ pub enum Purpose {
     ShareSeed(Address),
     /// Tells where peers reach the node.
     Move,
+    /// Accuses, slashes or acquits.
+    Prosecute,
     /// Publishes a rollup.
     Publish,
 }

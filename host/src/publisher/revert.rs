@@ -39,6 +39,14 @@ sol! {
         error NothingToReject(address enclave, address responder);
         error TooManyRejections(address enclave);
         error TooManyAnswers(uint256 count);
+        error ForkTooShallow(bytes32 rollup, bytes32 rival, uint256 depth, uint256 rivalDepth);
+        error AlreadyAccused(bytes32 rollup);
+        error NotAccused(bytes32 rollup);
+        error Disputed(bytes32 rollup);
+        error TooEarlyToSlash(uint256 dueBlock);
+        error TooDeepToAcquit(bytes32 rollup, bytes32 survivor, uint256 depth);
+        error NotInnocent(bytes32 rollup, bytes32 survivor);
+        error NothingToSlash(address enclave);
         error PayloadNotInTransaction(address caller);
         error AlreadyRegistered();
         error UnknownPlatform(bytes32 platform);
@@ -102,6 +110,15 @@ pub fn describe(message: &str, data: &Bytes) -> String {
         }
         Some(Revert::MeasurementNotAdmitted(error)) => {
             format!("L1 does not admit this version of the enclave ({})", error.measurement)
+        }
+        Some(Revert::Disputed(error)) => {
+            format!("a branch that does not build on rollup {} is alive", error.rollup)
+        }
+        Some(Revert::TooEarlyToSlash(error)) => {
+            format!("the accusation must stand until L1 block {}", error.dueBlock)
+        }
+        Some(Revert::ForkTooShallow(_) | Revert::NotInnocent(_) | Revert::TooDeepToAcquit(_)) => {
+            "the two rollups do not show that".to_owned()
         }
         Some(error) => format!("{error:?}"),
         None => message.to_owned(),

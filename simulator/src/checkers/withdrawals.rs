@@ -1,10 +1,11 @@
 //! The vault pays only what a canonical rollup orders: at the L1 block of the payment, the rollup is on the
 //! canonical chain, and no deep fork is alive. A stake is slashed only if its enclave built on a rollup that
-//! is not canonical.
+//! is not canonical, or published beside a canonical one what is no loser of a round.
 
 use super::{Verdict, Violation};
 use crate::{reference::short, world::World};
 use alloy_primitives::{Address, B256};
+use obscuro_protocol::rollup::RollupHeader;
 
 /// See above.
 #[derive(Default)]
@@ -30,7 +31,7 @@ impl Withdrawals {
         for enclave in &view.slashed {
             if !is_guilty(*enclave, block, world) {
                 return violation(format!(
-                    "L1 block {} slashes {enclave}, which built on canonical rollups only",
+                    "L1 block {} slashes {enclave}, which published nothing that is forged",
                     view.number
                 ));
             }
@@ -39,16 +40,29 @@ impl Withdrawals {
     }
 }
 
-/// Whether an enclave published a rollup whose parent is not canonical, on this L1 branch.
+/// Whether an enclave published, on this L1 branch, a rollup whose parent is not canonical, or one beside a
+/// canonical rollup of which it cannot have been the loser: one of the two was proven after the other was
+/// included.
 fn is_guilty(enclave: Address, block: B256, world: &World) -> bool {
     let Some(newest) = world.reference.view(block) else { return false };
+    let is_canonical = |rollup| world.reference.is_below(rollup, newest.rollup);
+    let mut published = Vec::new();
     let mut next = Some(newest);
     while let Some(view) = next {
-        let mut own = view.published.iter().filter(|header| header.aggregator == enclave);
-        if own.any(|header| !world.reference.is_below(header.parent, newest.rollup)) {
-            return true;
-        }
+        published.extend(view.published.iter().map(|header| (view.number, header)));
         next = world.reference.view(view.parent);
     }
-    false
+    let twin = |header: &RollupHeader| {
+        let siblings = published.iter().filter(|(_, other)| other.parent == header.parent);
+        siblings.copied().find(|(_, other)| is_canonical(other.hash()))
+    };
+    published.iter().filter(|(_, header)| header.aggregator == enclave).any(|(included, header)| {
+        let is_passed_over = || {
+            twin(header).is_some_and(|(twin_included, twin)| {
+                twin.hash() != header.hash()
+                    && (header.l1ProofNumber >= twin_included || twin.l1ProofNumber >= *included)
+            })
+        };
+        !is_canonical(header.parent) || is_passed_over()
+    })
 }

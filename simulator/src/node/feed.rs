@@ -243,7 +243,7 @@ impl Node {
             adversary.head(self, &head, world);
             self.adversary = Some(adversary);
         }
-        prosecutor::act(self, head.l1.hash, world);
+        prosecutor::act(self, &head, world);
         if self.is_aggregator() {
             self.play(round::Input::Head(Box::new(head.clone())), world);
         }
