@@ -106,8 +106,11 @@ impl BlockEnv {
     pub(super) fn revm_cfg(&self) -> CfgEnv {
         let mut cfg = CfgEnv::new_with_spec(SPEC).with_chain_id(self.chain_id);
         cfg.set_max_blobs_per_tx(BLOBS.max_blobs_per_tx);
-        if let FeeRule::Pool { data_gas_per_token: per_token @ 1.., .. } = self.fees {
-            charge_for_data(&mut cfg.gas_params, per_token);
+        if let FeeRule::Pool { data_gas_per_token, .. } = self.fees {
+            charge_alike(&mut cfg.gas_params);
+            if data_gas_per_token > 0 {
+                charge_for_data(&mut cfg.gas_params, data_gas_per_token);
+            }
         }
         cfg
     }
@@ -134,6 +137,15 @@ impl BlockEnv {
 const ADDRESS_TOKENS: u64 = 4 * 20;
 const SLOT_TOKENS: u64 = 4 * 32;
 const AUTHORIZATION_TOKENS: u64 = 4 * 100;
+
+/// Makes it cost the same to pay an account that exists and one that does not: on Ethereum, the difference tells
+/// anybody who runs a program which of them it is. A plain transfer has never made one.
+fn charge_alike(gas: &mut GasParams) {
+    gas.override_gas([
+        (GasId::new_account_cost(), 0),
+        (GasId::new_account_cost_for_selfdestruct(), 0),
+    ]);
+}
 
 /// Makes data dearer: also where it is charged the least that EIP-7623 allows.
 fn charge_for_data(gas: &mut GasParams, per_token: u64) {

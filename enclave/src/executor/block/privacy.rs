@@ -4,7 +4,8 @@
 //! Ethereum's programs read everybody's. So of an account without code, `BALANCE` and `EXTCODEHASH` (which tells
 //! whether it exists) answer zero, unless it is the origin, the caller or the executing account: those take part.
 //! A contract's answers are as in Ethereum, or pools and vaults would not work. An account that delegates (EIP-7702)
-//! remains a person's: it counts as one without code. Gas is Ethereum's, so it tells nothing that the answer hides.
+//! remains a person's: it counts as one without code. Gas tells nothing that the answer hides: that of the two
+//! instructions is Ethereum's, and paying an account costs the same whether it exists or not (`env`).
 
 use alloy_primitives::{Address, B256, U256};
 use revm::{

@@ -248,6 +248,33 @@ fn gas_tells_nothing() {
     }
 }
 
+/// Ethereum charges for making an account; here, that would tell whether there is one.
+#[test]
+fn paying_an_account_does_not_tell_whether_it_exists() {
+    // As long as Bob's in tokens of call data.
+    let nobody = Address::from(BOB.0.map(|byte| if byte == 0 { 0 } else { 0xd7 }));
+    let paying = "PUSH0 PUSH0 PUSH0 PUSH0 0x01 PUSH0 CALLDATALOAD GAS CALL POP";
+    let dying = "PUSH0 CALLDATALOAD SELFDESTRUCT";
+    for (code, is_destroyed) in [(asm(paying), false), (asm(dying), true)] {
+        let mut chain = chain(&code);
+        let mut changes = Changes::default();
+        let rich = AccountUpdate { nonce: 1, balance: ETHER, ..AccountUpdate::default() };
+        changes.set(CONTRACT, rich, code.into());
+        chain.commit(&changes);
+        let gas = |env: &BlockEnv, about: Address| {
+            let data = word(about);
+            let request = CallRequest { to: Some(CONTRACT), data, ..CallRequest::default() };
+            let called = call(chain.state(), env, |_| None, &request).unwrap();
+            assert!(matches!(called.result, CallResult::Return(_)), "{called:?}");
+            let estimated = estimate_gas(chain.state(), env, |_| None, &request).unwrap().unwrap();
+            (called.gas_used, estimated)
+        };
+        assert_eq!(gas(&l2(), BOB), gas(&l2(), nobody), "destroyed: {is_destroyed}");
+        assert_eq!(gas(&l2(), BOB), gas(&env(), BOB), "what exists costs what it does on Ethereum");
+        assert!(gas(&env(), BOB).0 + 25_000 <= gas(&env(), nobody).0);
+    }
+}
+
 #[test]
 fn an_empty_stack_underflows_as_ever() {
     for opcode in ["BALANCE", "EXTCODEHASH"] {
