@@ -254,6 +254,27 @@ contract RollupManagementTest is Network {
         vm.assertTrue(rollups.isConfirmed(rollups.hashRollup(h), 0));
     }
 
+    /// Whoever publishes chooses how the arguments are laid out: hosts must find the payload wherever this takes it from,
+    /// even where the answers are none that a strict decoder reads (`find_payload` of host/src/l1/block.rs).
+    function test_publish_takesArgumentsInAnyLayout() public {
+        IRollupManagement.RollupHeader memory h = header(GENESIS);
+        bytes memory data = abi.encodeCall(RollupManagement.publish, (h, sign(h), LOTTERY_PROOF, PAYLOAD, noAnswers()));
+        uint256 end = data.length - 4;
+        // An answer without content, and behind it the list that points back to it.
+        bytes memory answer = abi.encode(address(0), address(0), uint32(0), 5 * 32, 6 * 32, 0, 0);
+        bytes memory list = abi.encode(1, -int256(answer.length + 32));
+        uint256 position = 4 + 32 * (19 + 3);
+        uint256 start = end + answer.length;
+        data = bytes.concat(data, answer, list);
+        assembly ("memory-safe") {
+            mstore(add(add(data, 32), position), start)
+        }
+        vm.prank(operator, operator);
+        (bool success,) = address(rollups).call(data);
+        vm.assertTrue(success);
+        vm.assertEq(rollups.rollup(rollups.hashRollup(h)).includedAt, vm.getBlockNumber());
+    }
+
     function test_publish_storesAndAnnounces() public {
         IRollupManagement.RollupHeader memory h = header(GENESIS);
         h.withdrawalsRoot = keccak256("withdrawals");

@@ -5,7 +5,7 @@
 use super::{L1Client, L1Error, L1Header};
 use crate::{gossip::GossipHandle, storage::Storage};
 use alloy_eips::{Encodable2718, eip4844::BYTES_PER_BLOB};
-use alloy_primitives::{B256, BloomInput, Bytes, keccak256};
+use alloy_primitives::{B256, BloomInput, Bytes, U256, keccak256};
 use alloy_rpc_types_eth::{Log, TransactionReceipt};
 use alloy_sol_types::{SolCall, SolEvent};
 use futures::future::join_all;
@@ -20,8 +20,11 @@ use tracing::warn;
 
 /// Time for one host to give content before another is asked too.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Places in one transaction's calldata that are tried when it is not a plain call of `publish`.
-const NESTED_CALLS_MAX: usize = 64;
+/// Bytes of an ABI word.
+const WORD: usize = 32;
+/// Where the arguments of `publish` say where the payload is: behind the header's fields, each a word, the
+/// signature's place and the lottery proof's.
+const PAYLOAD_ARGUMENT: usize = (19 + 2) * WORD;
 
 /// A block that can be fed.
 #[derive(Clone, Debug)]
@@ -140,8 +143,8 @@ impl Gatherer {
             Some(transaction) => self.l1.calldata(transaction).await?,
             None => None,
         };
-        let payload = match calldata {
-            Some(calldata) => find_payload(&calldata, event),
+        let payload = match calldata.and_then(|calldata| find_payload(&calldata, event)) {
+            Some(payload) => Some(payload),
             // Nodes need not keep old bodies (EIP-4444).
             None => self.gossip.pull(Wanted::Payload(hash), Vec::new(), PATIENCE).await,
         };
@@ -166,13 +169,17 @@ impl Gatherer {
         if !is_fresh && let Some(blobs) = archived() {
             return Ok(Some(blobs));
         }
-        match self.l1.beacon.blobs(block, hashes).await {
-            // Pruned there, or the API is not where it is expected.
-            Ok(None) => match archived() {
+        let missing = match self.l1.beacon.blobs(block, hashes).await {
+            Ok(Some(found)) => return Ok(Some(found)),
+            // Pruned there, or the API is not where it is expected, or fails.
+            missing => missing,
+        };
+        match archived() {
+            Some(blobs) => Ok(Some(blobs)),
+            None => match self.blobs_of_peers(hashes).await {
                 Some(blobs) => Ok(Some(blobs)),
-                None => Ok(self.blobs_of_peers(hashes).await),
+                None => missing,
             },
-            found => found,
         }
     }
 
@@ -215,18 +222,18 @@ fn consensus_form(receipt: TransactionReceipt) -> Bytes {
     receipt.encoded_2718().into()
 }
 
-/// The payload in a transaction that published a rollup: a call of `publish`, or of a contract that
-/// was given such a call to make.
+/// The payload in a transaction that published a rollup. The contract takes it from the transaction's own
+/// input alone, so it is read like the contract reads it: whatever else the publisher wrote, what the
+/// contract found is found here.
 pub fn find_payload(calldata: &[u8], event: &RollupPublished) -> Option<Bytes> {
-    let starts = calldata.windows(4).enumerate();
-    starts
-        .filter(|(_, window)| *window == publishCall::SELECTOR)
-        .take(NESTED_CALLS_MAX)
-        .filter_map(|(start, _)| publishCall::abi_decode(&calldata[start..]).ok())
-        .find(|call| {
-            call.header == event.header && keccak256(&call.payload) == event.header.payloadHash
-        })
-        .map(|call| call.payload)
+    let arguments = calldata.strip_prefix(&publishCall::SELECTOR)?;
+    let word = |at: usize| -> Option<usize> {
+        let (word, _) = arguments.get(at..)?.split_first_chunk::<WORD>()?;
+        U256::from_be_bytes(*word).try_into().ok()
+    };
+    let start = word(PAYLOAD_ARGUMENT)?;
+    let payload = arguments.get(start.checked_add(WORD)?..)?.get(..word(start)?)?;
+    (keccak256(payload) == event.header.payloadHash).then(|| Bytes::copy_from_slice(payload))
 }
 
 #[cfg(test)]
@@ -235,7 +242,7 @@ mod tests {
     use obscuro_protocol::rollup::RollupHeader;
 
     #[test]
-    fn payloads_are_found_in_plain_and_nested_calls() {
+    fn payloads_are_found_as_the_contract_finds_them() {
         let payload = Bytes::from_static(b"payload");
         let header =
             RollupHeader { payloadHash: keccak256(&payload), number: 3, ..Default::default() };
@@ -247,7 +254,7 @@ mod tests {
             lotteryProof: Bytes::new(),
             blobs: Vec::new(),
         };
-        let call = |header: &RollupHeader, payload: &Bytes| {
+        let call = |payload: &Bytes| {
             let call = publishCall {
                 header: header.clone(),
                 signature: vec![1; 65].into(),
@@ -257,16 +264,27 @@ mod tests {
             };
             call.abi_encode()
         };
-        let plain = call(&header, &payload);
-        let nested = [&[1, 2, 3, 4][..], &plain, &[0; 28]].concat();
-        let other = RollupHeader { number: 4, ..header.clone() };
+        let plain = call(&payload);
+        // As in `test_publish_takesArgumentsInAnyLayout`: an answer, and a list that points back to it.
+        let mut backward = plain.clone();
+        let word = |value: U256| value.to_be_bytes::<WORD>();
+        let list = plain.len() - 4 + 7 * WORD;
+        let argument = 4 + PAYLOAD_ARGUMENT + WORD;
+        backward[argument..][..WORD].copy_from_slice(&word(U256::from(list)));
+        let answer = [0, 0, 0, 5 * WORD, 6 * WORD, 0, 0].map(U256::from);
+        let list = [U256::ONE, U256::ZERO.wrapping_sub(U256::from(8 * WORD))];
+        backward.extend(answer.into_iter().chain(list).flat_map(word));
+        assert!(publishCall::abi_decode(&backward).is_err());
+        let mut elsewhere = plain.clone();
+        elsewhere[4 + PAYLOAD_ARGUMENT..][..WORD].fill(0xff);
         let cases = [
             ("plain", plain.clone(), true),
-            ("nested", nested, true),
-            ("after another", [call(&other, &payload), plain.clone()].concat(), true),
-            ("wrong payload", call(&header, &Bytes::from_static(b"other")), false),
-            ("wrong header", call(&other, &payload), false),
-            ("truncated", plain[..plain.len() - 40].to_vec(), false),
+            ("more behind it", [&plain[..], &[0; 28]].concat(), true),
+            ("an answer that lies before the list", backward, true),
+            ("elsewhere", elsewhere, false),
+            ("wrong payload", call(&Bytes::from_static(b"other")), false),
+            ("not a call", plain[4..].to_vec(), false),
+            ("truncated", plain[..4 + PAYLOAD_ARGUMENT + WORD].to_vec(), false),
             ("empty", Vec::new(), false),
         ];
         for (name, calldata, is_found) in cases {
