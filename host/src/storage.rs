@@ -207,8 +207,14 @@ impl Storage {
 
 impl Archive for Storage {
     fn find(&self, wanted: Wanted) -> Option<Bytes> {
-        let (Wanted::Payload(hash) | Wanted::Blob(hash)) = wanted;
-        self.payload(hash).ok().flatten()
+        match wanted {
+            // A header can name as its payload what is the name of a blob: whoever answered with that
+            // would look like a liar.
+            Wanted::Payload(hash) => {
+                self.payload(hash).ok().flatten().filter(|found| keccak256(found) == hash)
+            }
+            Wanted::Blob(hash) => self.payload(hash).ok().flatten(),
+        }
     }
 }
 

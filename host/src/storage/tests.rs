@@ -50,6 +50,19 @@ fn blobs_come_back_at_full_length() {
     assert_eq!(storage.blob(key(3)).unwrap(), None);
 }
 
+/// A broken TEE names a blob as its payload: who has the blob does not have that payload.
+#[test]
+fn a_blob_is_no_payload_to_peers() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = open(directory.path());
+    let (blob, payload) = (vec![5; BYTES_PER_BLOB], Bytes::from_static(b"payload"));
+    storage.archive_blobs(&[(key(1), blob.clone().into())]).unwrap();
+    storage.archive_payload(keccak256(&payload), &payload).unwrap();
+    assert_eq!(storage.find(Wanted::Payload(key(1))), None);
+    assert_eq!(storage.find(Wanted::Blob(key(1))), Some(blob.into()));
+    assert_eq!(storage.find(Wanted::Payload(keccak256(&payload))), Some(payload));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_transactions_are_kept_and_paged() {
     let directory = tempfile::tempdir().unwrap();
