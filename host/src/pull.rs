@@ -25,8 +25,10 @@ const WAITING_PER_PEER_MAX: usize = 16;
 const WAITING_MAX: usize = 1_024;
 /// Content that is offered from memory, bytes.
 const OFFERED_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Content that one peer is given in one period, bytes.
-pub const SERVED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Content that all peers are given in one period, bytes; each has an equal share of it.
+const SERVED_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Where there are fewer peers, the share is as if there were so many.
+const SHARES_MIN: usize = 4;
 /// Periods after which content that has not come is given up.
 const PERIODS_MAX: u64 = 3;
 /// How often the driver says [`Input::Period`].
@@ -76,6 +78,9 @@ pub enum Mismatch {
     /// Its keccak256 is another.
     #[error("the payload does not have the hash that was asked for")]
     Payload,
+    /// It is no answer to any question, or one without end.
+    #[error("the answer has not the form of one")]
+    Malformed,
     /// Its versioned hash is another, or it is no blob.
     #[error("the blob does not have the versioned hash that was asked for")]
     Blob,
@@ -133,6 +138,9 @@ pub enum Effect<P, R> {
 /// All content that moves.
 pub struct Pulls<P, R> {
     neighbours: Vec<P>,
+    /// How often anybody was asked: each question begins with another neighbour, or those that the first
+    /// one goes to could keep content from this node for ever.
+    questions: usize,
     contents: BTreeMap<Wanted, Content<P, R>>,
     /// Newest last.
     offered: VecDeque<(Wanted, Bytes)>,
@@ -162,6 +170,7 @@ impl<P: Clone + Eq + Hash, R> Default for Pulls<P, R> {
     fn default() -> Self {
         Self {
             neighbours: Vec::new(),
+            questions: 0,
             contents: BTreeMap::new(),
             offered: VecDeque::new(),
             offered_bytes: 0,
@@ -214,12 +223,8 @@ impl<P: Clone + Eq + Hash, R> Pulls<P, R> {
         if let Some(bytes) = self.offered(wanted) {
             return vec![Effect::Arrived(wanted, bytes)];
         }
-        // Not everybody begins with the same.
-        let spread = match wanted {
-            Wanted::Payload(hash) | Wanted::Blob(hash) => usize::from(hash[1]),
-        };
         let mut others = self.neighbours.clone();
-        let middle = spread % others.len().max(1);
+        let middle = self.questions % others.len().max(1);
         others.rotate_left(middle);
         let (since, Some(content)) = (self.period, self.entry(wanted)) else {
             return vec![Effect::Missing(wanted)];
@@ -254,6 +259,7 @@ impl<P: Clone + Eq + Hash, R> Pulls<P, R> {
                 false => Vec::new(),
             };
         };
+        self.questions = self.questions.wrapping_add(1);
         content.asked.push(source.clone());
         content.asking.push(source.clone());
         vec![Effect::Ask(source, wanted), Effect::Patience(wanted, content.patience)]
@@ -315,7 +321,7 @@ impl<P: Clone + Eq + Hash, R> Pulls<P, R> {
     }
 
     fn take_request(&mut self, peer: P, request: R, wanted: Wanted) -> Vec<Effect<P, R>> {
-        if self.given(&peer) >= SERVED_BYTES_MAX {
+        if self.given(&peer) >= self.share() {
             return vec![Effect::Answer(request, None)];
         }
         if let Some(bytes) = self.offered(wanted) {
@@ -335,11 +341,16 @@ impl<P: Clone + Eq + Hash, R> Pulls<P, R> {
 
     fn serve(&mut self, peer: P, request: R, found: Option<Bytes>) -> Effect<P, R> {
         let given = self.given(&peer);
-        let found = found.filter(|_| given < SERVED_BYTES_MAX);
+        let found = found.filter(|_| given < self.share());
         if let Some(bytes) = &found {
             self.served.insert(peer, given + bytes.len());
         }
         Effect::Answer(request, found)
+    }
+
+    /// Bytes that a peer may be given in a period: many that take slowly must not fill the memory.
+    fn share(&self) -> usize {
+        SERVED_BYTES_MAX / self.neighbours.len().max(SHARES_MIN)
     }
 
     fn given(&self, peer: &P) -> usize {

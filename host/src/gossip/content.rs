@@ -7,11 +7,18 @@ use alloy_primitives::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::{
     PeerId, Swarm,
-    request_response::{Event, Message, OutboundRequestId, ResponseChannel},
+    request_response::{Event, Message, OutboundFailure, OutboundRequestId, ResponseChannel},
 };
 use obscuro_protocol::gossip::{Found, Wanted};
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::{sync::oneshot, task::spawn_blocking, time::sleep};
+use std::{collections::HashMap, io::ErrorKind, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::spawn_blocking,
+    time::sleep,
+};
+
+/// Threads that look into the archive for peers: the others are for this node.
+const READERS_MAX: usize = 2;
 
 type Reply = ResponseChannel<Found>;
 /// What comes of something that takes its time.
@@ -21,6 +28,7 @@ pub type Happening = Input<PeerId, Reply>;
 pub struct Contents {
     pulls: Pulls<PeerId, Reply>,
     archive: Arc<dyn Archive>,
+    readers: Arc<Semaphore>,
     asking: HashMap<OutboundRequestId, (PeerId, Wanted)>,
     takers: HashMap<Wanted, Vec<oneshot::Sender<Option<Bytes>>>>,
     happenings: FuturesUnordered<BoxFuture<'static, Happening>>,
@@ -32,6 +40,7 @@ impl Contents {
         let contents = Self {
             pulls: Pulls::default(),
             archive,
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
             asking: HashMap::new(),
             takers: HashMap::new(),
             happenings: FuturesUnordered::new(),
@@ -84,9 +93,11 @@ impl Contents {
                 Effect::Missing(wanted) => self.tell(wanted, None),
                 Effect::Blame(peer, mismatch) => blamed.push((peer, mismatch)),
                 Effect::LookUp(peer, reply, wanted) => {
-                    let archive = self.archive.clone();
-                    let found = spawn_blocking(move || archive.find(wanted));
-                    let found = async move { found.await.ok().flatten() };
+                    let (archive, readers) = (self.archive.clone(), self.readers.clone());
+                    let found = async move {
+                        let _turn = readers.acquire().await.ok()?;
+                        spawn_blocking(move || archive.find(wanted)).await.ok()?
+                    };
                     let happening = found.map(move |found| Input::LookedUp(peer, reply, found));
                     self.happenings.push(happening.boxed());
                 }
@@ -134,7 +145,7 @@ impl Contents {
                     return Vec::new();
                 };
                 tracing::debug!(%peer, %error, "a peer does not answer a request for content");
-                self.handle(Input::Answered(peer, wanted, Answer::Nothing), swarm)
+                self.handle(Input::Answered(peer, wanted, failed(&error)), swarm)
             }
             Event::InboundFailure { .. } | Event::ResponseSent { .. } => Vec::new(),
         }
@@ -148,6 +159,16 @@ impl Contents {
             Input::Answered(peer, wanted, answer)
         };
         self.happenings.push(answered.boxed());
+    }
+}
+
+/// What the failure of a request says of the peer.
+fn failed(error: &OutboundFailure) -> Answer {
+    match error {
+        OutboundFailure::Io(error) if error.kind() == ErrorKind::InvalidData => {
+            Answer::Wrong(Mismatch::Malformed)
+        }
+        _ => Answer::Nothing,
     }
 }
 

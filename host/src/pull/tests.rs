@@ -75,6 +75,34 @@ fn whoever_brought_word_of_it_is_asked_first_and_others_when_it_fails() {
     play("nobody ever answers", never);
 }
 
+/// Many peers that give nothing do not keep content from this node: each is asked in its turn.
+#[test]
+fn everybody_is_asked_in_the_end() {
+    const SILENT: u8 = 100;
+    for answers in [true, false] {
+        let mut pulls = Pulls::<u8, u32>::default();
+        pulls.handle(Input::Neighbours((0..=SILENT).collect()));
+        let mut waiting: VecDeque<Effect<u8, u32>> = pulls.handle(want(&[])).into();
+        let (mut attempts, mut found) = (0, false);
+        while attempts < 100 && !found {
+            match waiting.pop_front() {
+                Some(Ask(SILENT, _)) => found = true,
+                Some(Ask(peer, _)) if answers => waiting.extend(pulls.handle(nothing(peer))),
+                Some(Effect::Patience(..)) if !answers => {
+                    waiting.extend(pulls.handle(Input::Impatient(wanted())));
+                }
+                Some(Missing(_)) => {
+                    attempts += 1;
+                    waiting.extend(pulls.handle(want(&[])));
+                }
+                Some(_) => {}
+                None => waiting.extend(pulls.handle(Input::Period)),
+            }
+        }
+        assert!(found, "answers: {answers}");
+    }
+}
+
 /// Rule: content of another hash is refused, whoever sent it is blamed, and another is asked.
 #[test]
 fn a_liar_is_blamed_and_another_is_asked() {
@@ -167,8 +195,16 @@ fn what_peers_take_is_bounded() {
         let given = |effects: Vec<Effect<u8, u32>>| matches!(effects[..], [Answer(_, Some(_))]);
         (0..1_000).filter(|r| given(pulls.handle(Input::Asked(peer, *r, wanted)))).count()
     };
-    let enough = SERVED_BYTES_MAX.div_ceil(PAYLOAD_BYTES_MAX);
+    let enough = (SERVED_BYTES_MAX / SHARES_MIN).div_ceil(PAYLOAD_BYTES_MAX);
     assert_eq!((count(1), count(1), count(2)), (enough, 0, enough));
+    pulls.handle(Input::Neighbours((0..100).collect()));
+    pulls.handle(Input::Period);
+    let mut count = |peer| {
+        let given = |effects: Vec<Effect<u8, u32>>| matches!(effects[..], [Answer(_, Some(_))]);
+        (0..1_000).filter(|r| given(pulls.handle(Input::Asked(peer, *r, wanted)))).count()
+    };
+    let all: usize = (0..100).map(&mut count).sum();
+    assert!(all >= 100 && all * PAYLOAD_BYTES_MAX <= SERVED_BYTES_MAX + 100 * PAYLOAD_BYTES_MAX);
     pulls.handle(Input::Period);
     assert_eq!(pulls.handle(Input::Asked(1, 0, wanted)).len(), 1);
 
