@@ -15,11 +15,11 @@ mod outbox;
 mod tests;
 
 use alloy_primitives::{B256, Bytes};
-use driver::{Command, Driver};
+use driver::{Command, Driver, Mailbox};
 pub use libp2p::{Multiaddr, PeerId};
 use libp2p::{gossipsub, multiaddr::Protocol};
 use obscuro_protocol::{
-    gossip::{Gossip, Wanted},
+    gossip::{Announcement, Gossip, Wanted},
     limits::GOSSIP_BYTES_MAX,
 };
 use std::{
@@ -36,7 +36,7 @@ use tokio::{
 
 /// Orders to the driver that wait.
 const COMMANDS_WAITING_MAX: usize = 1_024;
-/// Messages that the node has been handed and not taken yet; behind them lies the inbox.
+/// Messages of a kind that the node has been handed and not taken yet; behind them lies the inbox.
 const EVENTS_WAITING_MAX: usize = 8;
 /// Most peers to keep connections to.
 pub const PEERS_MAX: usize = 256;
@@ -69,6 +69,8 @@ pub struct Peers {
     pub wanted: Vec<Multiaddr>,
     /// Those that may dial besides.
     pub admitted: Vec<PeerId>,
+    /// Those of them whose gossip is heard: the aggregators'.
+    pub gossiping: Vec<PeerId>,
 }
 
 /// The identity that an address names at its end.
@@ -126,18 +128,24 @@ impl MessageId {
     }
 }
 
-/// What gossip brings.
-#[derive(Clone, Debug)]
-pub enum GossipEvent {
-    /// A message, to be judged.
-    Message {
-        /// For [`GossipHandle::judge`].
-        id: MessageId,
-        /// The peer that brought it, which need not be its author.
-        from: String,
-        /// The message.
-        message: Gossip,
-    },
+/// What gossip brings: messages that are to be judged, each with its name for [`GossipHandle::judge`].
+#[derive(Debug)]
+pub struct GossipEvents {
+    /// Announcements of candidates.
+    pub candidates: mpsc::Receiver<(MessageId, Box<Announcement>)>,
+    /// Encrypted transactions.
+    pub transactions: mpsc::Receiver<(MessageId, Bytes)>,
+}
+
+impl GossipEvents {
+    /// The next message of either kind; none when gossip has stopped.
+    pub async fn next(&mut self) -> Option<(MessageId, Gossip)> {
+        tokio::select! {
+            Some((id, candidate)) = self.candidates.recv() => Some((id, Gossip::Candidate(candidate))),
+            Some((id, sealed)) = self.transactions.recv() => Some((id, Gossip::Transactions(sealed))),
+            else => None,
+        }
+    }
 }
 
 /// Running gossip. Clones share it.
@@ -235,15 +243,15 @@ impl GossipHandle {
 }
 
 /// Starts to listen.
-pub async fn start(
-    options: GossipOptions,
-) -> Result<(GossipHandle, mpsc::Receiver<GossipEvent>), GossipError> {
+pub async fn start(options: GossipOptions) -> Result<(GossipHandle, GossipEvents), GossipError> {
     let (commands, commands_taken) = mpsc::channel(COMMANDS_WAITING_MAX);
-    let (events, events_taken) = mpsc::channel(EVENTS_WAITING_MAX);
+    let (candidates_heard, candidates) = mpsc::channel(EVENTS_WAITING_MAX);
+    let (transactions_heard, transactions) = mpsc::channel(EVENTS_WAITING_MAX);
+    let heard = (Mailbox::new(candidates_heard), Mailbox::new(transactions_heard));
     let (peers, peers_wanted) = watch::channel(Peers::default());
     let connected = Arc::new(AtomicUsize::new(0));
     let (driver, address) =
-        Driver::start(options, commands_taken, peers_wanted, events, connected.clone()).await?;
+        Driver::start(options, commands_taken, peers_wanted, heard, connected.clone()).await?;
     let task = tokio::spawn(driver.run());
     let handle = GossipHandle {
         commands,
@@ -253,5 +261,5 @@ pub async fn start(
         address,
         task: Arc::new(parking_lot::Mutex::new(Some(task))),
     };
-    Ok((handle, events_taken))
+    Ok((handle, GossipEvents { candidates, transactions }))
 }

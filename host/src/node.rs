@@ -11,7 +11,7 @@ mod tests;
 
 use crate::{
     enclave::{Enclave, Records},
-    gossip::{self, GossipError, GossipEvent, GossipHandle, GossipOptions, peer_of},
+    gossip::{self, GossipError, GossipEvents, GossipHandle, GossipOptions, peer_of},
     l1::{
         L1Client, L1Error,
         feed::{Feed, FeedError, Followed},
@@ -20,7 +20,7 @@ use crate::{
     membership::Membership,
     prosecutor::Prosecutor,
     publisher::{CarrierPolicy, Publisher, PublisherOptions},
-    relay::{self, Relay},
+    relay::Relay,
     rounds::RoundDriver,
     rpc::{self, NodeRole, RpcError},
     stop::{self, Stop, Stopper},
@@ -40,7 +40,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{broadcast, mpsc, watch},
+    sync::{broadcast, watch},
     task::JoinSet,
 };
 use tracing::{error, info};
@@ -260,7 +260,7 @@ impl Parts {
         heads: watch::Receiver<Option<crate::l1::L1Header>>,
         feed: Feed,
         started: Started,
-        events: mpsc::Receiver<GossipEvent>,
+        events: GossipEvents,
     ) -> Result<NodeHandle, NodeError> {
         let publisher = self.start_publisher(heads);
         self.publisher = Some(publisher.clone());
@@ -321,15 +321,14 @@ impl Parts {
         publisher
     }
 
-    fn start_rounds(&mut self, publisher: Publisher, events: mpsc::Receiver<GossipEvent>) {
+    fn start_rounds(&mut self, publisher: Publisher, events: GossipEvents) {
         let (gossip, config) = (&self.gossip, &self.options.config);
-        let (transactions_out, transactions) = mpsc::channel(relay::WAITING_MAX);
+        let GossipEvents { candidates, transactions } = events;
         let rounds = RoundDriver {
             enclave: self.enclave.clone(),
             records: self.records.clone(),
             gossip: gossip.clone(),
-            events,
-            transactions: transactions_out,
+            candidates,
             publisher,
             followed: self.followed.clone(),
             work: self.arrivals.work.subscribe(),
@@ -445,7 +444,7 @@ pub fn gossip_key(operator: &PrivateKeySigner) -> [u8; 32] {
 async fn start_gossip(
     options: &NodeOptions,
     storage: Arc<Storage>,
-) -> Result<(GossipHandle, mpsc::Receiver<GossipEvent>), NodeError> {
+) -> Result<(GossipHandle, GossipEvents), NodeError> {
     let is_aggregator = options.role.is_aggregator();
     let any = Multiaddr::empty().with(Protocol::Ip4(Ipv4Addr::LOCALHOST)).with(Protocol::Tcp(0));
     let started = gossip::start(GossipOptions {

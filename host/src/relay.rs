@@ -22,8 +22,6 @@ use tracing::{debug, warn};
 
 /// How often transactions are taken from the enclave.
 const TAKE_EVERY: Duration = Duration::from_millis(25);
-/// Messages from peers that wait for the enclave.
-pub const WAITING_MAX: usize = 64;
 
 /// What the relay works with.
 pub struct Relay {

@@ -4,7 +4,7 @@
 
 use crate::{
     enclave::{AskError, ChannelError, Enclave, Records, ask},
-    gossip::{GossipEvent, GossipHandle, MessageId, PeerId, Verdict, peer_of},
+    gossip::{GossipHandle, MessageId, PeerId, Verdict, peer_of},
     l1::feed::Followed,
     publisher::{ANSWERS_MAX, PublishError, Publisher, load_setup},
     round::{
@@ -13,7 +13,7 @@ use crate::{
     },
     stop::Stop,
 };
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use obscuro_protocol::{
     config::NetworkConfig,
@@ -43,10 +43,8 @@ pub struct RoundDriver {
     pub records: Arc<dyn Records>,
     /// The peers.
     pub gossip: GossipHandle,
-    /// What they say.
-    pub events: mpsc::Receiver<GossipEvent>,
-    /// Where transactions from peers go.
-    pub transactions: mpsc::Sender<(MessageId, Bytes)>,
+    /// What they announce.
+    pub candidates: mpsc::Receiver<(MessageId, Box<Announcement>)>,
     /// Who publishes.
     pub publisher: Publisher,
     /// Where the enclave stands.
@@ -99,8 +97,8 @@ impl RoundDriver {
                     bustle.at_block = *self.work.borrow();
                     Some(Input::Head(Box::new(followed.head)))
                 }
-                event = self.events.recv() => match event {
-                    Some(event) => self.take_event(event),
+                announced = self.candidates.recv() => match announced {
+                    Some((id, candidate)) => Some(Input::Candidate(id, candidate)),
                     None => return,
                 },
                 Some(input) = happenings.next() => input,
@@ -117,21 +115,6 @@ impl RoundDriver {
             let window = self.window.unwrap_or_else(|| rhythm.window());
             for effect in rounds.handle(input) {
                 happenings.extend(self.perform(effect, window));
-            }
-        }
-    }
-
-    /// Candidates are for the round; transactions go to the relay.
-    fn take_event(&self, event: GossipEvent) -> Option<Input<MessageId>> {
-        let GossipEvent::Message { id, message, .. } = event;
-        match message {
-            Gossip::Candidate(candidate) => Some(Input::Candidate(id, candidate)),
-            Gossip::Transactions(sealed) => {
-                if let Err(error) = self.transactions.try_send((id, sealed)) {
-                    let (id, _) = error.into_inner();
-                    self.gossip.judge(id, Verdict::Ignore);
-                }
-                None
             }
         }
     }

@@ -8,7 +8,7 @@ use alloy_primitives::{B256, Bytes, LogData};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolEvent;
 use obscuro_host::{
-    gossip::{self, Archive, GossipEvent, GossipHandle, GossipOptions, Peers, Verdict, peer_of},
+    gossip::{self, Archive, GossipEvents, GossipHandle, GossipOptions, Peers, Verdict, peer_of},
     node::gossip_key,
 };
 use obscuro_protocol::{
@@ -20,7 +20,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::{runtime::Runtime, sync::mpsc};
+use tokio::runtime::Runtime;
 
 /// The devnet account that operates it.
 const OPERATOR: usize = 7;
@@ -54,7 +54,8 @@ impl Eavesdropper {
             let options = GossipOptions { listen, key, network, is_aggregator: true, archive };
             let (handle, events) = gossip::start(options).await.unwrap();
             let count = wanted.len();
-            handle.set_peers(Peers { wanted, admitted: Vec::new() });
+            let gossiping = wanted.iter().filter_map(peer_of).collect();
+            handle.set_peers(Peers { wanted, gossiping, ..Peers::default() });
             connected(&handle, count).await;
             tokio::spawn(listen_to(handle, events, Arc::clone(&heard), Arc::clone(&payloads)));
         });
@@ -84,11 +85,11 @@ fn register(devnet: &Devnet, others: usize) {
 
 async fn listen_to(
     handle: GossipHandle,
-    mut events: mpsc::Receiver<GossipEvent>,
+    mut events: GossipEvents,
     heard: Arc<Mutex<Vec<Gossip>>>,
     payloads: Arc<Mutex<Vec<Bytes>>>,
 ) {
-    while let Some(GossipEvent::Message { id, message, .. }) = events.recv().await {
+    while let Some((id, message)) = events.next().await {
         if let Gossip::Candidate(candidate) = &message {
             let (handle, payloads) = (handle.clone(), payloads.clone());
             let (wanted, source) = (Wanted::Payload(candidate.header.payloadHash), id.source());

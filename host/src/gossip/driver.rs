@@ -1,8 +1,8 @@
 //! The task that owns the swarm. It never waits for the node: what the node does not take is kept
-//! in the inbox, within bounds. Not here: parameters (`behaviour`) and whom to dial (`dialer`).
+//! in inboxes, within bounds. Not here: parameters (`behaviour`) and whom to dial (`dialer`).
 
 use super::{
-    GossipError, GossipEvent, GossipOptions, MessageId, Peers, Verdict,
+    GossipError, GossipOptions, MessageId, Peers, Verdict,
     behaviour::{self, Behaviour, BehaviourEvent},
     content::{Contents, Happening},
     dialer::Dialer,
@@ -19,7 +19,7 @@ use libp2p::{
     multiaddr::Protocol,
     swarm::{ConnectionId, DialError, SwarmEvent, dial_opts::DialOpts},
 };
-use obscuro_protocol::gossip::{Gossip, Wanted};
+use obscuro_protocol::gossip::{Announcement, Gossip, Wanted};
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, TcpListener},
@@ -96,7 +96,6 @@ pub struct Driver {
     topic: IdentTopic,
     commands: mpsc::Receiver<Command>,
     peers: watch::Receiver<Peers>,
-    events: mpsc::Sender<GossipEvent>,
     connected: Arc<AtomicUsize>,
     contents: Contents,
     /// Who gave wrong content, and until when that is remembered.
@@ -104,8 +103,49 @@ pub struct Driver {
     dialer: Dialer,
     /// Addresses to dial, with the names in them looked up.
     resolving: FuturesUnordered<BoxFuture<'static, Resolved>>,
-    inbox: Inbox,
+    /// Whose gossip is heard.
+    gossiping: HashSet<PeerId>,
+    candidates: Mailbox<Box<Announcement>>,
+    transactions: Mailbox<Bytes>,
     outbox: Outbox,
+}
+
+/// Messages of one kind on their way to the node.
+pub struct Mailbox<T> {
+    inbox: Inbox<T>,
+    node: mpsc::Sender<(MessageId, T)>,
+}
+
+impl<T> Mailbox<T> {
+    /// Nothing heard yet; the node listens at the other end.
+    pub fn new(node: mpsc::Sender<(MessageId, T)>) -> Self {
+        Self { inbox: Inbox::default(), node }
+    }
+
+    /// Waits until something waits that the node has room for.
+    async fn room(&self) {
+        match self.inbox.is_empty() {
+            true => std::future::pending().await,
+            // When it listens no more, there is room for everything.
+            false => drop(self.node.reserve().await),
+        }
+    }
+
+    /// Hands the node what it has room for.
+    fn deliver(&mut self) {
+        while !self.inbox.is_empty() {
+            match self.node.try_reserve() {
+                Ok(permit) => {
+                    if let Some(message) = self.inbox.pop() {
+                        permit.send(message);
+                    }
+                }
+                Err(TrySendError::Full(())) => return,
+                // The node listens no more; its handles may still publish.
+                Err(TrySendError::Closed(())) => self.inbox = Inbox::default(),
+            }
+        }
+    }
 }
 
 /// An address, and where that is; `None` if its name is not known.
@@ -117,7 +157,7 @@ impl Driver {
         options: GossipOptions,
         commands: mpsc::Receiver<Command>,
         peers: watch::Receiver<Peers>,
-        events: mpsc::Sender<GossipEvent>,
+        (candidates, transactions): (Mailbox<Box<Announcement>>, Mailbox<Bytes>),
         connected: Arc<AtomicUsize>,
     ) -> Result<(Self, Multiaddr), GossipError> {
         let mut swarm = behaviour::swarm(&options)?;
@@ -131,13 +171,14 @@ impl Driver {
             topic: behaviour::topic(options.network),
             commands,
             peers,
-            events,
             connected,
             contents: Contents::new(options.archive),
             blamed: HashMap::new(),
             dialer: Dialer::new(own),
             resolving: FuturesUnordered::new(),
-            inbox: Inbox::default(),
+            gossiping: HashSet::new(),
+            candidates,
+            transactions,
             outbox: Outbox::default(),
         };
         Ok((driver, address.with(Protocol::P2p(own))))
@@ -166,7 +207,10 @@ impl Driver {
                 Next::Command(Some(Command::Expect(wanted))) => self.content(Input::Expect(wanted)),
                 Next::Content(happening) => self.content(happening),
                 Next::Swarm(event) => self.on_event(*event),
-                Next::Room => self.deliver(),
+                Next::Room => {
+                    self.candidates.deliver();
+                    self.transactions.deliver();
+                }
                 Next::Peers => self.want_peers(),
                 Next::Due => self.dial_due(),
                 Next::Resolved(address, resolved) => self.dial(&address, resolved),
@@ -179,27 +223,12 @@ impl Driver {
         tokio::select! {
             command = self.commands.recv() => Next::Command(command),
             event = self.swarm.select_next_some() => Next::Swarm(Box::new(event)),
-            _ = self.events.reserve(), if !self.inbox.is_empty() => Next::Room,
+            () = self.candidates.room() => Next::Room,
+            () = self.transactions.room() => Next::Room,
             happening = self.contents.next() => Next::Content(happening),
             Ok(()) = self.peers.changed() => Next::Peers,
             () = tokio::time::sleep_until(due.into()) => Next::Due,
             Some((address, resolved)) = self.resolving.next() => Next::Resolved(address, resolved),
-        }
-    }
-
-    /// Hands the node what it has room for.
-    fn deliver(&mut self) {
-        while !self.inbox.is_empty() {
-            match self.events.try_reserve() {
-                Ok(permit) => {
-                    if let Some(event) = self.inbox.pop() {
-                        permit.send(event);
-                    }
-                }
-                Err(TrySendError::Full(())) => return,
-                // The node listens no more; its handles may still publish.
-                Err(TrySendError::Closed(())) => self.inbox = Inbox::default(),
-            }
         }
     }
 
@@ -269,18 +298,24 @@ impl Driver {
     }
 
     fn receive(&mut self, id: MessageId, data: &[u8]) {
-        match Gossip::decode(data) {
-            Ok(message) => {
-                let from = id.source.to_string();
-                let event = GossipEvent::Message { id, from, message };
-                for lost in self.inbox.push(event, data.len()) {
-                    self.judge(&lost, Verdict::Ignore);
-                }
+        if !self.gossiping.contains(&id.source) {
+            tracing::debug!(peer = %id.source, "a peer gossips that is no aggregator's");
+            return self.judge(&id, Verdict::Ignore);
+        }
+        let lost = match Gossip::decode(data) {
+            Ok(Gossip::Candidate(candidate)) => {
+                self.candidates.inbox.push(id, candidate, data.len())
+            }
+            Ok(Gossip::Transactions(sealed)) => {
+                self.transactions.inbox.push(id, sealed, data.len())
             }
             Err(error) => {
                 tracing::debug!(peer = %id.source, %error, "a peer gossips garbage");
-                self.judge(&id, Verdict::Reject);
+                return self.judge(&id, Verdict::Reject);
             }
+        };
+        for lost in lost {
+            self.judge(&lost, Verdict::Ignore);
         }
     }
 
@@ -305,7 +340,8 @@ impl Driver {
     fn want_peers(&mut self) {
         let now = Instant::now();
         self.blamed.retain(|_, until| *until > now);
-        let Peers { mut wanted, admitted } = self.peers.borrow_and_update().clone();
+        let Peers { mut wanted, admitted, gossiping } = self.peers.borrow_and_update().clone();
+        self.gossiping = gossiping.into_iter().collect();
         let is_fine = |peer: &PeerId| !self.blamed.contains_key(peer);
         wanted.retain(|address| peer_of(address).is_some_and(|peer| is_fine(&peer)));
         let admitted = wanted.iter().filter_map(peer_of).chain(admitted);

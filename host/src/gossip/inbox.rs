@@ -1,137 +1,122 @@
-//! Messages that the node has not taken yet. When it is too slow, the oldest transactions are lost
-//! first and candidates last: a round is decided by candidates, transactions are sent again. Not
-//! here: what the messages say.
+//! Messages of one kind that the node has not taken yet. Peers have their turns, and when there are too
+//! many, the oldest of the peer is lost that has sent most: a flood is the flooder's own loss. Not here:
+//! what the messages say.
 
-use super::{GossipEvent, MessageId};
-use obscuro_protocol::gossip::Gossip;
+use super::MessageId;
+use libp2p::PeerId;
 use std::collections::VecDeque;
 
-/// Most messages kept.
-const MESSAGES_MAX: usize = 4_096;
-/// Most bytes kept.
-const BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What waits at most, bytes.
+const WEIGHT_MAX: usize = 64 * 1024 * 1024;
+/// What a message counts beside its own length, bytes: the smallest are as many as the bound of a queue.
+const MESSAGE_WEIGHT: usize = WEIGHT_MAX / 4_096;
 
-/// A message that waits.
-struct Waiting {
-    /// Its place among all.
-    order: u64,
-    bytes: usize,
-    event: GossipEvent,
+/// A bounded queue for each peer that has sent something.
+pub struct Inbox<T> {
+    /// Whose turn is next comes first; none is empty.
+    queues: VecDeque<Queue<T>>,
+    weight: usize,
 }
 
-/// A bounded queue in the order of arrival.
-#[derive(Default)]
-pub struct Inbox {
-    candidates: VecDeque<Waiting>,
-    transactions: VecDeque<Waiting>,
-    arrived: u64,
-    bytes: usize,
+struct Queue<T> {
+    source: PeerId,
+    weight: usize,
+    /// With what each counts.
+    messages: VecDeque<(usize, MessageId, T)>,
 }
 
-impl Inbox {
+impl<T> Default for Inbox<T> {
+    fn default() -> Self {
+        Self { queues: VecDeque::new(), weight: 0 }
+    }
+}
+
+impl<T> Inbox<T> {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.candidates.is_empty() && self.transactions.is_empty()
+        self.queues.is_empty()
     }
 
     /// Adds a message of so many bytes and returns those that had to go for it.
-    pub fn push(&mut self, event: GossipEvent, bytes: usize) -> Vec<MessageId> {
-        let GossipEvent::Message { message, .. } = &event;
-        let queue = match message {
-            Gossip::Candidate(_) => &mut self.candidates,
-            Gossip::Transactions(_) => &mut self.transactions,
-        };
-        queue.push_back(Waiting { order: self.arrived, bytes, event });
-        self.arrived += 1;
-        self.bytes += bytes;
-        self.shrink()
-    }
-
-    /// The message that has waited longest.
-    pub fn pop(&mut self) -> Option<GossipEvent> {
-        let order = |queue: &VecDeque<Waiting>| queue.front().map_or(u64::MAX, |w| w.order);
-        let candidate_is_next = order(&self.candidates) < order(&self.transactions);
-        let queue = if candidate_is_next { &mut self.candidates } else { &mut self.transactions };
-        let waiting = queue.pop_front()?;
-        self.bytes -= waiting.bytes;
-        Some(waiting.event)
-    }
-
-    fn shrink(&mut self) -> Vec<MessageId> {
+    pub fn push(&mut self, id: MessageId, message: T, bytes: usize) -> Vec<MessageId> {
+        let (source, weight) = (id.source(), bytes + MESSAGE_WEIGHT);
+        let entry = (weight, id, message);
+        self.weight += weight;
+        match self.queues.iter_mut().find(|queue| queue.source == source) {
+            Some(queue) => {
+                queue.weight += weight;
+                queue.messages.push_back(entry);
+            }
+            None => self.queues.push_back(Queue { source, weight, messages: [entry].into() }),
+        }
         let mut lost = Vec::new();
-        while self.bytes > BYTES_MAX || self.len() > MESSAGES_MAX {
-            let oldest = self.transactions.pop_front().or_else(|| self.candidates.pop_front());
-            let Some(Waiting { bytes, event: GossipEvent::Message { id, .. }, .. }) = oldest else {
-                break;
-            };
-            self.bytes -= bytes;
-            lost.push(id);
+        while self.weight > WEIGHT_MAX {
+            let heaviest = (0..self.queues.len()).max_by_key(|index| self.queues[*index].weight);
+            lost.extend(heaviest.and_then(|index| self.take(index)).map(|(id, _)| id));
         }
         lost
     }
 
-    fn len(&self) -> usize {
-        self.candidates.len() + self.transactions.len()
+    /// The oldest message of the peer whose turn it is.
+    pub fn pop(&mut self) -> Option<(MessageId, T)> {
+        let length = self.queues.len();
+        let message = self.take(0);
+        if self.queues.len() == length && length > 0 {
+            self.queues.rotate_left(1);
+        }
+        message
+    }
+
+    fn take(&mut self, index: usize) -> Option<(MessageId, T)> {
+        let queue = self.queues.get_mut(index)?;
+        let (weight, id, message) = queue.messages.pop_front()?;
+        queue.weight -= weight;
+        self.weight -= weight;
+        if queue.messages.is_empty() {
+            self.queues.remove(index);
+        }
+        Some((id, message))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_primitives::Bytes;
-    use libp2p::{PeerId, gossipsub};
+    use libp2p::gossipsub;
 
-    fn id(number: usize) -> MessageId {
-        MessageId {
-            id: gossipsub::MessageId::new(&number.to_be_bytes()),
-            source: PeerId::from_bytes(&[0, 1, 7]).unwrap(),
-        }
+    fn id(peer: PeerId, number: usize) -> MessageId {
+        MessageId { id: gossipsub::MessageId::new(&number.to_be_bytes()), source: peer }
     }
 
-    fn event(number: usize, message: Gossip) -> GossipEvent {
-        GossipEvent::Message { id: id(number), from: String::new(), message }
-    }
-
-    fn transactions(number: usize) -> GossipEvent {
-        event(number, Gossip::Transactions(Bytes::new()))
-    }
-
-    fn candidate(number: usize) -> GossipEvent {
-        event(number, Gossip::Candidate(Box::default()))
-    }
-
-    fn pop(inbox: &mut Inbox) -> Option<MessageId> {
-        inbox.pop().map(|GossipEvent::Message { id, .. }| id)
+    fn drain(inbox: &mut Inbox<usize>) -> Vec<usize> {
+        std::iter::from_fn(|| inbox.pop().map(|(_, number)| number)).collect()
     }
 
     #[test]
-    fn keeps_the_order_of_arrival() {
-        let mut inbox = Inbox::default();
+    fn peers_have_their_turns() {
+        let (a, b, mut inbox) = (PeerId::random(), PeerId::random(), Inbox::default());
         for number in 0..6 {
-            let event = if number % 2 == 0 { transactions(number) } else { candidate(number) };
-            assert!(inbox.push(event, 10).is_empty());
+            assert!(inbox.push(id(a, number), number, 10).is_empty());
         }
-        for number in 0..6 {
-            assert_eq!(pop(&mut inbox), Some(id(number)));
+        for number in 10..12 {
+            assert!(inbox.push(id(b, number), number, 10).is_empty());
         }
-        assert!(inbox.is_empty() && pop(&mut inbox).is_none() && inbox.bytes == 0);
+        assert_eq!(drain(&mut inbox), [0, 10, 1, 11, 2, 3, 4, 5]);
+        assert!(inbox.is_empty() && inbox.weight == 0);
     }
 
+    /// However much one peer sends, others are heard.
     #[test]
-    fn loses_old_transactions_first_and_candidates_last() {
-        let mut inbox = Inbox::default();
-        let quarter = BYTES_MAX / 4;
-        let fill = [candidate(0), transactions(1), transactions(2), candidate(3)];
-        for event in fill {
-            assert!(inbox.push(event, quarter).is_empty());
+    fn a_flood_is_the_flooders_loss() {
+        for bytes in [0, WEIGHT_MAX / 8] {
+            let (flooder, quiet, mut inbox) =
+                (PeerId::random(), PeerId::random(), Inbox::default());
+            assert!(inbox.push(id(quiet, 0), 0, 100).is_empty());
+            let lost: Vec<MessageId> =
+                (1..10_000).flat_map(|n| inbox.push(id(flooder, n), n, bytes)).collect();
+            assert!(lost.len() > 5_000 && lost.iter().all(|lost| lost.source() == flooder));
+            let waiting = drain(&mut inbox);
+            assert!(waiting.contains(&0) && waiting.contains(&9_999) && inbox.weight == 0);
         }
-        assert_eq!(inbox.push(candidate(4), quarter), [id(1)]);
-        assert_eq!(inbox.push(transactions(5), quarter), [id(2)]);
-        assert_eq!(inbox.push(candidate(6), quarter), [id(5)]);
-        assert_eq!(inbox.push(candidate(7), quarter), [id(0)]);
-        assert_eq!(pop(&mut inbox), Some(id(3)));
-        let mut inbox = Inbox::default();
-        let lost = (0..MESSAGES_MAX + 5).flat_map(|n| inbox.push(transactions(n), 0));
-        assert_eq!(lost.collect::<Vec<_>>(), (0..5).map(id).collect::<Vec<_>>());
     }
 }

@@ -6,7 +6,7 @@ use alloy_eips::eip4844::{BYTES_PER_BLOB, kzg_to_versioned_hash};
 use alloy_primitives::{Bytes, keccak256};
 use obscuro_protocol::{
     gossip::Announcement,
-    limits::{ANNOUNCEMENT_BYTES_MAX, PAYLOAD_BYTES_MAX},
+    limits::{ANNOUNCEMENT_BYTES_MAX, CONTENT_BYTES_MAX, PAYLOAD_BYTES_MAX},
     rollup::RollupHeader,
 };
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ const WHILE: Duration = Duration::from_millis(1_500);
 
 struct Node {
     handle: GossipHandle,
-    events: mpsc::Receiver<GossipEvent>,
+    events: GossipEvents,
 }
 
 impl Node {
@@ -39,12 +39,12 @@ impl Node {
 
     fn knows(&self, others: &[&Self]) {
         let wanted = others.iter().map(|other| other.handle.local_address()).collect();
-        self.handle.set_peers(Peers { wanted, admitted: Vec::new() });
+        self.handle.set_peers(Peers { wanted, gossiping: ids(others), ..Peers::default() });
     }
 
     fn admits(&self, others: &[&Self]) {
-        let admitted = others.iter().map(|other| other.handle.peer_id()).collect();
-        self.handle.set_peers(Peers { wanted: Vec::new(), admitted });
+        let (admitted, gossiping) = (ids(others), ids(others));
+        self.handle.set_peers(Peers { admitted, gossiping, ..Peers::default() });
     }
 
     async fn has_peers(&self, count: usize) {
@@ -58,9 +58,8 @@ impl Node {
 
     /// The next message, not judged.
     async fn hear(&mut self) -> (MessageId, Gossip) {
-        let event = timeout(SOON, self.events.recv()).await.expect("a message in time");
-        let GossipEvent::Message { id, message, .. } = event.expect("gossip runs");
-        (id, message)
+        let event = timeout(SOON, self.events.next()).await.expect("a message in time");
+        event.expect("gossip runs")
     }
 
     async fn expect(&mut self, expected: &Gossip, verdict: Verdict) {
@@ -70,10 +69,14 @@ impl Node {
     }
 
     async fn expect_nothing(&mut self) {
-        if let Ok(event) = timeout(WHILE, self.events.recv()).await {
+        if let Ok(event) = timeout(WHILE, self.events.next()).await {
             panic!("heard {event:?}");
         }
     }
+}
+
+fn ids(nodes: &[&Node]) -> Vec<PeerId> {
+    nodes.iter().map(|node| node.handle.peer_id()).collect()
 }
 
 fn transactions(number: u8) -> Gossip {
@@ -176,8 +179,8 @@ async fn what_is_published_before_anyone_is_there_reaches_the_first() {
     let mut late = Node::start(2).await;
     late.knows(&[&a]);
     a.admits(&[&late]);
-    late.expect(&transactions(3), Verdict::Forward).await;
-    late.expect(&candidate(2), Verdict::Forward).await;
+    let heard = [late.hear().await.1, late.hear().await.1];
+    assert!(heard.contains(&transactions(3)) && heard.contains(&candidate(2)), "{heard:?}");
     late.handle.publish(transactions(4)).await.unwrap();
     a.expect(&transactions(4), Verdict::Forward).await;
     late.expect_nothing().await;
@@ -231,7 +234,8 @@ async fn garbage_on_the_socket_and_in_the_topic_does_no_harm() {
     }
     let b = Node::start(3).await;
     let garbler_id = identity(2);
-    a.handle.set_peers(Peers { wanted: vec![], admitted: vec![garbler_id, b.handle.peer_id()] });
+    let admitted = vec![garbler_id, b.handle.peer_id()];
+    a.handle.set_peers(Peers { gossiping: admitted.clone(), admitted, ..Peers::default() });
     let garbage = garbler(2, address.clone()).await;
     a.has_peers(1).await;
     garbage.await.unwrap();
@@ -277,8 +281,7 @@ async fn a_peer_that_is_rejected_again_and_again_is_no_longer_heard() {
     let mut heard = 0;
     for number in 0..20 {
         b.handle.publish(transactions(number)).await.unwrap();
-        if let Ok(Some(GossipEvent::Message { id, .. })) = timeout(WHILE / 3, a.events.recv()).await
-        {
+        if let Ok(Some((id, _))) = timeout(WHILE / 3, a.events.next()).await {
             a.handle.judge(id, Verdict::Reject);
             heard += 1;
         }
@@ -296,9 +299,18 @@ async fn a_slow_node_does_not_hold_up_its_peers() {
     c.knows(&[&b, &a]);
     a.knows(&[&b, &c]);
     c.has_peers(2).await;
-    a.handle.publish(candidate(5)).await.unwrap();
-    c.expect(&candidate(5), Verdict::Forward).await;
-    assert_eq!(b.events.len(), EVENTS_WAITING_MAX);
+    // Once the link knows of the topic, what is published comes at once.
+    let heard = async {
+        for number in 0.. {
+            a.handle.publish(candidate(number)).await.unwrap();
+            let coming = timeout(WHILE / 10, c.events.candidates.recv());
+            if coming.await.is_ok() {
+                break;
+            }
+        }
+    };
+    timeout(SOON, heard).await.expect("a candidate in time");
+    assert_eq!(b.events.transactions.len(), EVENTS_WAITING_MAX);
 }
 
 #[tokio::test]
@@ -320,7 +332,7 @@ async fn names_are_looked_up() {
     let named = format!("/dns4/localhost{tail}").parse().unwrap();
     let unknown: Multiaddr = "/dns4/nowhere.invalid/tcp/1".parse().unwrap();
     let unknown = Multiaddr::with_p2p(unknown, identity(9)).unwrap();
-    b.handle.set_peers(Peers { wanted: vec![unknown, named], admitted: Vec::new() });
+    b.handle.set_peers(Peers { wanted: vec![unknown, named], ..Peers::default() });
     a.admits(&[&b]);
     b.has_peers(1).await;
     b.handle.publish(transactions(1)).await.unwrap();
@@ -342,6 +354,24 @@ async fn strangers_are_refused() {
     a.admits(&[&stranger]);
     stranger.has_peers(1).await;
     b.has_peers(0).await;
+}
+
+/// Rule: gossip is among aggregators' hosts. Others may ask for content, and are not heard.
+#[tokio::test]
+async fn a_reader_is_not_heard() {
+    let [mut a, mut b, reader] = [Node::start(1).await, Node::start(2).await, Node::start(3).await];
+    let admitted = ids(&[&b, &reader]);
+    a.handle.set_peers(Peers { admitted, gossiping: ids(&[&b]), ..Peers::default() });
+    b.knows(&[&a]);
+    reader.knows(&[&a]);
+    a.has_peers(2).await;
+    for number in 0..10 {
+        reader.handle.publish(transactions(number)).await.unwrap();
+    }
+    b.handle.publish(transactions(100)).await.unwrap();
+    a.expect(&transactions(100), Verdict::Forward).await;
+    a.expect_nothing().await;
+    b.expect_nothing().await;
 }
 
 #[tokio::test]
@@ -413,9 +443,13 @@ fn blob(byte: u8) -> (Wanted, Bytes) {
 /// another is asked.
 #[tokio::test]
 async fn a_liar_loses_its_links_and_another_is_asked() {
-    for ((wanted, bytes), (_, lie)) in
-        [(content(7, 1_000), content(8, 1_000)), (blob(7), blob(8)), (blob(7), content(0xff, 32))]
-    {
+    let endless = content(8, CONTENT_BYTES_MAX + 1);
+    for ((wanted, bytes), (_, lie)) in [
+        (content(7, 1_000), content(8, 1_000)),
+        (content(7, 1_000), endless),
+        (blob(7), blob(8)),
+        (blob(7), content(0xff, 32)),
+    ] {
         let liar = keeper(1, &[(wanted, lie.clone())]).await;
         let honest = keeper(2, &[(wanted, bytes.clone())]).await;
         let reader = Node::start(3).await;

@@ -72,6 +72,7 @@ impl Neighbours {
 
     fn peers(&self, aggregators: &[String], readers: &[String]) -> Peers {
         let mut wanted = addresses(aggregators);
+        let gossiping = wanted.iter().filter_map(peer_of).collect();
         let admitted: Vec<PeerId> =
             wanted.iter().chain(&addresses(readers)).filter_map(peer_of).collect();
         if !self.is_aggregator {
@@ -84,7 +85,7 @@ impl Neighbours {
         }
         wanted.retain(|address| address.iter().count() > 1);
         wanted.extend(self.named.iter().cloned());
-        Peers { wanted, admitted }
+        Peers { wanted, admitted, gossiping }
     }
 }
 
