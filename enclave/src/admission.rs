@@ -5,7 +5,7 @@ use crate::{
     answer::{CODE_REFUSED, Failure, refused},
     executor::{ExecutionError, Reject},
     ledger::{Ledger, LedgerError},
-    node::{Node, Surroundings},
+    node::{Node, SealedTransactions, Surroundings, Unopened},
     pool::{NONCE_GAP_MAX, PoolError, Pooled},
     rollups::decode_transaction,
     view::View,
@@ -18,6 +18,10 @@ use std::sync::Arc;
 /// A verifier tells nobody of what it takes: its users must know.
 const NO_AGGREGATOR: &str = "this node is not an aggregator and cannot pass transactions on: \
      use a gateway that asks an aggregator's node";
+
+/// L1 blocks for which what an aggregator passes on is taken. Hosts recognise what they have seen for a
+/// part of that time.
+const GOSSIP_AGE_BLOCKS_MAX: u64 = 64;
 
 /// Where a transaction comes from.
 #[derive(Clone, Copy)]
@@ -107,17 +111,22 @@ impl Node {
         Ok(())
     }
 
-    /// Takes a peer's transactions, each on its own merits.
+    /// Takes a peer's transactions, each on its own merits. Old ones are somebody's recording: without
+    /// a bound, it could be played again and again, and every aggregator would pass it on.
     pub fn peer_transactions(
         &self,
         sealed: &[u8],
         around: Surroundings<'_>,
     ) -> Result<(), DoorError> {
         let keys = self.keys()?;
-        let (epoch, raws) = self.open_transactions(sealed, &keys)?;
+        let opened = self.open_transactions(sealed, &keys)?;
+        let head = self.chain.read().head().block.number;
+        if opened.l1_number.saturating_add(GOSSIP_AGE_BLOCKS_MAX) < head {
+            return Err(DoorError::Rejected("transactions were passed on long ago".into()));
+        }
         let ledger = self.ledger(&keys, around.store);
-        for raw in raws {
-            match self.admit(&raw, epoch, &ledger, Source::Peer) {
+        for raw in opened.raws {
+            match self.admit(&raw, opened.epoch, &ledger, Source::Peer) {
                 // The peer judged by another head, or the pool has it already.
                 Ok(_) | Err(Failure::Refused(_) | Failure::Untimely) => {}
                 Err(Failure::Door(error)) => return Err(error),
@@ -131,7 +140,11 @@ impl Node {
     /// acknowledged survives, and so that the host learns nothing that it is not told anyway.
     pub fn readmit(&self, sealed: &[u8], around: Surroundings<'_>) -> Result<(), DoorError> {
         let keys = self.keys()?;
-        let ((epoch, raws), kept) = (self.open_transactions(sealed, &keys)?, keccak256(sealed));
+        let SealedTransactions { epoch, raws, .. } = self
+            .open_transactions(sealed, &keys)
+            // The host is not to wait for what may never come.
+            .map_err(|_| DoorError::from(Unopened::Never))?;
+        let kept = keccak256(sealed);
         let head = self.chain.read().head().head.clone();
         let ledger = self.ledger(&keys, around.store);
         let state = ledger.state(head.header.stateRoot);

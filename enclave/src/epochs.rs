@@ -34,8 +34,9 @@ impl EpochKeys {
 #[derive(Clone, Default)]
 pub struct KeyRing {
     held: Vec<Arc<EpochKeys>>,
-    /// Network keys of epochs that were lost while it held their seeds.
-    renounced: Vec<Bytes>,
+    /// Network keys of epochs that were lost while it held their seeds, each with the number of the L1
+    /// block in which that was.
+    renounced: Vec<(Bytes, u64)>,
 }
 
 impl KeyRing {
@@ -51,16 +52,25 @@ impl KeyRing {
         self.held = seeds.iter().map(|seed| Arc::new(EpochKeys::new(seed.duplicate()))).collect();
     }
 
-    /// Does not use these keys again in this life, so that it follows L1 like those who never had them.
-    pub fn renounce(&mut self, network_keys: Vec<Bytes>) {
-        self.renounced.extend(network_keys);
+    /// Does not use these keys again where they were lost in this L1 block, so that it follows L1 like
+    /// those who never had them.
+    pub fn renounce(&mut self, network_keys: Vec<Bytes>, number: u64) {
+        self.renounced.extend(network_keys.into_iter().map(|key| (key, number)));
         let excess = self.renounced.len().saturating_sub(EPOCHS_MAX);
         self.renounced.drain(..excess);
     }
 
+    /// Takes keys back that still count in an L1 block of this number, if that is higher than the one in
+    /// which they were lost: L1 is on another branch. Says whether there were any.
+    pub fn reclaim(&mut self, network_keys: &[Bytes], number: u64) -> bool {
+        let count = self.renounced.len();
+        self.renounced.retain(|(key, lost)| *lost >= number || !network_keys.contains(key));
+        self.renounced.len() < count
+    }
+
     /// Whether one of these was renounced.
     pub fn has_renounced(&self, network_keys: &[Bytes]) -> bool {
-        network_keys.iter().any(|key| self.renounced.contains(key))
+        self.renounced.iter().any(|(key, _)| network_keys.contains(key))
     }
 
     /// Whether this enclave holds no seed at all.

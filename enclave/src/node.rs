@@ -69,6 +69,34 @@ pub struct Surroundings<'a> {
     pub store: &'a dyn Store,
 }
 
+/// Transactions as an enclave of this network passed them on, or gave them to its host to keep.
+pub(crate) struct SealedTransactions {
+    /// The newest epoch that they have seen: the one under which they were encrypted, or that of the
+    /// head here.
+    pub epoch: u32,
+    /// The L1 head of who encrypted them.
+    pub l1_number: u64,
+    /// Signed transactions.
+    pub raws: Vec<Bytes>,
+}
+
+/// Why they cannot be read.
+pub(crate) enum Unopened {
+    /// They say that they are of an epoch to come.
+    Yet,
+    /// They are not of this network, or were altered.
+    Never,
+}
+
+impl From<Unopened> for DoorError {
+    fn from(unopened: Unopened) -> Self {
+        match unopened {
+            Unopened::Yet => Self::Retry(Retry::Seed),
+            Unopened::Never => Self::Rejected("transactions do not decrypt".into()),
+        }
+    }
+}
+
 impl Node {
     /// Starts with what was sealed in a former life, as far as it can still be read.
     pub fn start(
@@ -183,7 +211,10 @@ impl Node {
         let lost = folded.lost_keys(&parent);
         if !lost.is_empty() && !parent.is_blind {
             // Nobody else read the rollups of a lost epoch: they do not count.
-            self.ring.write().renounce(lost);
+            self.ring.write().renounce(lost, folded.block().number);
+            return self.start_over(folded.block(), around);
+        }
+        if self.ring.write().reclaim(folded.network_keys(), folded.block().number) {
             return self.start_over(folded.block(), around);
         }
         if ring.has_renounced(folded.network_keys()) {
@@ -403,42 +434,50 @@ impl Node {
     }
 
     /// Encrypts transactions so that every enclave of the network can read them, and no host. They
-    /// bear the number of the epoch: elsewhere, or in the next life, none before it may have them.
+    /// bear the number of the epoch: elsewhere, or in the next life, none before it may have them. It
+    /// stands in front for those who have not reached it. Inside is the number of the L1 head.
     pub(crate) fn seal_transactions(
         &self,
         raws: &[Bytes],
         keys: &NetworkKeys,
         around: Surroundings<'_>,
     ) -> Result<Bytes, DoorError> {
-        let plain = padding::pad(&wire::encode(&(keys.epoch(), raws)));
+        let number = self.chain.read().head().block.number;
+        let plain = padding::pad(&wire::encode(&(number, raws)));
         let key = keys.current().seed.derive(Label::Gossip);
-        envelope::seal(&key, &plain, self.config_hash.as_slice(), &mut Entropy(around.device))
-            .map(Bytes::from)
+        let epoch = keys.epoch().to_be_bytes();
+        envelope::seal(&key, &plain, &self.transactions_context(epoch), &mut Entropy(around.device))
+            .map(|sealed| [&epoch[..], &sealed].concat().into())
             .map_err(|error| DoorError::Fatal(error.to_string()))
     }
 
-    /// The transactions that an enclave of this network encrypted, and the newest epoch that they
-    /// have seen: the one under which they were encrypted, or that of the head's `keys`.
+    /// The transactions that an enclave of this network encrypted.
     pub(crate) fn open_transactions(
         &self,
-        sealed: &[u8],
+        bytes: &[u8],
         keys: &NetworkKeys,
-    ) -> Result<(u32, Vec<Bytes>), DoorError> {
+    ) -> Result<SealedTransactions, Unopened> {
+        let (epoch, sealed) = bytes.split_first_chunk::<4>().ok_or(Unopened::Never)?;
+        let context = self.transactions_context(*epoch);
         let open = |keys: &EpochKeys| {
             let key = keys.seed.derive(Label::Gossip);
-            envelope::open(&key, sealed, self.config_hash.as_slice()).ok()
+            envelope::open(&key, sealed, &context).ok()
         };
+        let epoch = u32::from_be_bytes(*epoch);
         // What was encrypted before an epoch began is still on its way, or in a host's keeping; and a
         // former life, or a peer, may be ahead of this head.
-        let padded = self
-            .ring()
-            .newest_first()
-            .find_map(open)
-            .ok_or_else(|| DoorError::Rejected("transactions do not decrypt".into()))?;
-        let malformed = || DoorError::Rejected("transactions are malformed".into());
-        let plain = padding::unpad(&padded).ok_or_else(malformed)?;
-        let (epoch, raws): (u32, _) = wire::decode(plain, plain.len()).map_err(|_| malformed())?;
-        Ok((epoch.max(keys.epoch()), raws))
+        let padded = self.ring().newest_first().find_map(open);
+        let padded = padded.ok_or(match epoch > keys.epoch() {
+            true => Unopened::Yet,
+            false => Unopened::Never,
+        })?;
+        let plain = padding::unpad(&padded).ok_or(Unopened::Never)?;
+        let (l1_number, raws) = wire::decode(plain, plain.len()).map_err(|_| Unopened::Never)?;
+        Ok(SealedTransactions { epoch: epoch.max(keys.epoch()), l1_number, raws })
+    }
+
+    fn transactions_context(&self, epoch: [u8; 4]) -> Vec<u8> {
+        [self.config_hash.as_slice(), &epoch].concat()
     }
 
     fn snapshot(&self, view: &View, around: Surroundings<'_>) -> Option<Bytes> {

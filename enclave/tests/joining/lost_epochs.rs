@@ -202,6 +202,36 @@ fn whoever_held_a_lost_epoch_follows_the_others() {
     }
 }
 
+/// L1 leaves the branch on which the epoch was lost: there is none but the one who held it to read on.
+#[test]
+fn an_epoch_that_was_not_lost_after_all_is_read_again() {
+    let mut set = Broken::new();
+    set.break_epoch(|_, _| None);
+    let head = set.broken.catch_up(&set.l1);
+    let mut fork = L1 { salt: 7, ..set.l1.clone() };
+    set.step_over();
+    let lost = set.broken.catch_up(&set.l1);
+    assert_eq!((lost.rollup, lost.has_seed), (set.head, false));
+    // As long as the other branch may win, nothing is done twice.
+    while fork.tip.number < set.l1.tip.number {
+        fork.block(vec![], vec![]);
+    }
+    assert!(!set.broken.catch_up(&fork).has_seed);
+    fork.block(vec![], vec![]);
+    let again = set.broken.catch_up(&fork);
+    assert_eq!((again.rollup, again.has_seed, again.is_aggregator), (head.rollup, true, true));
+    let reader = Reader::to(&head.network_key, 13, &[&set.alice]);
+    pay(&reader, &set.broken, &set.alice, 2);
+    let rollup = publish(&set.broken, &[&set.broken], &mut fork);
+    assert_eq!(rollup.header.parent, head.rollup);
+    // And back, if the first branch grows again.
+    while set.l1.tip.number <= fork.tip.number {
+        set.follow(vec![]);
+    }
+    let back = set.broken.catch_up(&set.l1);
+    assert_eq!((back.rollup, back.has_seed), (set.head, false));
+}
+
 #[test]
 fn an_epoch_that_a_member_holds_is_never_lost() {
     let mut set = Broken::new();

@@ -2,7 +2,7 @@
 //! holds (protocol 2.5): what came later is not encrypted under the former one.
 
 use crate::*;
-use obscuro_protocol::{config::L1BlockId, payload};
+use obscuro_protocol::{config::L1BlockId, door::Retry, payload};
 
 /// Two aggregators in the second epoch, and the last L1 block of the first.
 struct SetBack {
@@ -73,6 +73,55 @@ fn what_users_sent_later_waits_for_its_epoch() {
     again.set_head(set.before);
     again.ask(Request::Readmit(kept)).unwrap();
     set.assert_waits(&again, 1);
+}
+
+/// Whoever reaches an epoch first is no liar to the others; whoever only says so gains nothing.
+#[test]
+fn what_is_ahead_of_a_node_is_not_held_against_its_sender() {
+    let (first, mut l1, alice) = network();
+    let second = join(&[&first], &mut l1, TestDevice::new(2, 0), 1_000);
+    let reader = Reader::new(&first, 7, &[&alice]);
+    pay(&reader, &first, &alice, 0);
+    let before = taken(&first);
+    all_follow(&[&first, &second], &mut l1, vec![epoch_begun(2, Address::ZERO)]);
+    let block = l1.block(opened(&opening(&first).unwrap()), vec![]);
+    first.follow(&block);
+    pay(&reader, &first, &alice, 1);
+    let ahead = taken(&first);
+    let ask = |sealed: &[u8]| second.ask(Request::PeerTransactions(sealed.to_vec().into()));
+    assert!(matches!(ask(&ahead), Err(DoorError::Retry(Retry::Seed))));
+    // To the host's keeping that is useless: it does not wait for what may never come.
+    let readmitted = second.ask(Request::Readmit(ahead.clone()));
+    assert!(matches!(readmitted, Err(DoorError::Rejected(_))), "{readmitted:?}");
+    let garbage = [&[0, 0, 0, 1], &[7; 300][..]].concat();
+    let renamed = [&[0, 0, 0, 1], &ahead[4..]].concat();
+    for lie in [garbage, renamed, before[..3].to_vec(), vec![]] {
+        let refused = ask(&lie);
+        assert!(matches!(refused, Err(DoorError::Rejected(_))), "{refused:?}");
+    }
+    second.follow(&block);
+    for sealed in [&before, &ahead] {
+        ask(sealed).unwrap();
+    }
+    let renamed = [&[0, 0, 0, 2], &before[4..]].concat();
+    assert!(matches!(ask(&renamed), Err(DoorError::Rejected(_))));
+    assert_eq!(second.seal().expect("both").header.gasUsed, 42_000);
+}
+
+/// Recorded gossip cannot be played again for ever.
+#[test]
+fn old_gossip_is_refused() {
+    let (node, mut l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    pay(&reader, &node, &alice, 0);
+    let sealed = taken(&node);
+    let ask = || node.ask(Request::PeerTransactions(sealed.clone()));
+    for _ in 0..64 {
+        node.follow(&l1.block(vec![], vec![]));
+        ask().unwrap();
+    }
+    node.follow(&l1.block(vec![], vec![]));
+    assert!(matches!(ask(), Err(DoorError::Rejected(_))));
 }
 
 #[test]
