@@ -85,11 +85,11 @@ fn snapshots_are_an_enclaves_own() {
         Identity::unseal(&TestDevice::new(1, 0), aad, &kept.identity.clone().unwrap()).unwrap();
     let own = identity.snapshot_key();
     let plain = envelope::open(&own, &kept.snapshot.clone().unwrap(), aad.as_slice()).unwrap();
-    let mut view: View = wire::decode(&plain, plain.len()).unwrap();
+    let (mut view, proofs): (View, Vec<View>) = wire::decode(&plain, plain.len()).unwrap();
     let begun_at = |key: &Secret, view: &View| {
         let mut entropy = obscuro_enclave::device::Entropy(&TestDevice::new(666, 0));
-        let forged =
-            envelope::seal(key, &wire::encode(view), aad.as_slice(), &mut entropy).unwrap();
+        let plain = wire::encode(&(view, &proofs));
+        let forged = envelope::seal(key, &plain, aad.as_slice(), &mut entropy).unwrap();
         let snapshot = Some(forged.into());
         Node::restart_with(1, first.store.clone(), kept.identity.clone(), snapshot).position
     };
