@@ -3,7 +3,10 @@
 
 use crate::view::{Rollup, View};
 use alloy_primitives::{Address, B256};
-use obscuro_protocol::rollup::{RollupHeader, SignedRollup};
+use obscuro_protocol::{
+    limits::CANDIDATES_JUDGED_MAX,
+    rollup::{RollupHeader, SignedRollup},
+};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -14,10 +17,6 @@ use std::{
 pub const VIEWS_RETAINED_BLOCKS: u64 = 320;
 /// Rounds whose own candidate is remembered, so that a round is never sealed twice.
 const SEALED_RETAINED: usize = 256;
-
-/// Candidates of one aggregator in one round that are judged before L1 has them. All have the same
-/// nonce: a second one shows that it cheats or that its host restarted it.
-const CANDIDATES_MAX: u8 = 2;
 
 /// What execution said of a rollup.
 #[derive(Clone)]
@@ -147,7 +146,7 @@ impl Chain {
     /// proof has to be one of the views here.
     pub fn admits(&mut self, header: &RollupHeader) -> bool {
         let count = self.candidates.entry((header.l1Proof, header.aggregator)).or_default();
-        let is_admitted = *count < CANDIDATES_MAX;
+        let is_admitted = *count < CANDIDATES_JUDGED_MAX;
         *count += u8::from(is_admitted);
         is_admitted
     }

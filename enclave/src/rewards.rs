@@ -89,6 +89,11 @@ impl Rewards {
         self.open.iter().map(|open| open.round.1)
     }
 
+    /// Whether the child of a rollup that became canonical may still prove to be a front-runner.
+    pub fn is_open(&self, parent: B256) -> bool {
+        self.open.iter().any(|open| open.round.0 == parent)
+    }
+
     /// Whether there is nothing to tell the pool.
     pub fn is_empty(&self) -> bool {
         self.due.is_empty() && self.prizes.is_empty()

@@ -22,6 +22,7 @@ use obscuro_protocol::{
         IRollupManagement::{RollupPublished, TransactionForced},
         RollupHeader,
     },
+    limits::CANDIDATES_JUDGED_MAX,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -67,6 +68,9 @@ pub struct View {
     pub forced_count: u64,
     /// The canonical rollup.
     pub head: Arc<Rollup>,
+    /// How many rollups of an aggregator and round (parent, L1 proof) were published, of rounds in which one
+    /// may still count.
+    pub published: Arc<BTreeMap<(B256, B256, Address), u8>>,
     /// Whether rollups up to here could not be read when this view was folded: its head is then only
     /// the last one known.
     pub is_blind: bool,
@@ -238,6 +242,7 @@ impl View {
             forced: Arc::default(),
             forced_count: 0,
             head: Arc::new(genesis),
+            published: Arc::default(),
             is_blind: false,
             included: config.checkpoint.number,
             contested: 0,
@@ -325,6 +330,11 @@ impl View {
         member.epoch != 0 && member.epoch == self.epoch()
     }
 
+    /// Whether a child of this rollup may become canonical, or show that another one ran ahead of it.
+    fn may_still_count(&self, parent: B256) -> bool {
+        parent == self.head.hash || self.rewards.is_open(parent)
+    }
+
     /// Applies a block's events.
     pub fn fold(&self, block: VerifiedBlock, config: &NetworkConfig) -> Folded {
         let mut folded = Folded {
@@ -407,6 +417,12 @@ impl Folded {
             self.view.head = winner;
         }
         self.view.rewards.settle(block);
+        let is_past = |(parent, ..): &(B256, B256, Address)| !self.view.may_still_count(*parent);
+        if self.view.published.keys().any(is_past) {
+            let mut published = (*self.view.published).clone();
+            published.retain(|round, _| !is_past(round));
+            self.view.published = Arc::new(published);
+        }
         self.view
     }
 
@@ -417,19 +433,35 @@ impl Folded {
             }
             Event::Network(event) => self.network(*event, genesis, config),
             Event::Published(event) if event.header.parent == self.view.head.hash => {
-                self.published.push(*event);
                 self.has_published = true;
+                if self.may_count(&event.header) {
+                    self.published.push(*event);
+                }
             }
             // A sibling of an older rollup: it lost when that one was included first.
             Event::Published(event) => {
                 self.view.contested = self.view.block.number;
-                if self.view.rewards.concern(&event.header, self.view.block.number) {
+                let (header, block) = (&event.header, self.view.block.number);
+                if self.may_count(header) && self.view.rewards.concern(header, block) {
                     self.late.push(*event);
                 }
             }
             Event::Deposited(event) => self.deposit(*event),
             Event::Forced(event) => self.force(*event),
         }
+    }
+
+    /// Notes that a rollup was published, and whether it is among the first of its aggregator and round: a
+    /// broken TEE could otherwise keep every enclave busy at the price of L1's gas.
+    fn may_count(&mut self, header: &RollupHeader) -> bool {
+        if !self.view.may_still_count(header.parent) {
+            return false;
+        }
+        let (parent, proof) = header.round();
+        let published = Arc::make_mut(&mut self.view.published);
+        let count = published.entry((parent, proof, header.aggregator)).or_default();
+        *count = count.saturating_add(1);
+        *count <= CANDIDATES_JUDGED_MAX
     }
 
     fn network(

@@ -33,6 +33,9 @@ pub const ANNOUNCEMENT_BYTES_MAX: usize = 2 * 1024;
 pub const CONTENT_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64;
 /// Most L1 blocks between a rollup's proof and its inclusion (the range of BLOCKHASH).
 pub const PROOF_AGE_BLOCKS_MAX: u64 = 256;
+/// Most rollups of one aggregator and round that are judged, of those that gossip brings as of those that L1
+/// has: an enclave seals one, and its next life another with the same nonce.
+pub const CANDIDATES_JUDGED_MAX: u8 = 2;
 /// Largest signed transaction that can be forced through L1, bytes: above any contract creation
 /// (EIP-3860), and sealed below what L1 nodes pass on.
 pub const FORCED_TRANSACTION_BYTES_MAX: usize = 64 * 1024;

@@ -69,6 +69,8 @@ pub struct View {
     pub paid: Vec<(u64, B256)>,
     /// Rollups published in this block, valid or not.
     pub published: Vec<RollupHeader>,
+    /// How many of an aggregator and round (parent, L1 proof) were published so far.
+    pub tries: Arc<HashMap<(Address, B256, B256), u64>>,
     /// Enclaves slashed in this block.
     pub slashed: Vec<Address>,
     /// Everything in this block that a docket is made of.
@@ -115,6 +117,7 @@ impl Reference {
             wasted: 0,
             paid: Vec::new(),
             published: Vec::new(),
+            tries: Arc::default(),
             slashed: Vec::new(),
             docket: Vec::new(),
         };
@@ -198,7 +201,11 @@ impl Reference {
                     self.places.insert(event.rollup, (event.header.parent, event.header.number));
                     view.published.push(event.header.clone());
                     view.docket.push(docket::Event::Published(Box::new(event.header.clone())));
-                    match self.is_valid(&event, block, &blob) {
+                    let round =
+                        (event.header.aggregator, event.header.parent, event.header.l1Proof);
+                    let tries = Arc::make_mut(&mut view.tries).entry(round).or_default();
+                    *tries += 1;
+                    match *tries <= 2 && self.is_valid(&event, block, &blob) {
                         true if event.header.parent == parent.rollup => {
                             valid.push(event.data.header);
                         }

@@ -199,6 +199,35 @@ fn a_proof_is_at_most_so_old() {
     }
 }
 
+/// A broken TEE could sign without end, and every enclave would execute it all.
+#[test]
+fn of_an_aggregator_and_round_two_count() {
+    for (forgeries, is_judged) in [(1, true), (2, false)] {
+        let scene = Scene::new();
+        scene.pay(0);
+        let [genuine, other] = [&scene.first, &scene.second].map(|node| node.seal().unwrap());
+        let forged: Vec<SignedRollup> = (1..=forgeries)
+            .map(|gas| {
+                let header = RollupHeader { gasUsed: gas, ..genuine.header.clone() };
+                let signature = sign_as(1, &scene.first, &header);
+                SignedRollup { header, signature, ..genuine.clone() }
+            })
+            .collect();
+        let mut branch = scene.l1.clone();
+        let (last, earlier) = forged.split_last().unwrap();
+        publish_all(&mut branch, &earlier.iter().collect::<Vec<_>>());
+        publish_all(&mut branch, &[last, &genuine]);
+        let before = branch.clone();
+        branch.publish(&other);
+        let canonical = if is_judged { &genuine } else { &other }.header.hash();
+        for node in [&scene.first, &scene.second, &follower_of(&scene.first, &branch)] {
+            let head = head_of(node, &before);
+            assert_eq!(head.rollup == genuine.header.hash(), is_judged, "{forgeries} forged");
+            assert_eq!(head_of(node, &branch).rollup, canonical, "others are not hindered");
+        }
+    }
+}
+
 /// Protocol 5.1 and 5.9: a candidate is executed when it is gossiped, so that nothing is left to do when L1
 /// brings it; whoever has not met it needs the payload from L1, and ends at the same place.
 #[test]
