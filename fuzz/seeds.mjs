@@ -22,6 +22,16 @@ function* messages(value) {
 /** A quote as `attestation` reads it: of its second kind, piece 9, no patches. */
 const asQuote = (quote) => Buffer.concat([Buffer.from([1, 9, 0]), quote]);
 
+/** An envelope as `forced` reads it: of its first kind. The second has it as what was sealed. */
+const asForced = (envelope) => [0, 1, 2].map((kind) => Buffer.concat([Buffer.from([kind]), envelope]));
+
+/** A lot as `lottery` reads it. */
+const asLot = ({ number, randao, publicKey, proof }) => {
+  const big = Buffer.alloc(8);
+  big.writeBigUInt64BE(BigInt(number));
+  return Buffer.concat([big, ...[randao, publicKey, proof].map(bytes)]);
+};
+
 const header = vectors("rollup_header").header;
 const tees = ["sgx", "tdx"].map((name) => vectors(`attestation/${name}`));
 // Intel's own, where somebody has put them.
@@ -32,6 +42,8 @@ const seeds = {
   gossip: [...messages(vectors("gossip"))],
   query: [...messages(vectors("queries"))],
   envelope: [...below(vectors("envelope")), ...below(vectors("seed_share"))],
+  forced: [...asForced(bytes(vectors("forced").envelope)), Buffer.from([2])],
+  lottery: [asLot(vectors("lottery"))],
   header: [json(header), ...vectors("withdrawals").map((list) => json(list.withdrawals))],
   config: [json(vectors("network_config").config)],
   attestation: [...tees.flatMap((tee) => [bytes(tee.quote), bytes(tee.stripped)]), ...samples].map(asQuote),
