@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Both sides of the bridge under random histories, with an adversary who owns a broken enclave: it publishes rollups
-// with withdrawals that never happened, anywhere in the tree. What does not live here: single functions.
+// Both sides of the bridge under random histories, with an adversary who owns broken enclaves: they publish rollups
+// with withdrawals that never happened, anywhere in the tree, and are slashed for it. Coins are minted into the pool, earned,
+// and burnt. What does not live here: single functions, who is slashed (SlashingInvariants.t.sol).
 pragma solidity 0.8.37;
 
 import {BridgeManagement} from "../src/BridgeManagement.sol";
+import {ObscuroToken} from "../src/ObscuroToken.sol";
+import {IRewardPool} from "../src/interfaces/IRewardPool.sol";
 import {IRollupManagement} from "../src/interfaces/IRollupManagement.sol";
 import {WrappedToken} from "../src/l2/WrappedToken.sol";
 import {L2} from "./support/L2.sol";
@@ -27,6 +30,7 @@ contract BridgeHandler is Network, L2 {
 
     struct Deposit {
         address asset;
+        address to;
         uint256 amount;
     }
 
@@ -34,6 +38,7 @@ contract BridgeHandler is Network, L2 {
     address private immutable user = makeAddress("user on L2");
     address private immutable receiver = makeAddress("receiver on L1");
     address private immutable thief = makeAddress("thief");
+    address private immutable accuser = makeAddress("accuser");
 
     BridgeManagement public bridge;
     address[ASSETS] public assets;
@@ -43,12 +48,20 @@ contract BridgeHandler is Network, L2 {
     mapping(address => uint256) public outbound;
     mapping(uint256 => uint256) public timesPaid;
     uint256 public paidCount;
+    uint256 public paidWhileSuspended;
+    /// @dev OBX burnt on L1.
+    uint256 public burnt;
+    /// @dev Forgers whose stake is gone: the next one has another key.
+    uint256 public slashed;
 
     Deposit[] private _deposits;
     uint256 private _cursor;
     Withdrawal[] private _burned;
     Published[] private _honest;
     Published[] private _forged;
+    mapping(bytes32 rollup => IRollupManagement.RollupHeader) private _headers;
+    /// @dev By number.
+    bytes32[] private _canonical = [CONFIG_HASH];
     bytes32 private _head = CONFIG_HASH;
 
     constructor() {
@@ -56,6 +69,10 @@ contract BridgeHandler is Network, L2 {
         registerGenesis();
         startL2(address(obx));
         bridge = new BridgeManagement(obx, rollups, WITHDRAWAL_BLOCKS);
+        vm.prank(operator);
+        obx.nameBridge(bridge);
+        register(vm.addr(forgerKey()), MINIMUM_STAKE);
+        admit(vm.addr(forgerKey()));
         Token token = new Token("Token", "TKN", 6);
         TaxedToken taxed = new TaxedToken();
         assets = [address(0), address(obx), address(token), address(taxed)];
@@ -79,13 +96,63 @@ contract BridgeHandler is Network, L2 {
         vm.prank(depositor);
         bridge.deposit{value: asset == address(0) ? amount : 0}(asset, amount, user);
         uint256 received = bridge.locked(asset) - before;
-        _deposits.push(Deposit(asset, received));
+        _deposits.push(Deposit(asset, user, received));
         inbound[asset] += received;
+    }
+
+    function mint(uint256 amount) external {
+        uint256 most = obx.mintable();
+        if (most == 0) return;
+        amount = bound(amount, 1, most);
+        vm.prank(operator);
+        obx.mintIntoPool(amount);
+        _deposits.push(Deposit(address(obx), address(pool), amount));
+        inbound[address(obx)] += amount;
+    }
+
+    /// @dev The user pays fees, and earns some of them.
+    function earn(uint256 fee, uint256 earned) external {
+        fee = bound(fee, 0, user.balance);
+        vm.deal(user, user.balance - fee);
+        vm.deal(address(pool), address(pool).balance + fee);
+        IRewardPool.Reward[] memory rewards = new IRewardPool.Reward[](1);
+        rewards[0] = IRewardPool.Reward(user, bound(earned, 1, 2 * fee + 1));
+        vm.prank(SYSTEM);
+        pool.credit(rewards, new IRewardPool.Prize[](0));
+        if (address(pool).balance != 0) pool.claim(user);
+    }
+
+    /// @dev The pool's excess leaves L2, and L1 when it has arrived there.
+    function burn() external {
+        uint64 index = l2Bridge.withdrawalCount();
+        try pool.burnExcess() returns (uint256 amount) {
+            _burned.push(Withdrawal(index, address(obx), address(obx), amount));
+            outbound[address(obx)] += amount;
+        } catch {}
+        burnt += obx.balanceOf(address(obx));
+        obx.burnExcess();
+    }
+
+    /// @dev The newest forged rollup costs a stake once it is dead.
+    function prosecute(uint256 random) external {
+        if (_forged.length == 0) return;
+        uint256 reach = _forged.length < 6 ? _forged.length : 6;
+        IRollupManagement.RollupHeader memory h = _headers[_forged[_forged.length - 1 - random % reach].rollup];
+        if (h.number >= _canonical.length) return;
+        vm.prank(accuser);
+        try rollups.accuse(h, _canonical[h.number]) {} catch {}
+        vm.prank(accuser);
+        try rollups.accuse(h, _head) {} catch {}
+        try rollups.slash(h, _canonical[h.number]) {
+            slashed++;
+            register(vm.addr(forgerKey()), MINIMUM_STAKE);
+            admit(vm.addr(forgerKey()));
+        } catch {}
     }
 
     function withdrawOnL2(uint256 which, uint256 amount) external {
         address asset = assets[which % ASSETS];
-        uint256 available = onL2(asset);
+        uint256 available = asset == address(obx) ? user.balance : onL2(asset);
         if (available == 0) return;
         amount = bound(amount, 1, available);
         _burned.push(Withdrawal(l2Bridge.withdrawalCount(), asset, receiver, amount));
@@ -118,7 +185,7 @@ contract BridgeHandler is Network, L2 {
             uint256 all = bridge.locked(assets[i]);
             if (all > 0) forged.withdrawals.push(Withdrawal(index++, assets[i], thief, all));
         }
-        forged.rollup = publishList(parent, forged.withdrawals);
+        forged.rollup = publishList(forgerKey(), parent, forged.withdrawals);
         publishHonestly();
     }
 
@@ -135,7 +202,7 @@ contract BridgeHandler is Network, L2 {
     }
 
     function onL2(address asset) public returns (uint256) {
-        if (asset == address(obx)) return user.balance;
+        if (asset == address(obx)) return user.balance + address(pool).balance;
         WrappedToken wrapped = WrappedToken(l2Bridge.wrapped(asset));
         return address(wrapped) == address(0) ? 0 : balance(wrapped, user);
     }
@@ -146,12 +213,14 @@ contract BridgeHandler is Network, L2 {
 
     function attempt(Published storage published) private {
         bytes32[] memory leaves = Merkle.leaves(published.withdrawals);
+        bool suspended = rollups.isSuspended();
         for (uint256 i = 0; i < leaves.length; i++) {
             Withdrawal memory w = published.withdrawals[i];
             try bridge.withdraw(published.rollup, w.index, w.asset, w.to, w.amount, leaves.proof(i)) {
                 timesPaid[w.index]++;
                 paidCount++;
-                if (w.to == receiver) outbound[w.asset] -= w.amount;
+                if (suspended) paidWhileSuspended++;
+                if (w.to != thief) outbound[w.asset] -= w.amount;
             } catch {}
         }
     }
@@ -165,17 +234,23 @@ contract BridgeHandler is Network, L2 {
         for (; _cursor < _deposits.length; _cursor++) {
             Deposit memory d = _deposits[_cursor];
             inbound[d.asset] -= d.amount;
-            if (d.asset == address(obx)) vm.deal(user, user.balance + d.amount);
-            else credit(d.asset, user, d.amount);
+            if (d.asset == address(obx)) vm.deal(d.to, d.to.balance + d.amount);
+            else credit(d.asset, d.to, d.amount);
         }
-        published.rollup = publishList(_head, published.withdrawals);
+        published.rollup = publishList(GENESIS_KEY, _head, published.withdrawals);
         _head = published.rollup;
+        _canonical.push(_head);
     }
 
-    function publishList(bytes32 parent, Withdrawal[] memory withdrawals) private returns (bytes32) {
+    function publishList(uint256 key, bytes32 parent, Withdrawal[] memory withdrawals) private returns (bytes32 hash) {
         IRollupManagement.RollupHeader memory h = header(parent);
         h.withdrawalsRoot = Merkle.leaves(withdrawals).root();
-        return publish(h);
+        hash = publishAs(key, h);
+        _headers[hash] = h;
+    }
+
+    function forgerKey() private view returns (uint256) {
+        return 0xf000 + slashed;
     }
 }
 
@@ -200,13 +275,17 @@ contract BridgeInvariants is Network {
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
         targets = new FuzzSelector[](1);
         targets[0].addr = address(handler);
-        targets[0].selectors = new bytes4[](6);
+        targets[0].selectors = new bytes4[](10);
         targets[0].selectors[0] = BridgeHandler.deposit.selector;
         targets[0].selectors[1] = BridgeHandler.withdrawOnL2.selector;
         targets[0].selectors[2] = BridgeHandler.advance.selector;
         targets[0].selectors[3] = BridgeHandler.forge.selector;
         targets[0].selectors[4] = BridgeHandler.steal.selector;
         targets[0].selectors[5] = BridgeHandler.pay.selector;
+        targets[0].selectors[6] = BridgeHandler.mint.selector;
+        targets[0].selectors[7] = BridgeHandler.earn.selector;
+        targets[0].selectors[8] = BridgeHandler.burn.selector;
+        targets[0].selectors[9] = BridgeHandler.prosecute.selector;
     }
 
     /// @dev Protocol 9.5: what the vault holds covers what L2 holds and what is on its way, for every asset, exactly.
@@ -219,6 +298,17 @@ contract BridgeInvariants is Network {
             vm.assertGe(held, locked);
             vm.assertEq(locked, handler.onL2(asset) + handler.inbound(asset) + handler.outbound(asset));
         }
+    }
+
+    /// @dev OBX comes into being by minting alone, within its bound, and slashing only moves it.
+    function invariant_supply() public view {
+        ObscuroToken obx = handler.bridge().obx();
+        vm.assertLe(obx.minted(), obx.mintableMax());
+        vm.assertEq(obx.totalSupply(), 1_000_000e18 + obx.minted() - handler.burnt());
+    }
+
+    function invariant_nothingIsPaidWhileADeepForkIsAlive() public view {
+        vm.assertEq(handler.paidWhileSuspended(), 0);
     }
 
     function invariant_nothingIsStolen() public view {

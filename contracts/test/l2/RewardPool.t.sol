@@ -27,9 +27,6 @@ contract Greedy {
 contract Refusing {}
 
 contract RewardPoolTest is L2 {
-    RewardPool private constant pool = RewardPool(payable(0x0b5c000000000000000000000000000000000002));
-    L2Bridge private constant bridge = L2Bridge(0x0b5c000000000000000000000000000000000001);
-    uint256 private constant RESERVE = 1000;
     bytes32 private constant ROLLUP = keccak256("rollup");
     uint256 private constant KEY = 0xe9c1a5e;
     address private immutable enclave = vm.addr(KEY);
@@ -37,10 +34,7 @@ contract RewardPoolTest is L2 {
     address private immutable bob = makeAddress("bob");
 
     function setUp() public {
-        vm.etch(address(pool), type(RewardPool).runtimeCode);
-        vm.store(address(pool), 0, bytes32(RESERVE));
-        vm.etch(address(bridge), type(L2Bridge).runtimeCode);
-        vm.store(address(bridge), 0, bytes32(uint256(uint160(OBX))));
+        startL2(OBX);
     }
 
     function reward(address owner, uint256 amount) private {
@@ -222,7 +216,7 @@ contract RewardPoolTest is L2 {
         vm.deal(address(pool), RESERVE + 12);
         vm.assertEq(pool.burnExcess(), 7);
         vm.assertEq(address(pool).balance, RESERVE + 5);
-        vm.assertEq(address(bridge).balance, 7);
-        vm.assertEq(uint256(bridge.withdrawalCount()), 1);
+        vm.assertEq(address(l2Bridge).balance, 7);
+        vm.assertEq(uint256(l2Bridge.withdrawalCount()), 1);
     }
 }
