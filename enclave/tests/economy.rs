@@ -78,8 +78,10 @@ fn reward(l1: &L1) -> U256 {
 
 #[test]
 fn publishing_is_paid_from_the_pool_once_nobody_can_contest_it() {
+    REGISTRANT.set(User::new("alice").address());
     let (node, mut l1, alice) = network_on(L1 { base_fee: GWEI, ..L1::new() });
-    let reader = Reader::new(&node, 7, &[&alice]);
+    let bob = User::new("bob");
+    let reader = Reader::new(&node, 7, &[&alice, &bob]);
     let first = reward(&l1);
     let gift = deposited(1, config().contracts.obscuroToken, FEE_POOL, 10 * OBX);
     node.follow(&l1.block(vec![gift], vec![]));
@@ -88,8 +90,14 @@ fn publishing_is_paid_from_the_pool_once_nobody_can_contest_it() {
     assert_eq!(total_owed(&node, &reader), U256::ZERO, "the first is settled in this L1 block");
     idle_round(&node, &mut l1, 2);
     assert_eq!(total_owed(&node, &reader), first);
-    // Anyone may claim for the owner.
-    let claim = IRewardPool::claimCall { owner: OWNER }.abi_encode();
+    let claim = IRewardPool::claimCall { recipient: bob.address() }.abi_encode();
+    // Nobody else learns what it would bring.
+    for from in [None, Some(bob.address())] {
+        let data = claim.clone().into();
+        let call = CallRequest { from, to: Some(FEE_POOL), data, ..Default::default() };
+        let answer = reader.ask(&node, Query::Call(call, At::Latest));
+        assert!(matches!(answer, Answer::Refused(_)), "{answer:?}");
+    }
     let raw = alice.transaction_with_gas(0, TxKind::Call(FEE_POOL), 200_000, claim);
     assert_eq!(send(&reader, &node, raw.clone()), Ok(()));
     round(&node, &mut l1);
@@ -100,7 +108,12 @@ fn publishing_is_paid_from_the_pool_once_nobody_can_contest_it() {
         receipt.logs[0].topics.iter().copied(),
         &receipt.logs[0].data,
     );
-    assert_eq!(event.unwrap(), IRewardPool::Claimed { owner: OWNER, amount: first + second });
+    assert_eq!(
+        event.unwrap(),
+        IRewardPool::Claimed { owner: alice.address(), amount: first + second }
+    );
+    let paid = reader.ask(&node, Query::Balance(bob.address(), At::Latest));
+    assert_eq!(paid, Answer::Value(first + second));
     assert_eq!(total_owed(&node, &reader), U256::ZERO);
     assert_eq!(follower_of(&node, &l1).set_head(l1.tip.hash).number, 4);
 }
@@ -114,7 +127,7 @@ fn executed(node: &Node, rollup: B256) -> Result<ExecutionProof, DoorError> {
 }
 
 #[test]
-fn a_prize_is_paid_for_the_signature_of_the_enclave_that_executed() {
+fn a_prize_is_owed_for_the_signature_of_the_enclave_that_executed() {
     let (node, mut l1, alice) = network();
     let reader = Reader::new(&node, 7, &[&alice]);
     let raw = alice.transaction(0, TxKind::Call(OWNER), 1, Bytes::new());
@@ -140,11 +153,9 @@ fn a_prize_is_paid_for_the_signature_of_the_enclave_that_executed() {
         panic!("no receipt")
     };
     assert!(receipt.success);
-    let topics = receipt.logs[0].topics.iter().copied();
-    let claimed = IRewardPool::Claimed::decode_raw_log(topics, &receipt.logs[0].data).unwrap();
     // Half of what users paid for computing it.
     let amount = U256::from(21_000 / 2 * config().computePrice);
-    assert_eq!(claimed, IRewardPool::Claimed { owner: OWNER, amount });
+    assert_eq!(total_owed(&node, &reader), amount);
 }
 
 #[test]

@@ -170,6 +170,8 @@ sol! {
         function setHostAddress(address enclave, string calldata hostAddress) external;
         function leave(address enclave) external;
         function withdrawStake(address enclave) external;
+        function withdrawFees() external;
+        function fees(address owner) external view returns (uint256);
         function isMember(address enclave) external view returns (bool);
         function isAggregator(address enclave) external view returns (bool);
         function minimumStake() external view returns (uint256);
@@ -216,6 +218,15 @@ sol! {
         function allowance(address owner, address spender) external view returns (uint256);
     }
 
+    /// What the protocol uses of OBX beyond that: coming into being and ending (protocol 10.1).
+    #[derive(Debug)]
+    interface IObscuroToken {
+        function nameBridge(address bridge) external;
+        function mintIntoPool(uint256 amount) external;
+        function burnExcess() external;
+        function mintable() external view returns (uint256);
+    }
+
     /// The L2's end of the bridge, in its genesis state.
     #[derive(Debug)]
     interface IL2Bridge {
@@ -249,11 +260,12 @@ sol! {
         event Claimed(address indexed owner, uint256 amount);
 
         function credit(Reward[] calldata rewards, Prize[] calldata prizes) external;
-        function claim(address owner) external returns (uint256 paid);
-        function claimPrize(bytes32 rollup, address enclave, bytes calldata signature) external returns (uint256 paid);
+        function claim(address recipient) external returns (uint256 paid);
+        function claimPrize(bytes32 rollup, address enclave, bytes calldata signature) external returns (uint256 amount);
         function burnExcess() external returns (uint256 burnt);
         function owed(address owner) external view returns (uint256);
         function prizeOf(bytes32 rollup, address enclave) external view returns (uint256 amount);
+        function PRIZE_ROLLUPS() external view returns (uint256);
         function totalOwed() external view returns (uint256);
     }
 }

@@ -96,7 +96,7 @@ impl Run {
     pub fn new(seed: u64, scenario: Scenario) -> Result<Self, SetupError> {
         let fail = |text: &str| SetupError(text.to_owned());
         let made = (0..scenario.users).map(|id| User::new(seed, id));
-        let users: Vec<User> = made.collect::<Option<_>>().ok_or_else(|| fail("no users"))?;
+        let mut users: Vec<User> = made.collect::<Option<_>>().ok_or_else(|| fail("no users"))?;
         let addresses: Vec<Address> = users.iter().map(User::address).collect();
         let mut funded = addresses.clone();
         funded.extend(accounts::accounts().iter().map(|account| account.address()));
@@ -119,6 +119,8 @@ impl Run {
             })
             .collect();
         let nodes = nodes.ok_or_else(|| fail("no nodes"))?;
+        let owners = (0..count).map(|node| User::operator(seed, scenario.users + node, node));
+        users.extend(owners.collect::<Option<Vec<_>>>().ok_or_else(|| fail("no operators"))?);
         let mut world = World::new(seed, scenario, network, l1, reference);
         world.accounts = addresses.clone();
         let operators: Vec<Address> = (0..count).map(World::operator).collect();

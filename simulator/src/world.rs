@@ -11,7 +11,7 @@ use crate::{
     reference::{Reference, short},
     scenario::{Rhythm, Scenario},
 };
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use obscuro_devnet::l1::Incoming;
 use obscuro_host::l1::block::Fetched;
 use obscuro_protocol::{
@@ -514,6 +514,11 @@ impl World {
     /// The operator's account of a node.
     pub fn operator(node: usize) -> Address {
         obscuro_devnet::accounts::operator(node as u32).address()
+    }
+
+    /// Whom the operator of a node has its rewards paid to: an account that does nothing else.
+    pub fn payee(node: usize) -> Address {
+        Address::from_word(keccak256([b"payee".as_slice(), &node.to_be_bytes()].concat()))
     }
 }
 

@@ -20,8 +20,8 @@ contract RewardPool is IRewardPool {
     address private constant SYSTEM = 0xffffFFFfFFffffffffffffffFfFFFfffFFFfFFfE;
     IL2Bridge private constant BRIDGE = IL2Bridge(0x0b5c000000000000000000000000000000000001);
 
-    /// @dev Rollups for which a prize can be claimed.
-    uint256 private constant PRIZE_ROLLUPS = 16;
+    /// @inheritdoc IRewardPool
+    uint256 public constant PRIZE_ROLLUPS = 16;
 
     struct OpenPrize {
         address owner;
@@ -54,21 +54,21 @@ contract RewardPool is IRewardPool {
     }
 
     /// @inheritdoc IRewardPool
-    function claim(address owner) public returns (uint256 paid) {
-        uint256 due = _owed[owner];
+    function claim(address recipient) external returns (uint256 paid) {
+        uint256 due = _owed[msg.sender];
         uint256 held = address(this).balance;
         paid = due < held ? due : held;
         if (paid == 0) revert NothingToClaim();
-        _owed[owner] = due - paid;
+        _owed[msg.sender] = due - paid;
         totalOwed -= paid;
-        emit Claimed(owner, paid);
-        (bool accepted,) = owner.call{value: paid}("");
+        emit Claimed(msg.sender, paid);
+        (bool accepted,) = recipient.call{value: paid}("");
         if (!accepted) revert NotPaid();
     }
 
     /// @inheritdoc IRewardPool
-    function claimPrize(bytes32 rollup, address enclave, bytes calldata signature) external returns (uint256 paid) {
-        uint256 amount = prizeOf(rollup, enclave);
+    function claimPrize(bytes32 rollup, address enclave, bytes calldata signature) external returns (uint256 amount) {
+        amount = prizeOf(rollup, enclave);
         if (amount == 0) revert NoPrize();
         bytes32 domain = keccak256(
             abi.encode(
@@ -81,7 +81,6 @@ contract RewardPool is IRewardPool {
         address owner = _prizes[rollup][enclave].owner;
         delete _prizes[rollup][enclave];
         _owe(owner, amount);
-        return claim(owner);
     }
 
     /// @inheritdoc IRewardPool

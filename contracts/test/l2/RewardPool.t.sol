@@ -17,6 +17,10 @@ contract Greedy {
         pool = pool_;
     }
 
+    function claim() external {
+        pool.claim(address(this));
+    }
+
     receive() external payable {
         received += msg.value;
         (bool again,) = address(pool).call(abi.encodeCall(IRewardPool.claim, (address(this))));
@@ -104,29 +108,38 @@ contract RewardPoolTest is L2 {
 
     // claim
 
+    function claim(address owner, address recipient) private returns (uint256) {
+        vm.prank(owner);
+        return pool.claim(recipient);
+    }
+
     function test_claim_revertsWithoutEntitlement() public {
         vm.deal(address(pool), 10);
+        reward(alice, 6);
+        // Who names another is not paid what that one is owed, and does not learn of it.
         vm.expectRevert(IRewardPool.NothingToClaim.selector);
+        vm.prank(bob);
         pool.claim(alice);
     }
 
-    function test_claim_revertsIfTheOwnerDoesNotAccept() public {
+    function test_claim_revertsIfTheRecipientDoesNotAccept() public {
         address refusing = address(new Refusing());
         vm.deal(address(pool), 10);
-        reward(refusing, 1);
+        reward(alice, 1);
         vm.expectRevert(IRewardPool.NotPaid.selector);
+        vm.prank(alice);
         pool.claim(refusing);
     }
 
-    function test_claim_paysTheOwnerWhoeverCalls() public {
+    function test_claim_paysWhomTheOwnerNames() public {
         vm.deal(address(pool), 10);
         reward(alice, 6);
-        vm.prank(bob);
-        vm.assertEq(pool.claim(alice), 6);
-        vm.assertEq(alice.balance, 6);
+        vm.assertEq(claim(alice, bob), 6);
+        vm.assertEq(bob.balance, 6);
         vm.assertEq(address(pool).balance, 4);
         vm.assertEq(owed(alice), 0);
         vm.expectRevert(IRewardPool.NothingToClaim.selector);
+        vm.prank(alice);
         pool.claim(alice);
     }
 
@@ -135,14 +148,14 @@ contract RewardPoolTest is L2 {
         vm.deal(address(pool), held);
         reward(alice, first);
         reward(bob, second);
-        uint256 paid = pool.claim(alice);
+        uint256 paid = claim(alice, alice);
         vm.assertEq(paid, first < held ? first : held);
         vm.assertEq(owed(alice), first - paid);
         vm.assertEq(pool.totalOwed(), uint256(first) + second - paid);
         // What is missing stays owed, and is paid once there are fees again.
         vm.deal(address(pool), uint256(first) + second);
-        if (first > paid) pool.claim(alice);
-        if (second > 0) pool.claim(bob);
+        if (first > paid) claim(alice, alice);
+        if (second > 0) claim(bob, bob);
         vm.assertEq(pool.totalOwed(), 0);
         vm.assertEq(alice.balance + bob.balance, uint256(first) + second);
     }
@@ -151,7 +164,7 @@ contract RewardPoolTest is L2 {
         Greedy greedy = new Greedy(pool);
         vm.deal(address(pool), 10);
         reward(address(greedy), 4);
-        pool.claim(address(greedy));
+        greedy.claim();
         vm.assertEq(greedy.received(), 4);
         vm.assertEq(address(pool).balance, 6);
     }
@@ -178,24 +191,27 @@ contract RewardPoolTest is L2 {
         pool.claimPrize(ROLLUP, address(0), zero);
     }
 
-    function test_claimPrize_paysTheOwnerOnce() public {
-        vm.deal(address(pool), 10);
+    function test_claimPrize_isOwedOnce() public {
         offer(6);
-        vm.roll(block.number + 16);
+        vm.roll(block.number + pool.PRIZE_ROLLUPS());
         vm.assertEq(pool.prizeOf(ROLLUP, enclave), 6);
         bytes memory signature = proof(KEY, ROLLUP);
+        // Also while the pool is empty: a prize does not wait for fees.
         vm.prank(bob);
         vm.assertEq(pool.claimPrize(ROLLUP, enclave, signature), 6);
-        vm.assertEq(alice.balance, 6);
-        vm.assertEq(pool.totalOwed(), 0);
+        vm.assertEq(owed(alice), 6);
+        vm.assertEq(pool.totalOwed(), 6);
         vm.expectRevert(IRewardPool.NoPrize.selector);
         pool.claimPrize(ROLLUP, enclave, signature);
+        vm.deal(address(pool), 10);
+        vm.assertEq(claim(alice, alice), 6);
+        vm.assertEq(alice.balance, 6);
     }
 
     function test_claimPrize_revertsLater() public {
         vm.deal(address(pool), 10);
         offer(6);
-        vm.roll(block.number + 17);
+        vm.roll(block.number + pool.PRIZE_ROLLUPS() + 1);
         vm.assertEq(pool.prizeOf(ROLLUP, enclave), 0);
         bytes memory signature = proof(KEY, ROLLUP);
         vm.expectRevert(IRewardPool.NoPrize.selector);

@@ -36,6 +36,7 @@ use obscuro_protocol::{
 };
 use obscuro_software_tee::{Authority, SoftwareDevice, pki::FMSPC, policy};
 use std::{
+    cell::Cell,
     collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock,
@@ -47,6 +48,13 @@ use std::{
 /// When the L1 began, seconds since 1970: certificates are valid then.
 pub const GENESIS_TIME: u64 = 1_750_000_000;
 pub const OWNER: Address = Address::repeat_byte(0xaa);
+thread_local! {
+    /// The L1 account that registers nodes from now on.
+    pub static REGISTRANT: Cell<Address> = const { Cell::new(OWNER) };
+    /// [`NetworkConfig::rewardMarginPercent`] of networks from now on.
+    pub static MARGIN_PERCENT: Cell<u8> = const { Cell::new(50) };
+}
+
 /// One OBX in its smallest unit.
 pub const OBX: u128 = 1_000_000_000_000_000_000;
 
@@ -187,7 +195,7 @@ pub fn config() -> NetworkConfig {
         gasLimit: 300_000_000,
         computePrice: 1_000_000_000,
         obxPerEth: 1_000_000_000_000,
-        rewardMarginPercent: 50,
+        rewardMarginPercent: MARGIN_PERCENT.get(),
         poolReserve: 1_000_000,
         revealDefault: RevealOption::XL as u8,
         revealPeriods: [1, 300, 7_200, 216_000, 2_628_000],
@@ -231,7 +239,8 @@ impl Node {
         genesis: bool,
     ) -> Self {
         let mut node = Self::live(device, config, TestStore::default(), Kept::default());
-        let request = Request::Register { owner: OWNER, l1_block: l1_block.clone(), genesis };
+        let request =
+            Request::Register { owner: REGISTRANT.get(), l1_block: l1_block.clone(), genesis };
         match node.ask(request) {
             Ok(Reply::Registration(registration)) => node.registration = *registration,
             other => panic!("{other:?}"),
@@ -466,7 +475,7 @@ pub fn registering(registration: &Registration, stake: u64, l1_block: &L1BlockId
         config().contracts.networkManagement,
         INetworkManagement::NodeRegistered {
             enclave: registration.enclave,
-            owner: OWNER,
+            owner: REGISTRANT.get(),
             quote: registration.quote.clone(),
             encryptionKey: registration.encryption_key.clone(),
             lotteryKey: registration.lottery_key.clone(),

@@ -128,7 +128,8 @@ impl Conservation {
 fn native(ledger: &Ledger<'_>, root: B256, world: &World) -> Option<U256> {
     let state = ledger.state(root);
     let mut sum = U256::ZERO;
-    let operators = (0..world.network.l1_of.len()).map(World::operator);
+    let nodes = 0..world.network.l1_of.len();
+    let operators = nodes.flat_map(|node| [World::operator(node), World::payee(node)]);
     for account in world.accounts.iter().copied().chain([FEE_POOL]).chain(operators) {
         sum += state.account(account).ok()?.unwrap_or_default().balance;
     }

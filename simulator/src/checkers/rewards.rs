@@ -29,7 +29,8 @@ impl Rewards {
         for operator in 0..world.network.l1_of.len() {
             let owner = World::operator(operator);
             // A disk that does not answer is not the pool's fault.
-            let Ok(account) = ledger.state(root).account(owner) else { return Ok(()) };
+            let payee = ledger.state(root).account(World::payee(operator));
+            let Ok(account) = payee else { return Ok(()) };
             let data = IRewardPool::owedCall { owner }.abi_encode();
             let Some(owed) = Keeper::call(&ledger, root, Some(owner), FEE_POOL, data) else {
                 return Ok(());
