@@ -40,8 +40,9 @@ pub struct L1Prices {
 }
 
 impl L1Prices {
-    /// What it costs to publish a payload of this length, in wei: in calldata or in blobs, whichever is
-    /// cheaper. The same for everybody, whatever the publisher chose and paid.
+    /// What it costs to publish a payload of this length, in wei: in calldata, or in blobs where they save
+    /// enough. The same for everybody, whatever the publisher chose and paid, and nothing but gas: the
+    /// burden of blobs is what the margin is for, so that nobody is paid more than twice the gas (5.7).
     pub fn publication(&self, payload_bytes: u64) -> u128 {
         let standard = PUBLICATION_GAS
             .saturating_add(CALLDATA_GAS_PER_BYTE.saturating_mul(payload_bytes))
@@ -49,12 +50,15 @@ impl L1Prices {
                 TRANSACTION_GAS
                     .saturating_add(CALLDATA_FLOOR_GAS_PER_BYTE.saturating_mul(payload_bytes)),
             );
-        let calldata = u128::from(self.gas).saturating_mul(standard.into());
+        let gas = |amount: u64| u128::from(self.gas).saturating_mul(amount.into());
         let blob_gas = GAS_PER_BLOB.saturating_mul(blobs(payload_bytes));
-        let blobs = u128::from(self.gas)
-            .saturating_mul((PUBLICATION_GAS + BLOB_BURDEN_GAS).into())
-            .saturating_add(self.blob_gas.saturating_mul(blob_gas.into()));
-        calldata.min(blobs)
+        let in_calldata = gas(standard);
+        let in_blobs =
+            gas(PUBLICATION_GAS).saturating_add(self.blob_gas.saturating_mul(blob_gas.into()));
+        match in_calldata <= in_blobs.saturating_add(gas(BLOB_BURDEN_GAS)) {
+            true => in_calldata,
+            false => in_blobs,
+        }
     }
 
     /// What a thousand bytes more cost, in wei, in a rollup that is full enough.
@@ -119,7 +123,7 @@ mod tests {
         let cases = [
             ("empty", 0, at(GWEI, 1), 150_000 * u128::from(GWEI)),
             ("small, in calldata", 1_000, at(GWEI, 1), 166_000 * u128::from(GWEI)),
-            ("large, in a blob", 100_000, at(GWEI, 3), 200_000 * u128::from(GWEI) + 131_072 * 3),
+            ("large, in a blob", 100_000, at(GWEI, 3), 150_000 * u128::from(GWEI) + 131_072 * 3),
             ("two blobs", 126_946, at(0, 7), 0),
             ("floor of calldata", 20_000, at(GWEI, u128::MAX), 821_000 * u128::from(GWEI)),
             ("free", 1 << 20, at(0, 0), 0),
@@ -131,6 +135,22 @@ mod tests {
             assert_eq!(prices.publication(bytes), expected, "{name}");
         }
         assert_eq!((blobs(0), blobs(126_945), blobs(126_946)), (1, 1, 2));
+    }
+
+    #[test]
+    fn nobody_is_paid_more_than_twice_the_gas() {
+        // Wei, and what the same publication would pay for with the cheaper carrier's gas alone.
+        let config =
+            NetworkConfig { rewardMarginPercent: 255, obxPerEth: GWEI, ..Default::default() };
+        for (bytes, blob_gas) in [(0, 1), (3_125, 1), (3_126, 1), (40_000, 7), (500_000, 1 << 40)] {
+            let prices = L1Prices { gas: GWEI, blob_gas };
+            let calldata = (150_000 + 16 * bytes).max(21_000 + 40 * bytes) * GWEI;
+            let in_blobs =
+                u128::from(150_000 * GWEI) + u128::from(131_072 * blobs(bytes)) * blob_gas;
+            let paid = config.with_margin(config.obx(prices.publication(bytes)));
+            let gas = [u128::from(calldata), in_blobs];
+            assert!(gas.iter().any(|gas| paid == 2 * gas), "{bytes} bytes: {paid} for {gas:?}");
+        }
     }
 
     #[test]

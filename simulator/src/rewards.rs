@@ -99,6 +99,9 @@ fn cost(block: &Block, bytes: usize, config: &NetworkConfig) -> U256 {
     let calldata = gas_price * U256::from((150_000 + 16 * bytes).max(21_000 + 40 * bytes));
     let elements = bytes.div_ceil(31) + 1;
     let blobs = U256::from(elements.div_ceil(4_096) * 131_072);
-    let in_blobs = gas_price * U256::from(200_000) + blob_price * blobs;
-    calldata.min(in_blobs) * U256::from(config.obxPerEth) / U256::from(1_000_000_000)
+    let in_blobs = gas_price * U256::from(150_000) + blob_price * blobs;
+    // Blobs must be worth the trouble; the trouble is not paid for.
+    let is_worth_it = calldata > in_blobs + gas_price * U256::from(50_000);
+    let cost = if is_worth_it { in_blobs } else { calldata };
+    cost * U256::from(config.obxPerEth) / U256::from(1_000_000_000)
 }
