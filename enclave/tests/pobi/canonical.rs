@@ -4,21 +4,24 @@
 use super::*;
 
 /// Valid siblings of two enclaves and several rounds on one parent.
-struct Siblings {
-    scene: Scene,
+pub(super) struct Siblings {
+    pub scene: Scene,
     /// In an earlier round.
-    early: SignedRollup,
+    pub early: SignedRollup,
     /// In a later round, with a higher nonce than `early`.
-    late: SignedRollup,
+    pub late: SignedRollup,
     /// In the same round as `late`, with a higher nonce.
-    late_loser: SignedRollup,
+    pub late_loser: SignedRollup,
     /// As `late`, of the same enclave's next life: the same nonce, another payload.
     late_twin: SignedRollup,
 }
 
 impl Siblings {
     fn new() -> Self {
-        let mut scene = Scene::new();
+        Self::in_scene(Scene::new())
+    }
+
+    pub fn in_scene(mut scene: Scene) -> Self {
         scene.pay(0);
         let lowest = |scene: &Scene| {
             let mut pair = [&scene.first, &scene.second].map(|node| node.seal().unwrap());

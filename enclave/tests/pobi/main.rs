@@ -1,6 +1,7 @@
 //! The rules of POBI as tables, through the enclave's door: which rollup is canonical (`canonical`), which
-//! are valid (`validity`), what forks of L1 do to rollups and transactions (`branches`), what an enclave
-//! decides about what it has forgotten (`forgotten`). Protocol 5.1 to 5.4, 5.6, 5.8, 5.9. Not here: who publishes in a round (`host::round`), whole networks (`simulator`).
+//! are valid (`validity`), who is paid for publishing (`rewards`), what forks of L1 do to rollups and
+//! transactions (`branches`), what an enclave decides about what it has forgotten (`forgotten`). Protocol 5.1
+//! to 5.4, 5.6 to 5.9. Not here: who publishes in a round (`host::round`), whole networks (`simulator`).
 
 #[path = "../door/harness.rs"]
 #[allow(dead_code, reason = "made for several test files")]
@@ -9,6 +10,7 @@ mod harness;
 mod branches;
 mod canonical;
 mod forgotten;
+mod rewards;
 mod validity;
 
 use alloy_primitives::{Address, Bytes, TxKind};
@@ -33,7 +35,14 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::owned_by([OWNER, OWNER])
+    }
+
+    /// With an owner for each of the two.
+    fn owned_by([one, other]: [Address; 2]) -> Self {
+        REGISTRANT.set(one);
         let (first, mut l1, alice) = network();
+        REGISTRANT.set(other);
         let second = Node::start(2, false);
         join(&first, &second, 1_000, &mut l1);
         second.catch_up(&l1);
