@@ -38,38 +38,16 @@ pub enum Command {
     /// Move an asset from L1 to L2; usable in the next rollup
     Deposit {
         #[command(flatten)]
-        network: Network,
-        #[command(flatten)]
-        key: Key,
-        /// ETH, OBX, or the L1 address of an ERC-20
-        #[arg(long)]
-        asset: String,
-        /// How much, in whole units
-        #[arg(long)]
-        amount: String,
-        /// Who receives it on L2 [default: the sender]
-        #[arg(long, value_name = "ADDRESS")]
-        to: Option<Address>,
+        transfer: Transfer,
     },
     /// Move an asset from L2 to L1: burns it, waits until the contract allows it, and pays it out
     Withdraw {
         #[command(flatten)]
-        network: Network,
+        transfer: Transfer,
         #[command(flatten)]
         gateway: Gateway,
         #[command(flatten)]
         node: NodeUrl,
-        #[command(flatten)]
-        key: Key,
-        /// ETH, OBX, or the L1 address of an ERC-20
-        #[arg(long)]
-        asset: String,
-        /// How much, in whole units
-        #[arg(long)]
-        amount: String,
-        /// Who receives it on L1 [default: the sender]
-        #[arg(long, value_name = "ADDRESS")]
-        to: Option<Address>,
     },
     /// What the bridge holds, and the withdrawals of a rollup with their state
     Status {
@@ -87,6 +65,24 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What moves, and whose it is.
+#[derive(Args)]
+pub struct Transfer {
+    #[command(flatten)]
+    network: Network,
+    #[command(flatten)]
+    key: Key,
+    /// ETH, OBX, or the L1 address of an ERC-20
+    #[arg(long)]
+    asset: String,
+    /// How much, in whole units
+    #[arg(long)]
+    amount: String,
+    /// Who receives it on the other layer [default: the sender]
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<Address>,
 }
 
 /// The network and its L1.
@@ -120,12 +116,8 @@ struct ProvenWithdrawal {
 
 pub async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Deposit { network, key, asset, amount, to } => {
-            deposit(&network, &key, &asset, &amount, to).await
-        }
-        Command::Withdraw { network, gateway, node, key, asset, amount, to } => {
-            withdraw(&network, &gateway, &node, &key, &asset, &amount, to).await
-        }
+        Command::Deposit { transfer } => deposit(&transfer).await,
+        Command::Withdraw { transfer, gateway, node } => withdraw(&transfer, &gateway, &node).await,
         Command::Status { network, node, asset, rollup, json } => {
             status(&network, &node, &asset, rollup, json).await
         }
@@ -190,13 +182,8 @@ pub async fn send(
     Ok(receipt)
 }
 
-async fn deposit(
-    network: &Network,
-    key: &Key,
-    asset: &str,
-    amount: &str,
-    to: Option<Address>,
-) -> Result<()> {
+async fn deposit(transfer: &Transfer) -> Result<()> {
+    let Transfer { network, key, asset, amount, to } = transfer;
     let config = network.config()?;
     let l1 = network.l1_as(&config, key).await?;
     let asset_address = asset_address(asset, &config)?;
@@ -218,15 +205,8 @@ async fn deposit(
     Ok(())
 }
 
-async fn withdraw(
-    network: &Network,
-    gateway: &Gateway,
-    node: &NodeUrl,
-    key: &Key,
-    asset: &str,
-    amount: &str,
-    to: Option<Address>,
-) -> Result<()> {
+async fn withdraw(transfer: &Transfer, gateway: &Gateway, node: &NodeUrl) -> Result<()> {
+    let Transfer { network, key, asset, amount, to } = transfer;
     let config = network.config()?;
     let l1 = network.l1_as(&config, key).await?;
     let signer = key.signer()?;
@@ -234,16 +214,31 @@ async fn withdraw(
     let asset_address = asset_address(asset, &config)?;
     let units = units(amount, decimals(&l1, asset_address).await?)?;
     let to = to.unwrap_or(signer.address());
-    let receipt = burn(&l2, &config, asset_address, units, to).await?;
-    let rollup =
-        receipt.block_hash.ok_or_eyre("the gateway returned a receipt without a rollup")?;
-    let index = withdrawal_index(&receipt)?;
-    eprintln!(
-        "burned in rollup {} ({rollup}), withdrawal {index}; waiting until L1 allows it ...",
+    let burnt = burn(&l2, &config, asset_address, units, to).await?;
+    let receipt = pay_out(&l1, &config, node, &burnt).await?;
+    println!(
+        "withdrew {amount} {asset} to {to} in L1 block {}",
         receipt.block_number.unwrap_or_default()
     );
+    Ok(())
+}
+
+/// Executes on L1 the withdrawal that a transaction on L2 ordered, once L1 allows it.
+pub async fn pay_out(
+    l1: &impl Provider,
+    config: &NetworkConfig,
+    node: &NodeUrl,
+    ordered: &TransactionReceipt,
+) -> Result<TransactionReceipt> {
+    let rollup =
+        ordered.block_hash.ok_or_eyre("the gateway returned a receipt without a rollup")?;
+    let index = withdrawal_index(ordered)?;
+    eprintln!(
+        "burned in rollup {} ({rollup}), withdrawal {index}; waiting until L1 allows it ...",
+        ordered.block_number.unwrap_or_default()
+    );
     let withdrawal = proven(node, rollup, index).await?;
-    await_confirmed(&l1, &config, rollup).await?;
+    await_confirmed(l1, config, rollup).await?;
     let call = IBridgeManagement::withdrawCall {
         rollup,
         index: withdrawal.index,
@@ -252,13 +247,7 @@ async fn withdraw(
         amount: withdrawal.amount,
         proof: withdrawal.proof,
     };
-    let receipt =
-        send(&l1, config.contracts.bridgeManagement, call.abi_encode(), U256::ZERO).await?;
-    println!(
-        "withdrew {amount} {asset} to {to} in L1 block {}",
-        receipt.block_number.unwrap_or_default()
-    );
-    Ok(())
+    send(l1, config.contracts.bridgeManagement, call.abi_encode(), U256::ZERO).await
 }
 
 async fn burn(

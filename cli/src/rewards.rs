@@ -1,33 +1,32 @@
-//! `obscuro rewards`: what a node's owner has earned, and its payment from the pool on L2 (protocol
-//! 10.3). Not here: who earned what, which enclaves decide.
+//! `obscuro rewards`: what a node's owner has earned, its payment from the pool on L2, and the end of what
+//! the pool has too much (protocol 10.1, 10.3). Not here: who earned what, which enclaves decide, and the
+//! claims that hosts make by themselves (`obscuro_host`).
 
 use crate::{
     account::{Gateway, Key},
-    bridge::{NodeUrl, send},
+    bridge::{Network, NodeUrl, pay_out, send},
 };
 use alloy_network::TransactionBuilder;
 use alloy_primitives::{Address, B256, U256, utils::format_ether};
 use alloy_provider::{Provider, ProviderBuilder};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_sol_types::SolCall;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use eyre::{Context, OptionExt, Result};
-use obscuro_protocol::{contracts::FEE_POOL, door::ExecutionProof, l1::IRewardPool};
+use obscuro_host::rpc::NodeStatus;
+use obscuro_protocol::{
+    contracts::FEE_POOL,
+    door::ExecutionProof,
+    l1::{IObscuroToken, IRewardPool},
+};
 use serde_json::json;
-
-/// Rollups for which the pool pays a prize.
-const PRIZE_ROLLUPS: u64 = 16;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// What the owner of nodes can claim
+    /// What the owner of nodes can claim, and whether its node claims by itself
     Status {
         #[command(flatten)]
-        gateway: Gateway,
-        #[command(flatten)]
-        node: NodeUrl,
-        #[command(flatten)]
-        key: Key,
+        operator: Operator,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -35,18 +34,36 @@ pub enum Command {
     /// Claim what publishing earned, and open prizes of a node
     Claim {
         #[command(flatten)]
-        gateway: Gateway,
-        #[command(flatten)]
-        node: NodeUrl,
-        #[command(flatten)]
-        key: Key,
+        operator: Operator,
+        /// Who is paid on L2 [default: the owner]
+        #[arg(long, value_name = "ADDRESS")]
+        to: Option<Address>,
     },
+    /// Burn what the pool holds beyond what it owes and its reserve; anybody may
+    Burn {
+        #[command(flatten)]
+        operator: Operator,
+        #[command(flatten)]
+        network: Network,
+    },
+}
+
+/// The owner of nodes, one of them, and the way to L2.
+#[derive(Args)]
+pub struct Operator {
+    #[command(flatten)]
+    gateway: Gateway,
+    #[command(flatten)]
+    node: NodeUrl,
+    #[command(flatten)]
+    key: Key,
 }
 
 pub async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Status { gateway, node, key, json } => status(&gateway, &node, &key, json).await,
-        Command::Claim { gateway, node, key } => claim(&gateway, &node, &key).await,
+        Command::Status { operator, json } => status(&operator, json).await,
+        Command::Claim { operator, to } => claim(&operator, to).await,
+        Command::Burn { operator, network } => burn(&operator, &network).await,
     }
 }
 
@@ -57,73 +74,115 @@ struct OpenPrize {
     proof: ExecutionProof,
 }
 
-async fn status(gateway: &Gateway, node: &NodeUrl, key: &Key, as_json: bool) -> Result<()> {
-    let signer = key.signer()?;
-    let l2 = gateway.connect_as(&signer).await?;
-    let owed = owed(&l2, signer.address()).await?;
-    let prizes = prizes(&l2, node).await?;
+async fn status(operator: &Operator, as_json: bool) -> Result<()> {
+    let signer = operator.key.signer()?;
+    let l2 = operator.gateway.connect_as(&signer).await?;
+    let owner = signer.address();
+    let owed = ask(&l2, Some(owner), IRewardPool::owedCall { owner }).await?;
+    let balance = l2.get_balance(owner).await?;
+    let node = connect(&operator.node)?;
+    let every = node_status(&node, &operator.node).await?.claims_every;
+    let prizes = prizes(&l2, &node).await?;
     if as_json {
         let prizes: Vec<_> = prizes
             .iter()
             .map(|prize| json!({ "rollup": prize.rollup, "amount": prize.amount.to_string() }))
             .collect();
-        println!("{}", json!({ "owed": owed.to_string(), "prizes": prizes }));
+        let (owed, balance) = (owed.to_string(), balance.to_string());
+        let status =
+            json!({ "owed": owed, "balance": balance, "prizes": prizes, "claimsEvery": every });
+        println!("{status}");
         return Ok(());
     }
-    println!("{} OBX owed to {}", format_ether(owed), signer.address());
+    println!(
+        "{} OBX owed to {owner}, which has {} on L2",
+        format_ether(owed),
+        format_ether(balance)
+    );
     for prize in prizes {
         println!("{} OBX for having executed {}", format_ether(prize.amount), prize.rollup);
+    }
+    match every {
+        0 => println!("the node does not claim by itself"),
+        every => {
+            println!("the node claims by itself, at every rollup whose number {every} divides")
+        }
     }
     Ok(())
 }
 
-async fn claim(gateway: &Gateway, node: &NodeUrl, key: &Key) -> Result<()> {
-    let signer = key.signer()?;
-    let l2 = gateway.connect_as(&signer).await?;
-    for prize in prizes(&l2, node).await? {
+async fn claim(operator: &Operator, to: Option<Address>) -> Result<()> {
+    let signer = operator.key.signer()?;
+    let l2 = operator.gateway.connect_as(&signer).await?;
+    for prize in prizes(&l2, &connect(&operator.node)?).await? {
         let OpenPrize { rollup, amount, proof: ExecutionProof { enclave, signature } } = prize;
         let call = IRewardPool::claimPrizeCall { rollup, enclave, signature };
         send(&l2, FEE_POOL, call.abi_encode(), U256::ZERO).await?;
         println!("claimed {} OBX for having executed {rollup}", format_ether(amount));
     }
     let owner = signer.address();
-    let owed = owed(&l2, owner).await?;
-    if !owed.is_zero() {
-        let call = IRewardPool::claimCall { owner };
-        send(&l2, FEE_POOL, call.abi_encode(), U256::ZERO).await?;
-        println!("claimed up to {} OBX for publishing", format_ether(owed));
+    let owed = ask(&l2, Some(owner), IRewardPool::owedCall { owner }).await?;
+    if owed.is_zero() {
+        return Ok(());
     }
+    let recipient = to.unwrap_or(owner);
+    let call = IRewardPool::claimCall { recipient };
+    let paid = ask(&l2, Some(owner), call.clone()).await.wrap_err("the pool does not pay")?;
+    send(&l2, FEE_POOL, call.abi_encode(), U256::ZERO).await?;
+    println!("paid {} of {} OBX to {recipient}", format_ether(paid), format_ether(owed));
     Ok(())
 }
 
-async fn owed(l2: &impl Provider, owner: Address) -> Result<U256> {
-    let call = IRewardPool::owedCall { owner };
-    let request = request(call.abi_encode()).with_from(owner);
-    Ok(IRewardPool::owedCall::abi_decode_returns(&l2.call(request).await?)?)
+/// The whole way: out of the pool on L2, over the bridge, out of existence on L1.
+async fn burn(operator: &Operator, network: &Network) -> Result<()> {
+    let config = network.config()?;
+    let l1 = network.l1_as(&config, &operator.key).await?;
+    let l2 = operator.gateway.connect_as(&operator.key.signer()?).await?;
+    let call = IRewardPool::burnExcessCall {};
+    let excess = ask(&l2, None, call.clone()).await.wrap_err("the pool has no excess")?;
+    let ordered = send(&l2, FEE_POOL, call.abi_encode(), U256::ZERO).await?;
+    pay_out(&l1, &config, &operator.node, &ordered).await?;
+    let call = IObscuroToken::burnExcessCall {};
+    send(&l1, config.contracts.obscuroToken, call.abi_encode(), U256::ZERO).await?;
+    println!("burnt about {} OBX", format_ether(excess));
+    Ok(())
+}
+
+/// What the pool answers.
+async fn ask<C: SolCall>(l2: &impl Provider, from: Option<Address>, call: C) -> Result<C::Return> {
+    let request = TransactionRequest { from, ..Default::default() };
+    let request = request.with_to(FEE_POOL).with_input(call.abi_encode());
+    Ok(C::abi_decode_returns(&l2.call(request).await?)?)
+}
+
+fn connect(node: &NodeUrl) -> Result<impl Provider + use<>> {
+    let url = node.url.parse().wrap_err_with(|| format!("{} is not a URL", node.url))?;
+    Ok(ProviderBuilder::new().connect_http(url))
+}
+
+async fn node_status(node: &impl Provider, at: &NodeUrl) -> Result<NodeStatus> {
+    node.raw_request("obscuro_status".into(), ()).await.wrap_err_with(|| {
+        format!("cannot ask the node at {}: pass --node with its address", at.url)
+    })
 }
 
 /// Prizes that the node's enclave can prove to have earned, oldest first. A rollup that it did not
 /// execute yields none.
-async fn prizes(l2: &impl Provider, node: &NodeUrl) -> Result<Vec<OpenPrize>> {
-    let url = node.url.parse().wrap_err_with(|| format!("{} is not a URL", node.url))?;
-    let node = ProviderBuilder::new().connect_http(url);
+async fn prizes(l2: &impl Provider, node: &impl Provider) -> Result<Vec<OpenPrize>> {
+    let open_for: u64 = ask(l2, None, IRewardPool::PRIZE_ROLLUPSCall {}).await?.to();
     let newest = l2.get_block_number().await?;
     let mut prizes = Vec::new();
-    for number in newest.saturating_sub(2 * PRIZE_ROLLUPS).max(1)..=newest {
+    // A prize is offered some rollups after the one that it is for.
+    for number in newest.saturating_sub(2 * open_for).max(1)..=newest {
         let block = l2.get_block_by_number(number.into()).await?;
         let rollup = block.ok_or_eyre("the gateway does not know a rollup of its own")?.header.hash;
         let asked = node.raw_request("obscuro_executed".into(), (rollup,)).await;
         let Ok::<ExecutionProof, _>(proof) = asked else { continue };
         let call = IRewardPool::prizeOfCall { rollup, enclave: proof.enclave };
-        let output = l2.call(request(call.abi_encode())).await?;
-        let amount = IRewardPool::prizeOfCall::abi_decode_returns(&output)?;
+        let amount = ask(l2, None, call).await?;
         if !amount.is_zero() {
             prizes.push(OpenPrize { rollup, amount, proof });
         }
     }
     Ok(prizes)
-}
-
-fn request(data: Vec<u8>) -> TransactionRequest {
-    TransactionRequest::default().with_to(FEE_POOL).with_input(data)
 }

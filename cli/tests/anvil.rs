@@ -1,8 +1,12 @@
-//! Another L1 in place of the embedded one: anvil, with a reorganisation in the middle. Not here:
-//! the embedded L1 (`devnet`).
+//! Another L1 in place of the embedded one: anvil, with a reorganisation in the middle, and with a proposer
+//! who runs a node. Not here: the embedded L1 (`devnet`).
 
 mod support;
 
+use alloy_primitives::{U256, hex, utils::parse_ether};
+use alloy_sol_types::SolCall;
+use obscuro_devnet::accounts;
+use obscuro_protocol::l1::IObscuroToken;
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::*;
@@ -89,4 +93,44 @@ fn a_reorganisation_loses_and_doubles_nothing() {
         (!rollups[0].is_null() && rollups.iter().all(|r| r["hash"] == rollups[0]["hash"]))
             .then_some(())
     });
+}
+
+/// S2 "Collocation": whoever proposes L1's blocks and verifies L2 may claim for each rollup that it included.
+#[test]
+fn a_proposer_who_runs_a_node_is_paid_for_it() {
+    let anvil = Anvil::start();
+    let proposer = accounts::operator(1);
+    rpc(&anvil.url, "anvil_setCoinbase", json!([proposer.address()])).unwrap();
+    let devnet = Devnet::start(
+        &[
+            &["--l1", &anvil.url, "--aggregators", "1", "--verifiers", "1"][..],
+            &["--claim-every", "0"],
+        ]
+        .concat(),
+    );
+    let (key, node) = (hex::encode(proposer.to_bytes()), &devnet.nodes()[1]);
+    let rewards = |command: &'static str| {
+        let common = ["rewards", command, "--gateway", devnet.gateway(), "--node", node];
+        [&common[..], &["--private-key", &key]].concat()
+    };
+    let half = U256::from(21_000_u64 * 1_000_000_000 / 2);
+    let prizes = eventually("two rollups of a transfer each", LIMIT, || {
+        let to = ["--to", devnet.text("/accounts/1/address"), "--amount", "0.1"];
+        let from = ["--private-key", support::key(&devnet, 0), "--gateway", devnet.gateway()];
+        run(&[&["account", "send"][..], &to, &from].concat());
+        let status = json_of(&[&rewards("status")[..], &["--json"]].concat());
+        let prizes = status["prizes"].as_array().unwrap().clone();
+        (prizes.len() > 1).then_some(prizes)
+    });
+    for prize in &prizes {
+        // The same again if it is drawn besides.
+        let paid = amount(&prize["amount"]);
+        assert!(paid == half || paid == half + half, "{prize}");
+    }
+    let (said, _) = run(&rewards("claim"));
+    assert!(said.contains("for having executed") && said.contains("paid "), "{said}");
+    // The token knows its bridge on this L1 too.
+    let mint = IObscuroToken::mintIntoPoolCall { amount: parse_ether("1").unwrap() };
+    let token = devnet.text("/contracts/ObscuroToken");
+    send_l1(&devnet, accounts::funder(), token, mint.abi_encode());
 }

@@ -1,17 +1,14 @@
-//! The commands for people without a wallet, through the binary: `account`, `force-transaction`,
-//! `rewards`, and `bridge` to the wei.
-//! Not here: wallets and scripts (`devnet`), and nodes (`processes`).
+//! The commands for people without a wallet, through the binary: `account`, `force-transaction`, and
+//! `bridge` to the wei. Not here: `rewards` (`economy`), wallets and scripts (`devnet`), nodes (`processes`).
 
 mod support;
 
-use alloy_eips::Encodable2718;
-use alloy_network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder};
+use alloy_network::TransactionBuilder;
 use alloy_primitives::{Address, U256, hex};
 use alloy_provider::{Provider, ProviderBuilder};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolValue, sol};
-use obscuro_devnet::accounts;
 use obscuro_protocol::{
     contracts::{Contract, L2_BRIDGE},
     l1::IL2Bridge,
@@ -31,15 +28,6 @@ fn network() -> Devnet {
     Devnet::start(&["--aggregators", "1", "--verifiers", "1"])
 }
 
-/// What the command prints, to stdout and to stderr; it must succeed.
-fn run(arguments: &[&str]) -> (String, String) {
-    let output = obscuro(arguments).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    assert!(output.status.success(), "{arguments:?}: {stderr}");
-    (stdout, stderr)
-}
-
 /// The line with which the command fails.
 fn fail(arguments: &[&str]) -> String {
     let output = obscuro(arguments).output().unwrap();
@@ -47,18 +35,6 @@ fn fail(arguments: &[&str]) -> String {
     assert!(!output.status.success(), "{arguments:?}");
     assert_eq!(text.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{text}");
     text
-}
-
-fn json_of(arguments: &[&str]) -> Value {
-    serde_json::from_str(&run(arguments).0).unwrap()
-}
-
-fn key(devnet: &Devnet, account: usize) -> &str {
-    devnet.text(&format!("/accounts/{account}/privateKey"))
-}
-
-fn amount(value: &Value) -> U256 {
-    value.as_str().unwrap().parse().unwrap()
 }
 
 fn send<'a>(
@@ -108,22 +84,6 @@ fn an_account_without_a_wallet() {
     assert!(error.contains("an aggregator's node"), "{error}");
 }
 
-/// A transfer of one wei, signed but sent nowhere.
-#[tokio::main(flavor = "current_thread")]
-async fn signed(key: &str, chain_id: u64, nonce: u64, to: Address) -> String {
-    let signer: PrivateKeySigner = key.parse().unwrap();
-    let request = TransactionRequest::default()
-        .with_to(to)
-        .with_value(U256::ONE)
-        .with_nonce(nonce)
-        .with_chain_id(chain_id)
-        .with_gas_limit(21_000)
-        .with_max_fee_per_gas(100_000_000_000)
-        .with_max_priority_fee_per_gas(0);
-    let envelope = request.build(&EthereumWallet::from(signer)).await.unwrap();
-    hex::encode_prefixed(envelope.encoded_2718())
-}
-
 /// No node is asked: only L1 is.
 #[test]
 fn a_transaction_forced_through_l1() {
@@ -131,7 +91,7 @@ fn a_transaction_forced_through_l1() {
     let network = devnet.network_file();
     let chain_id: U256 = amount(&rpc(devnet.gateway(), "eth_chainId", json!([])).unwrap());
     let to = Address::repeat_byte(0xf0);
-    let transfer = |nonce| signed(key(&devnet, 5), chain_id.to(), nonce, to);
+    let transfer = |nonce| signed(key(&devnet, 5), chain_id.to(), nonce, to, &[]);
     let command = |transaction: &str, account: usize| {
         let arguments = [
             ["force-transaction", transaction, "--network", network.to_str().unwrap()],
@@ -155,8 +115,11 @@ fn a_transaction_forced_through_l1() {
     assert_eq!((&made["index"], warned.contains("warning")), (&json!(0), false));
     let executed = receipt(&made["transaction"]);
     assert_eq!(executed["status"], "0x1");
-    let rollup =
-        rpc(&devnet.nodes()[1], "obscuro_rollup", json!([executed["blockNumber"]])).unwrap();
+    let rollup = eventually("the verifier reaches the rollup", LIMIT, || {
+        let number = json!([executed["blockNumber"]]);
+        let found = rpc(&devnet.nodes()[1], "obscuro_rollup", number).ok()?;
+        (!found.is_null()).then_some(found)
+    });
     assert_eq!(rollup["forcedCursor"].as_u64(), Some(1), "the verifier has it from L1: {rollup}");
     let proof = rollup["l1ProofNumber"].as_u64().unwrap();
     assert!(proof >= made["l1Block"].as_u64().unwrap());
@@ -175,7 +138,7 @@ fn a_transaction_forced_through_l1() {
     for (transaction, reason) in [
         ("0x1234", "not a signed transaction"),
         ("/does/not/exist", "neither a signed transaction"),
-        (&signed(key(&devnet, 5), 1, 2, to), "chain 1"),
+        (&signed(key(&devnet, 5), 1, 2, to, &[]), "chain 1"),
     ] {
         let command = command(transaction, 6);
         let said = fail(&command.iter().map(String::as_str).collect::<Vec<_>>());
@@ -321,28 +284,6 @@ fn addresses_are_printed_with_their_checksums() {
     for address in printed {
         assert!(Address::parse_checksummed(address.as_str().unwrap(), None).is_ok(), "{address}");
     }
-}
-
-#[test]
-fn a_node_is_paid_what_it_earned() {
-    let devnet = network();
-    let operator = accounts::operator(0);
-    let key = hex::encode(operator.to_bytes());
-    let address = operator.address().to_string();
-    run(&send(devnet.gateway(), ["--private-key", self::key(&devnet, 0)], &address, "1"));
-    let rewards = |command: &'static str| {
-        let urls = ["--gateway", devnet.gateway(), "--node", devnet.text("/nodes/0/rpc")];
-        [&["rewards", command, "--private-key", &key][..], &urls].concat()
-    };
-    let owed = || {
-        let status = json_of(&[&rewards("status")[..], &["--json"]].concat());
-        Some(amount(&status["owed"])).filter(|owed| !owed.is_zero())
-    };
-    eventually("publishing has earned something", LIMIT, owed);
-    let (claimed, _) = run(&rewards("claim"));
-    assert!(claimed.contains("for publishing"), "{claimed}");
-    let show = ["account", "show", &address, "--gateway", devnet.gateway(), "--json"];
-    assert!(json_of(&show)["nonce"].as_u64() > Some(0));
 }
 
 #[test]

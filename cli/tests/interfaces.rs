@@ -17,6 +17,7 @@ const IMPLEMENTED: &[(&str, Rule, &[&str])] = &[
     ("IBridgeManagement", Rule::Each, &["BridgeManagement", "IBridgeManagement"]),
     ("IL2Bridge", Rule::Each, &["L2Bridge", "IL2Bridge"]),
     ("IRewardPool", Rule::Each, &["RewardPool", "IRewardPool"]),
+    ("IObscuroToken", Rule::Each, &["ObscuroToken"]),
     ("IERC20", Rule::Each, &["ObscuroToken", "WrappedToken"]),
     ("function decimals", Rule::Each, &["ObscuroToken", "WrappedToken"]),
     ("function totalSupply", Rule::Each, &["ObscuroToken", "WrappedToken"]),

@@ -11,7 +11,7 @@ use eyre::{OptionExt, Result, ensure};
 use obscuro_protocol::{
     config::{Contracts, L1BlockId, NetworkConfig, RevealOption},
     contracts::Contract,
-    l1::{IBridgeManagement, IERC20},
+    l1::{IBridgeManagement, IERC20, IObscuroToken},
 };
 use obscuro_software_tee::{Authority, policy};
 use std::time::Duration;
@@ -22,7 +22,11 @@ pub const STAKE_OBX: u64 = 1_000;
 const ACCOUNT_OBX: u64 = 10_000;
 /// ETH that each operator receives for publishing.
 const OPERATOR_ETH: u64 = 100;
+/// OBX that each operator receives on L2, for claiming what it earns.
+const OPERATOR_OBX: u64 = 10;
 const SUPPLY_OBX: u64 = 100_000_000;
+/// OBX that is minted into the pool, so that rewards are paid before there are enough fees (protocol 10.1).
+const POOL_OBX: u64 = 10_000;
 /// ETH that a newcomer pays to whoever answers it.
 const REGISTRATION_FEE_WEI: u64 = 1_000_000_000_000_000;
 /// More than any fork timeout of a development network, so that accusations come in time.
@@ -80,11 +84,24 @@ pub async fn deploy<P: Provider>(
             "{contract:?} was deployed at {created} instead of {address}: is the account in use elsewhere?"
         );
     }
-    let verifier = config.contracts.attestationVerifier;
-    let introductions = Authority::development().verifier_calls();
-    let introduce = |input| Gift { to: verifier, input, value: U256::ZERO };
-    send(l1, introductions.into_iter().map(introduce).collect()).await?;
+    send(l1, settings(&config)).await?;
     Ok(config)
+}
+
+/// What the contracts' owner tells them once, after their creation: whose quotes count, by which bridge the
+/// token reaches the pool on L2, and what to begin with there.
+fn settings(config: &NetworkConfig) -> Vec<Gift> {
+    let contracts = &config.contracts;
+    let call = |to, input| Gift { to, input, value: U256::ZERO };
+    let bridge = IObscuroToken::nameBridgeCall { bridge: contracts.bridgeManagement };
+    let amount = U256::from(POOL_OBX) * U256::from(10).pow(U256::from(18));
+    let mint = IObscuroToken::mintIntoPoolCall { amount };
+    let token = [bridge.abi_encode(), mint.abi_encode()].map(Bytes::from);
+    let introductions = Authority::development().verifier_calls().into_iter();
+    introductions
+        .map(|input| call(contracts.attestationVerifier, input))
+        .chain(token.map(|input| call(contracts.obscuroToken, input)))
+        .collect()
 }
 
 /// A contract to create.
@@ -247,18 +264,21 @@ pub fn gifts(config: &NetworkConfig, operators: &[Address], users: &[Address]) -
     let (token, bridge) = (config.contracts.obscuroToken, config.contracts.bridgeManagement);
     let amount = U256::from(ACCOUNT_OBX) * obx;
     let call = |to, input| Gift { to, input, value: U256::ZERO };
-    let mut gifts = Vec::new();
+    let deposit = |to, amount| {
+        let call = IBridgeManagement::depositCall { asset: token, amount, to };
+        call.abi_encode().into()
+    };
+    let approval = IERC20::approveCall { spender: bridge, amount: U256::MAX };
+    let mut gifts = vec![call(token, approval.abi_encode().into())];
     for operator in operators {
         let value = U256::from(OPERATOR_ETH) * obx;
         gifts.push(Gift { to: *operator, input: Bytes::new(), value });
         gifts.push(call(token, transfer(*operator, U256::from(STAKE_OBX) * obx)));
+        gifts.push(call(bridge, deposit(*operator, U256::from(OPERATOR_OBX) * obx)));
     }
-    let approval = IERC20::approveCall { spender: bridge, amount: U256::MAX };
-    gifts.push(call(token, approval.abi_encode().into()));
     for user in users {
         gifts.push(call(token, transfer(*user, amount)));
-        let deposit = IBridgeManagement::depositCall { asset: token, amount, to: *user };
-        gifts.push(call(bridge, deposit.abi_encode().into()));
+        gifts.push(call(bridge, deposit(*user, amount)));
     }
     gifts
 }

@@ -277,6 +277,7 @@ async function traderTransactions({ alpha }) {
     const value = 12_345n;
     const to = owner.account.address;
     const gasPrice = await client.getGasPrice();
+    const history = await client.getFeeHistory({ blockCount: 1, blockTag: "latest", rewardPercentiles: [50] });
     const accessList = [{ address: alpha, storageKeys: [] }];
     const before = await client.getBalance({ address });
     const receipts = await Promise.all([
@@ -291,8 +292,23 @@ async function traderTransactions({ alpha }) {
           accessList,
         }),
       ),
-      mined(await trader.sendTransaction({ to, value, nonce: nonce + 2, type: "eip1559" })),
+      mined(
+        await trader.sendTransaction({
+          to,
+          value,
+          nonce: nonce + 2,
+          type: "eip1559",
+          maxFeePerGas: gasPrice * 2n,
+          maxPriorityFeePerGas: gasPrice,
+        }),
+      ),
     ]);
+    // Whatever was offered, the base fee is paid: no more than wallets were told of the next rollup.
+    for (const { effectiveGasPrice, blockHash } of receipts) {
+      assert.equal(effectiveGasPrice, (await client.getBlock({ blockHash })).baseFeePerGas);
+    }
+    assert(receipts[0].effectiveGasPrice <= gasPrice && history.baseFeePerGas.at(-1) <= gasPrice);
+    assert.deepEqual(history.reward, [[0n]]);
     assert.deepEqual(
       receipts.map((receipt) => receipt.type),
       ["legacy", "eip2930", "eip1559"],

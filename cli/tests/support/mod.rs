@@ -8,8 +8,9 @@ pub mod node;
 pub mod recorder;
 pub mod traces;
 
-use alloy_network::TransactionBuilder;
-use alloy_primitives::{Address, B256};
+use alloy_eips::Encodable2718;
+use alloy_network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder};
+use alloy_primitives::{Address, B256, U256, hex};
 use alloy_provider::{Provider, ProviderBuilder};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_signer_local::PrivateKeySigner;
@@ -115,6 +116,47 @@ pub fn obscuro(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_obscuro"));
     command.args(arguments);
     command
+}
+
+/// What the command prints, to stdout and to stderr; it must succeed.
+pub fn run(arguments: &[&str]) -> (String, String) {
+    let output = obscuro(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    assert!(output.status.success(), "{arguments:?}: {stderr}");
+    (stdout, stderr)
+}
+
+/// What it prints with `--json`.
+pub fn json_of(arguments: &[&str]) -> Value {
+    serde_json::from_str(&run(arguments).0).unwrap()
+}
+
+/// The key of a development account.
+pub fn key(devnet: &Devnet, account: usize) -> &str {
+    devnet.text(&format!("/accounts/{account}/privateKey"))
+}
+
+/// A number in decimal digits, or as JSON-RPC writes it.
+pub fn amount(value: &Value) -> U256 {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+/// A transfer of one wei, with data, signed but sent nowhere.
+#[tokio::main(flavor = "current_thread")]
+pub async fn signed(key: &str, chain_id: u64, nonce: u64, to: Address, data: &[u8]) -> String {
+    let signer: PrivateKeySigner = key.parse().unwrap();
+    let request = TransactionRequest::default()
+        .with_to(to)
+        .with_value(U256::ONE)
+        .with_input(data.to_vec())
+        .with_nonce(nonce)
+        .with_chain_id(chain_id)
+        .with_gas_limit(21_000 + 100 * data.len() as u64)
+        .with_max_fee_per_gas(100_000_000_000)
+        .with_max_priority_fee_per_gas(0);
+    let envelope = request.build(&EthereumWallet::from(signer)).await.unwrap();
+    hex::encode_prefixed(envelope.encoded_2718())
 }
 
 /// Builds the enclave's program beside `obscuro`: cargo gives a test only the programs of its own
