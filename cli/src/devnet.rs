@@ -4,7 +4,8 @@ use crate::setup;
 use clap::Args;
 use eyre::{Result, WrapErr};
 use obscuro_devnet::{Devnet, DevnetOptions, Summary};
-use std::{path::PathBuf, time::Duration};
+use obscuro_host::claims::plan::EVERY as CLAIM_EVERY;
+use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -30,6 +31,9 @@ pub struct Arguments {
     /// Keep everything here; a restart continues where it stopped [default: a temporary directory]
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
+    /// Aggregators claim their rewards at rollups whose number this divides; 0: they do not
+    #[arg(long, value_name = "ROLLUPS", default_value_t = CLAIM_EVERY.get())]
+    claim_every: u64,
     /// Print one machine-readable line when the network is ready
     #[arg(long)]
     json: bool,
@@ -52,6 +56,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         l1_port: arguments.l1_port,
         gateway_port: arguments.gateway_port,
         data_dir: arguments.data_dir,
+        claim_every: NonZeroU64::new(arguments.claim_every),
         ..Default::default()
     };
     let start = Devnet::start(options, |step| eprintln!("{step} ..."));

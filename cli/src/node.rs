@@ -1,16 +1,17 @@
 //! `obscuro node`. Not here: the node (`obscuro_host`) and its enclave (`enclaved`, `software-tee`).
 
 use crate::setup;
-use alloy_primitives::{U256, utils::parse_ether};
+use alloy_primitives::{Address, U256, utils::parse_ether};
 use alloy_signer_local::PrivateKeySigner;
 use clap::Args;
 use eyre::{Context, OptionExt, Result};
 use obscuro_host::{
+    claims::{ClaimOptions, plan::EVERY as CLAIM_EVERY},
     enclave::{Enclave, Listening, SocketEnclave, Supervisor},
     gossip::Multiaddr,
     node::{Node, NodeOptions, Role},
 };
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroU64, path::PathBuf, sync::Arc};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -49,6 +50,15 @@ pub struct Arguments {
     /// Leave it to others to accuse who publishes on forks, and to acquit this node
     #[arg(long)]
     no_prosecution: bool,
+    /// Claim what the node earned at rollups whose number this divides; 0 leaves it to `obscuro rewards claim`
+    #[arg(long, value_name = "ROLLUPS", default_value_t = CLAIM_EVERY.get())]
+    claim_every: u64,
+    /// Who is paid on L2 when the node claims [default: the operator's account]
+    #[arg(long, value_name = "ADDRESS")]
+    claim_to: Option<Address>,
+    /// An aggregator's node that passes claims on; without one, a verifier makes none
+    #[arg(long, value_name = "URL")]
+    claim_through: Option<String>,
     /// Where gateways reach this node
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8547")]
     rpc: SocketAddr,
@@ -78,7 +88,15 @@ pub async fn run(arguments: Arguments) -> Result<()> {
             Arc::new(Supervisor::start(program, &arguments.data_dir)?)
         }
     };
+    let may_claim = role != Role::Verifier || arguments.claim_through.is_some();
+    let claims = NonZeroU64::new(arguments.claim_every).filter(|_| may_claim);
+    let claims = claims.map(|every| ClaimOptions {
+        every,
+        recipient: arguments.claim_to,
+        through: arguments.claim_through,
+    });
     let options = NodeOptions {
+        claims,
         beacon_url: arguments.beacon,
         genesis: arguments.genesis,
         gossip_listen: arguments.gossip,

@@ -14,6 +14,7 @@ use eyre::{Context, OptionExt, Result, ensure};
 use futures::future::try_join_all;
 use obscuro_gateway::{GatewayHandle, GatewayOptions};
 use obscuro_host::{
+    claims::ClaimOptions,
     node::{Node, NodeHandle, NodeOptions, Role},
     publisher::CarrierPolicy,
 };
@@ -23,6 +24,7 @@ use serde::{Serialize, Serializer};
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU64,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -66,6 +68,8 @@ pub struct DevnetOptions {
     pub gateway_port: u16,
     /// Where everything is kept; a temporary directory if absent.
     pub data_dir: Option<PathBuf>,
+    /// Aggregators claim what they earned at rollups whose number this divides; never if absent.
+    pub claim_every: Option<NonZeroU64>,
 }
 
 impl Default for DevnetOptions {
@@ -81,6 +85,7 @@ impl Default for DevnetOptions {
             l1_port: 0,
             gateway_port: 0,
             data_dir: None,
+            claim_every: Some(ClaimOptions::default().every),
         }
     }
 }
@@ -255,6 +260,7 @@ impl Devnet {
                 config: &self.config,
                 carrier: CarrierPolicy::Calldata,
                 prosecutes: true,
+                claim_every: None,
             },
             false,
         )
@@ -370,13 +376,8 @@ async fn start_nodes(
     config: &NetworkConfig,
     is_new: bool,
 ) -> Result<Vec<NodeHandle>> {
-    let site = Site {
-        directory,
-        l1_url,
-        config,
-        carrier: options.carrier,
-        prosecutes: options.prosecutes,
-    };
+    let DevnetOptions { carrier, prosecutes, claim_every, .. } = *options;
+    let site = Site { directory, l1_url, config, carrier, prosecutes, claim_every };
     let start = |number: u32| {
         let role = if number < options.aggregators { aggregator() } else { verifier() };
         start_node(number, accounts::operator(number), role, site, is_new && number == 0)
@@ -403,6 +404,7 @@ struct Site<'a> {
     config: &'a NetworkConfig,
     carrier: CarrierPolicy,
     prosecutes: bool,
+    claim_every: Option<NonZeroU64>,
 }
 
 async fn start_node(
@@ -412,7 +414,9 @@ async fn start_node(
     site: Site<'_>,
     genesis: bool,
 ) -> Result<NodeHandle> {
-    let Site { directory, l1_url, config, carrier, prosecutes } = site;
+    let Site { directory, l1_url, config, carrier, prosecutes, claim_every } = site;
+    // Nobody would pass on what a verifier sends.
+    let claim_every = claim_every.filter(|_| role != Role::Verifier);
     let data_dir = directory.join(format!("node-{number}"));
     fs::create_dir_all(&data_dir)?;
     let enclave = Arc::new(InProcessEnclave::open(&data_dir)?);
@@ -420,6 +424,7 @@ async fn start_node(
         genesis,
         carrier,
         prosecutes,
+        claims: claim_every.map(|every| ClaimOptions { every, ..Default::default() }),
         ..NodeOptions::new(config.clone(), l1_url.to_string(), data_dir, operator, role)
     };
     Ok(Node::start(options, enclave).await?)

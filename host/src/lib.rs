@@ -6,6 +6,7 @@
 //! Does not provide: secrets or truth. Everything here may be replaced or lost; the enclave believes
 //! none of it unchecked, and what it needs is rebuilt from L1.
 
+pub mod claims;
 pub mod docket;
 pub mod enclave;
 pub mod gossip;

@@ -10,6 +10,7 @@ mod resubmit;
 mod tests;
 
 use crate::{
+    claims::{ClaimOptions, Claims},
     enclave::{Enclave, Records},
     gossip::{self, GossipError, GossipEvents, GossipHandle, GossipOptions, peer_of},
     l1::{
@@ -102,6 +103,8 @@ pub struct NodeOptions {
     pub carrier: CarrierPolicy,
     /// Most that is paid on L1, wei per gas.
     pub max_fee_per_gas: u128,
+    /// How the node claims what it earned; if absent, its owner does.
+    pub claims: Option<ClaimOptions>,
     /// Whether this node creates the network.
     pub genesis: bool,
     /// Whether an aggregator accuses those who publish on forks, and acquits itself.
@@ -131,6 +134,7 @@ impl NodeOptions {
             gossip_window: None,
             carrier: CarrierPolicy::default(),
             max_fee_per_gas: MAX_FEE_PER_GAS,
+            claims: None,
             genesis: false,
             prosecutes: true,
         }
@@ -271,7 +275,7 @@ impl Parts {
         if self.options.role.is_aggregator() && self.options.prosecutes {
             self.start_prosecutor(publisher.clone());
         }
-        self.start_membership(publisher);
+        self.start_membership(publisher.clone());
         self.tasks.spawn(watch_heads(self.l1.clone(), heads_out, self.stop.clone()));
         self.start_feed(feed, started.clone());
         let (enclave, records) = (self.enclave.clone(), self.records.clone());
@@ -286,6 +290,7 @@ impl Parts {
         let arrivals = self.arrivals.clone();
         self.tasks.spawn(resubmit::run(enclave, storage, followed, arrivals, self.stop.clone()));
         let backend = Arc::new(self.backend(started.enclave));
+        self.start_claims(backend.clone(), publisher);
         let rpc = rpc::serve(self.options.rpc_listen, backend.clone()).await?;
         info!(rpc = %rpc.addr, role = ?self.options.role, "the node is up");
         Ok(NodeHandle {
@@ -407,6 +412,13 @@ impl Parts {
         self.tasks.spawn(prosecutor.run());
     }
 
+    fn start_claims(&mut self, node: Arc<Backend>, publisher: Publisher) {
+        let Some(options) = self.options.claims.clone() else { return };
+        let (operator, stop) = (self.options.operator.clone(), self.stop.clone());
+        let l1 = self.l1.clone();
+        self.tasks.spawn(Claims { node, l1, publisher, operator, options, stop }.run());
+    }
+
     fn start_feed(&mut self, feed: Feed, started: Started) {
         let failed = self.failed.clone();
         self.tasks.spawn(async move {
@@ -431,6 +443,7 @@ impl Parts {
             self.gossip.clone(),
             self.news.clone(),
             self.arrivals.clone(),
+            self.options.claims.as_ref().map_or(0, |claims| claims.every.get()),
         )
     }
 }

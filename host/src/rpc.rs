@@ -166,6 +166,8 @@ pub struct NodeStatus {
     pub has_seed: bool,
     /// Whether L1 counts it as an aggregator.
     pub is_aggregator: bool,
+    /// The host claims what the node earned at rollups whose number this divides; 0 if its owner does.
+    pub claims_every: u64,
 }
 
 /// Answer to `obscuro_prove`: true only if the quote is, over a

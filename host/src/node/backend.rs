@@ -43,6 +43,7 @@ pub struct Backend {
     gossip: GossipHandle,
     news: broadcast::Sender<RollupHeader>,
     arrivals: Arrivals,
+    claims_every: u64,
     threads: Semaphore,
     waiting: AtomicUsize,
     /// A quoting device makes one quote at a time, and slowly: users who ask for them must not keep
@@ -63,6 +64,7 @@ impl Backend {
         gossip: GossipHandle,
         news: broadcast::Sender<RollupHeader>,
         arrivals: Arrivals,
+        claims_every: u64,
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
@@ -81,6 +83,7 @@ impl Backend {
             gossip,
             news,
             arrivals,
+            claims_every,
         }
     }
 
@@ -132,6 +135,7 @@ impl RpcBackend for Backend {
             peers: self.gossip.peer_count(),
             has_seed: head.has_seed,
             is_aggregator: head.is_aggregator,
+            claims_every: self.claims_every,
         }
     }
 

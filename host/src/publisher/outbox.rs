@@ -29,6 +29,8 @@ pub enum Purpose {
     Move,
     /// Accuses, slashes or acquits.
     Prosecute,
+    /// Takes what newcomers paid for answers.
+    WithdrawFees,
     /// Publishes a rollup.
     Publish,
 }

@@ -37,6 +37,7 @@ impl RpcBackend for Echo {
             peers: 2,
             has_seed: true,
             is_aggregator: false,
+            claims_every: 0,
         }
     }
 
