@@ -2,6 +2,10 @@
 //! protect nothing. Not here: what they own (`deploy`).
 
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 /// The usual development mnemonic.
 pub const MNEMONIC: &str = "test test test test test test test test test test test junk";
@@ -10,9 +14,14 @@ pub const ACCOUNTS: u32 = 10;
 /// Operators' accounts begin here, far from those that tools show.
 const FIRST_OPERATOR: u32 = 100;
 
+/// Deriving one takes more than a millisecond, and simulations ask for them all the time.
+static DERIVED: Mutex<BTreeMap<u32, PrivateKeySigner>> = Mutex::new(BTreeMap::new());
+
 /// The account of this number, below [`ACCOUNTS`].
 pub fn account(index: u32) -> PrivateKeySigner {
-    MnemonicBuilder::from_phrase_nth(MNEMONIC, index)
+    let mut derived = DERIVED.lock().unwrap_or_else(PoisonError::into_inner);
+    let derive = || MnemonicBuilder::from_phrase_nth(MNEMONIC, index);
+    derived.entry(index).or_insert_with(derive).clone()
 }
 
 /// All accounts for users.

@@ -1,7 +1,10 @@
 //! The TEE as the enclave sees it. Not here: any implementation (`enclaved`, `software-tee`).
 
 use alloy_primitives::{B256, Bytes};
-use obscuro_protocol::secret::Secret;
+use obscuro_protocol::{
+    lottery::{self, Verify},
+    secret::Secret,
+};
 use rand_core::{Infallible, TryCryptoRng, TryRng};
 
 /// The device cannot do what it was asked.
@@ -32,6 +35,11 @@ pub trait Device: Send + Sync + 'static {
     /// How many tasks [`Self::run`] works on at once.
     fn cores(&self) -> usize {
         1
+    }
+
+    /// What verifies lots. Only a simulation, which runs many enclaves, has a reason to give its own.
+    fn lots(&self) -> Verify {
+        lottery::verify
     }
 
     /// Does all tasks and returns when the last is done. The enclave starts no threads: whoever

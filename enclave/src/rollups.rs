@@ -142,8 +142,8 @@ impl Node {
     ) -> Result<Verdict, DoorError> {
         let header = claim.header;
         let key = proof.aggregator(header.aggregator).map(|node| &node.lottery_key[..]);
-        let draw = self.draw(proof);
-        if lottery::verify(key.unwrap_or_default(), &draw, claim.lottery) != Some(header.nonce) {
+        let verify = around.device.lots();
+        if verify(key.unwrap_or_default(), &self.draw(proof), claim.lottery) != Some(header.nonce) {
             return Ok(Verdict::Invalid("the aggregator did not draw this nonce".into()));
         }
         let parsed = match self.parse_payload(bytes, keys, around.device) {

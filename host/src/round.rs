@@ -19,7 +19,7 @@ use obscuro_protocol::{
     config::NetworkConfig,
     door::{Head, Peer},
     gossip::Announcement,
-    lottery::Draw,
+    lottery::{self, Draw, Verify},
     rollup::{RollupHeader, SignedRollup},
 };
 use std::{cmp::Ordering, collections::HashSet};
@@ -113,6 +113,7 @@ pub struct Rounds<M> {
     enclave: Address,
     config: NetworkConfig,
     config_hash: B256,
+    verify: Verify,
     current: Option<Round<M>>,
     early: Vec<(M, Box<Announcement>)>,
     /// Whether a round was opened since the start.
@@ -166,11 +167,17 @@ impl<M: Clone> Rounds<M> {
             enclave,
             config_hash: config.hash(),
             config,
+            verify: lottery::verify,
             current: None,
             early: Vec::new(),
             has_listened: false,
             winners: Vec::new(),
         }
+    }
+
+    /// The same, with something else that verifies lots.
+    pub fn verifying_with(self, verify: Verify) -> Self {
+        Self { verify, ..self }
     }
 
     /// Takes note, and says what to do next.
@@ -215,7 +222,7 @@ impl<M: Clone> Rounds<M> {
             has_work: false,
             own: None,
             is_told: false,
-            candidates: Candidates::new(aggregators, draw),
+            candidates: Candidates::new(aggregators, draw, self.verify),
             window: Window::NotOpen,
             running: 0,
             reopened: 0,

@@ -22,7 +22,7 @@ pub const PROOF_BYTES: usize = 48;
 const SUITE: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 
 /// What lots are drawn by: fixed before anybody knows it, and beyond anybody's choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Draw {
     /// The network: L1, contracts and all else that its configuration names.
     pub config_hash: B256,
@@ -64,6 +64,9 @@ impl LotteryKey {
 pub fn nonce(proof: &[u8]) -> U256 {
     keccak256(proof).into()
 }
+
+/// [`verify`], or what gives the same answers: in a process with many nodes all of them ask the same.
+pub type Verify = fn(&[u8], &Draw, &[u8]) -> Option<U256>;
 
 /// The nonce of a draw by the owner of a public key; `None` unless both are the one encoding of a point of
 /// the right group, not infinity, and the proof is the key's for this draw. Takes about a millisecond.

@@ -2,9 +2,10 @@
 //! repeats bit for bit, and so that an adversary can be handed what a broken TEE would give away. Quotes
 //! are the software device's. Not here: what an adversary does with the keys.
 
+use crate::lots;
 use alloy_primitives::{B256, Bytes, keccak256};
 use obscuro_enclave::device::{Device, DeviceError};
-use obscuro_protocol::{envelope, keys::MasterSeed, secret::Secret, wire};
+use obscuro_protocol::{envelope, keys::MasterSeed, lottery::Verify, secret::Secret, wire};
 use obscuro_software_tee::SoftwareDevice;
 use serde::Deserialize;
 use std::sync::{
@@ -85,5 +86,9 @@ impl Device for SimulatedDevice {
 
     fn sealing_key(&self) -> Secret {
         self.0.software.sealing_key()
+    }
+
+    fn lots(&self) -> Verify {
+        lots::verify
     }
 }

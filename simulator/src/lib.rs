@@ -4,8 +4,7 @@
 //! Requires: nothing.
 //! Provides: [`run::play`], a run of a [`scenario::Scenario`] with every invariant checked after every
 //! event; the same seed and commit give the same run, bit for bit.
-//! Does not provide: threads, a clock, entropy; checks of what does not exist yet (rewards), for which each
-//! checker names the place.
+//! Does not provide: threads, a clock, entropy.
 
 pub mod adversaries;
 pub mod checkers;
@@ -17,6 +16,7 @@ pub mod faults;
 pub mod journal;
 pub mod l1;
 pub mod leaks;
+pub mod lots;
 pub mod node;
 pub mod page;
 pub mod prosecutor;

@@ -6,7 +6,7 @@ use obscuro_protocol::{
     canonical::precedence,
     config::NetworkConfig,
     gossip::Announcement,
-    lottery::{self, Draw},
+    lottery::{Draw, Verify},
     rollup::{recover, signing_domain},
 };
 use std::collections::{BTreeMap, HashMap};
@@ -61,14 +61,16 @@ pub struct Candidates<M> {
     aggregators: HashMap<Address, Aggregator>,
     /// What lots are drawn by.
     draw: Draw,
+    /// What verifies them.
+    verify: Verify,
     /// By hash.
     known: BTreeMap<B256, Candidate<M>>,
 }
 
 impl<M: Clone> Candidates<M> {
     /// None yet, from these aggregators.
-    pub fn new(aggregators: HashMap<Address, Aggregator>, draw: Draw) -> Self {
-        Self { aggregators, draw, known: BTreeMap::new() }
+    pub fn new(aggregators: HashMap<Address, Aggregator>, draw: Draw, verify: Verify) -> Self {
+        Self { aggregators, draw, verify, known: BTreeMap::new() }
     }
 
     /// Whether this is an aggregator.
@@ -94,7 +96,7 @@ impl<M: Clone> Candidates<M> {
         if !aggregator.counts || is_full || self.known.contains_key(&hash) {
             return Err((message, Refused::Useless));
         }
-        let drawn = |proof| lottery::verify(&aggregator.lottery_key, &self.draw, proof);
+        let drawn = |proof| (self.verify)(&aggregator.lottery_key, &self.draw, proof);
         if !is_signed(&announcement, config)
             || drawn(&announcement.lottery_proof) != Some(header.nonce)
         {

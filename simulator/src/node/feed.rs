@@ -4,7 +4,7 @@
 use super::{Node, cost, fed};
 use crate::{
     events::{Fed, NodeEvent},
-    prosecutor,
+    lots, prosecutor,
     world::{Seen, World},
 };
 use alloy_eips::Encodable2718;
@@ -238,7 +238,9 @@ impl Node {
         }
         life.rhythm.block(head.l1.number, world.now);
         let address = life.address;
-        life.rounds.get_or_insert_with(|| round::Rounds::new(address, world.config.clone()));
+        life.rounds.get_or_insert_with(|| {
+            round::Rounds::new(address, world.config.clone()).verifying_with(lots::verify)
+        });
         if let Some(mut adversary) = self.adversary.take() {
             adversary.head(self, &head, world);
             self.adversary = Some(adversary);
