@@ -11,6 +11,7 @@
 mod block;
 mod call;
 mod check;
+mod code;
 mod database;
 mod env;
 mod error;
@@ -26,6 +27,7 @@ pub use call::{
     call, estimate_gas,
 };
 pub use check::check;
+pub use code::Code;
 pub use database::BlockHashAnswer;
 pub use env::{BlockEnv, FeeRule, blob_base_fee, next_excess_blob_gas};
 pub use error::{ExecutionError, Fatal, Reject};

@@ -11,7 +11,10 @@ mod tests;
 pub use changes::{AccountChange, AccountUpdate, Applied, Changes, Known};
 pub use proof::{AccountProof, MAX_PROOF_SLOTS, StorageProof};
 
-use crate::trie::{self, EMPTY_CODE_HASH, EMPTY_ROOT, NodeCache, NodeStore, TrieError};
+use crate::{
+    executor::Code,
+    trie::{self, EMPTY_CODE_HASH, EMPTY_ROOT, NodeCache, NodeStore, TrieError},
+};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
 
@@ -116,6 +119,11 @@ impl<'a, S: NodeStore> State<'a, S> {
 
     /// The code with this hash.
     pub fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        Ok(self.analysed_code(code_hash)?.bytes())
+    }
+
+    /// The same, ready to be executed.
+    pub(crate) fn analysed_code(&self, code_hash: B256) -> Result<Code, StateError> {
         Ok(trie::code(self.store, self.cache, code_hash)?)
     }
 

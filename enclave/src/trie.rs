@@ -18,7 +18,7 @@ pub use cache::{DEFAULT_CACHED_NODES, MAX_CACHED_CODES, NodeCache};
 #[cfg(test)]
 pub(crate) use alloy_trie as reference;
 
-use crate::store::StoreError;
+use crate::{executor::Code, store::StoreError};
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::Nibbles;
 use cache::{Hint, Walked};
@@ -142,14 +142,14 @@ pub fn ordered_root(items: impl ExactSizeIterator<Item = impl AsRef<[u8]>>) -> B
 }
 
 /// The contract code with this keccak256, through the cache.
-pub fn code<S: NodeStore>(store: &S, cache: &NodeCache, hash: B256) -> Result<Bytes, TrieError> {
+pub fn code<S: NodeStore>(store: &S, cache: &NodeCache, hash: B256) -> Result<Code, TrieError> {
     if hash == EMPTY_CODE_HASH {
-        return Ok(Bytes::new());
+        return Ok(Code::new(Bytes::new()));
     }
     if let Some(code) = cache.code(hash) {
         return Ok(code);
     }
-    let code = fetch(store, hash)?;
+    let code = Code::new(fetch(store, hash)?);
     cache.put_code(hash, code.clone());
     Ok(code)
 }

@@ -170,8 +170,7 @@ impl<S: NodeStore> Database for BlockState<'_, S> {
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, StateError> {
-        let code = self.state.code(code_hash)?;
-        Ok(Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code)))
+        Ok(self.state.analysed_code(code_hash)?.into_bytecode())
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {

@@ -1,7 +1,10 @@
 //! A batch of changes to the world state, and applying it.
 
 use super::{Account, State, StateError, slot_key};
-use crate::trie::{self, EMPTY_CODE_HASH, EMPTY_ROOT, NodeStore};
+use crate::{
+    executor::Code,
+    trie::{self, EMPTY_CODE_HASH, EMPTY_ROOT, NodeStore},
+};
 use alloy_primitives::{
     Address, B256, Bytes, U256, keccak256,
     map::{AddressMap, B256Map},
@@ -131,7 +134,7 @@ impl<S: NodeStore> State<'_, S> {
         }
         let root = trie::update(self.store, self.cache, self.root, accounts, &mut nodes)?;
         for (hash, code) in &changes.codes {
-            self.cache.put_code(*hash, code.clone());
+            self.cache.put_code(*hash, Code::new(code.clone()));
             nodes.push((*hash, code.clone()));
         }
         Ok(Applied { root, nodes })

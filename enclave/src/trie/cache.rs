@@ -6,8 +6,9 @@
 //! Slots are reused by the clock algorithm (second chance), which costs a read one bit.
 
 use super::node::{Branch, Link, Node, NodeRef, Step, step};
+use crate::executor::Code;
 use alloy_primitives::{
-    B256, Bytes,
+    B256,
     map::{B256Map, FbBuildHasher, hash_map::Entry},
 };
 use alloy_trie::Nibbles;
@@ -18,7 +19,7 @@ use std::{mem, num::NonZeroUsize};
 /// Nodes kept by [`NodeCache::default`]: about 150 MiB, half of them branches.
 pub const DEFAULT_CACHED_NODES: usize = 1 << 18;
 
-/// Codes kept: at most 24 MiB, since EIP-170 limits a code to 24 KiB.
+/// Codes kept: at most 27 MiB, since EIP-170 limits a code to 24 KiB, and each byte has a bit in its analysis.
 pub const MAX_CACHED_CODES: usize = 1 << 10;
 
 /// Slots of each kind at most: a hint has 31 bits for the number, and one number means "unknown".
@@ -34,7 +35,7 @@ const CHUNK_SLOTS: usize = 1 << 10;
 #[derive(Debug)]
 pub struct NodeCache {
     slots: Mutex<Slots>,
-    codes: Mutex<LruCache<B256, Bytes, FbBuildHasher<32>>>,
+    codes: Mutex<LruCache<B256, Code, FbBuildHasher<32>>>,
 }
 
 /// Where a node was last seen in the cache. Says nothing about the node: all hints are equal.
@@ -83,11 +84,11 @@ impl NodeCache {
         self.slots.lock().put(hash, node)
     }
 
-    pub(super) fn code(&self, hash: B256) -> Option<Bytes> {
+    pub(super) fn code(&self, hash: B256) -> Option<Code> {
         self.codes.lock().get(&hash).cloned()
     }
 
-    pub(crate) fn put_code(&self, hash: B256, code: Bytes) {
+    pub(crate) fn put_code(&self, hash: B256, code: Code) {
         self.codes.lock().put(hash, code);
     }
 }
