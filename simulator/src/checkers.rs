@@ -36,6 +36,12 @@ impl Violation {
     }
 }
 
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.checker, self.text)
+    }
+}
+
 /// What a checker says.
 pub type Verdict = Result<(), Violation>;
 

@@ -1,37 +1,29 @@
-//! `simulator`: a table of contents; runs are in `run`, scenarios in `scenario`.
+//! `simulator`: a table of contents; runs are in `run`, scenarios in `scenario`, many seeds in `many`.
+
+mod many;
 
 use clap::Parser;
+use many::Played;
 use simulator::{
     page,
     run::{self, Outcome},
     scenario::{GENERAL, Scenario},
 };
-use std::{
-    collections::BTreeMap,
-    fs,
-    ops::Range,
-    path::PathBuf,
-    process::ExitCode,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{fs, ops::Range, path::PathBuf, process::ExitCode, time::Instant};
 
 /// Plays a whole Obscuro network under virtual time, from one seed: the real enclave, the real host logic,
 /// an L1 with the real contracts; only sockets, disks and clocks are replaced. Every invariant is checked
 /// after every event. The same seed and commit give the same run, bit for bit.
 ///
-/// Begin with `--seed 1`, go on with `--scenario faults`, and leave `--scenario adversaries --seeds 0..200`
-/// to the night. A failure prints what led to it and the command that plays it again.
+/// Begin with `--seed 1`, go on with `--scenario faults`, and leave `--scenario any --seeds 0..10000` to the
+/// night. A failure prints what led to it and the command that plays it again.
 #[derive(Parser)]
 #[command(name = "simulator", version, after_help = after_help())]
 struct Arguments {
     /// The seed of the one run to play
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Many runs, one for each seed; stops at the first failure
+    /// Many runs, one for each seed; stops at the first failure unless there is a log
     #[arg(long, value_name = "A..B", value_parser = range, conflicts_with = "seed")]
     seeds: Option<Range<u64>>,
     /// What is played
@@ -49,6 +41,9 @@ struct Arguments {
     /// Begin no further run after so many seconds
     #[arg(long, value_name = "SECONDS")]
     budget: Option<u64>,
+    /// A line of JSON for each seed of many; what it holds already is not played again
+    #[arg(long, value_name = "FILE", requires = "seeds")]
+    log: Option<PathBuf>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -63,7 +58,7 @@ struct Arguments {
 fn after_help() -> String {
     let names = Scenario::names();
     format!(
-        "Scenarios:\n  steady       a steady L1, nobody cheats\n  quiet        little to publish\n  forks        latencies of a fifteenth of the block time, L1 proposers compete\n  race         the same, L1 blocks at exponentially distributed times\n  race-2022    the same, with the block times of the simulation of 2022\n  faults       everything breaks now and then\n  adversaries  one to three cheat: the seed decides who and how\n  everything   faults and adversaries together\n\nAnd one of its own for each fault and adversary:\n  {}",
+        "Scenarios:\n  steady       a steady L1, nobody cheats\n  quiet        little to publish\n  forks        latencies of a fifteenth of the block time, L1 proposers compete\n  race         the same, L1 blocks at exponentially distributed times\n  race-2022    the same, with the block times of the simulation of 2022\n  faults       everything breaks now and then\n  adversaries  one to three cheat: the seed decides who and how\n  everything   faults and adversaries together\n  any          one of all these and the following: the seed decides\n\nAnd one of its own for each fault and adversary:\n  {}",
         names[GENERAL.len()..].join(", ")
     )
 }
@@ -85,7 +80,7 @@ fn known(name: &str) -> Result<String, String> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match &arguments.seeds {
-        Some(seeds) => many(&arguments, seeds.clone()),
+        Some(seeds) => many::play_all(&arguments, seeds.clone()),
         None => one(&arguments),
     }
 }
@@ -143,109 +138,28 @@ fn conclude(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
     for line in &outcome.nodes {
         eprintln!("  {line}");
     }
-    eprintln!("\nFAILED {}: {}", violation.checker, violation.text);
+    eprintln!("\nFAILED {violation}");
     eprintln!("seed {}, commit {}", outcome.seed, commit());
-    let mut command = format!("cargo run --release -p simulator -- --seed {}", outcome.seed);
-    command += &format!(" --scenario {}", arguments.scenario);
-    if let Some(rounds) = arguments.rounds {
-        command += &format!(" --rounds {rounds}");
-    }
-    if let Some(nodes) = arguments.nodes {
-        command += &format!(" --nodes {nodes}");
-    }
-    eprintln!("play it again: {command}");
+    eprintln!("play it again: {}", again(arguments, outcome.seed));
     ExitCode::FAILURE
 }
 
-/// Plays many seeds, several at a time. A run itself has no threads.
-fn many(arguments: &Arguments, seeds: Range<u64>) -> ExitCode {
-    let began = Instant::now();
-    let deadline = arguments.budget.map(|budget| began + Duration::from_secs(budget));
-    let (next, is_over) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
-    let outcomes: Mutex<BTreeMap<u64, Outcome>> = Mutex::default();
-    let errors: Mutex<Vec<String>> = Mutex::default();
-    std::thread::scope(|scope| {
-        for _ in 0..arguments.jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let is_late = deadline.is_some_and(|deadline| Instant::now() > deadline);
-                    if seed >= seeds.end || is_late || is_over.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    match play(arguments, seed) {
-                        Ok(outcome) => {
-                            if outcome.violation.is_some() {
-                                is_over.store(true, Ordering::Relaxed);
-                            }
-                            let Ok(mut outcomes) = outcomes.lock() else { return };
-                            outcomes.insert(seed, outcome);
-                            let done = outcomes.len();
-                            if done.is_multiple_of(10) && !arguments.json {
-                                let elapsed = began.elapsed();
-                                eprintln!(
-                                    "{done} of {} seeds, {elapsed:.0?}",
-                                    seeds.end - seeds.start
-                                );
-                            }
-                        }
-                        Err(error) => {
-                            is_over.store(true, Ordering::Relaxed);
-                            if let Ok(mut errors) = errors.lock() {
-                                errors.push(format!("seed {seed}: {error}"));
-                            }
-                        }
-                    }
-                }
-            });
-        }
-    });
-    for error in errors.into_inner().unwrap_or_default() {
-        eprintln!("error: {error}");
+/// The command that plays a seed again.
+fn again(arguments: &Arguments, seed: u64) -> String {
+    let Arguments { scenario, rounds, nodes, .. } = arguments;
+    let mut command =
+        format!("cargo run --release -p simulator -- --seed {seed} --scenario {scenario}");
+    if let Some(rounds) = rounds {
+        command += &format!(" --rounds {rounds}");
     }
-    let outcomes = outcomes.into_inner().unwrap_or_default();
-    if arguments.json {
-        for outcome in outcomes.values() {
-            println!("{}", json(outcome));
-        }
-    } else {
-        println!("{}, commit {}: {}", arguments.scenario, commit(), summary(&outcomes));
-        println!("played in {:.1?}", began.elapsed());
+    if let Some(nodes) = nodes {
+        command += &format!(" --nodes {nodes}");
     }
-    match outcomes.values().find(|outcome| outcome.violation.is_some()) {
-        Some(outcome) => conclude(arguments, outcome),
-        None if is_over.into_inner() => ExitCode::FAILURE,
-        None => ExitCode::SUCCESS,
-    }
-}
-
-fn summary(outcomes: &BTreeMap<u64, Outcome>) -> String {
-    let sum = |of: fn(&Outcome) -> u64| outcomes.values().map(of).sum::<u64>();
-    let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
-    let rounds = sum(|outcome| outcome.report.rounds);
-    let full = sum(|outcome| outcome.report.rounds_with_rollup);
-    let sent = sum(|outcome| outcome.report.publications);
-    let wasted = sum(|outcome| outcome.report.publications_wasted);
-    let made = sum(|outcome| outcome.report.transactions);
-    format!(
-        "{} seeds, {rounds} rounds ({:.2} % wasted), {sent} publications ({:.2} % wasted), {made} transactions, {} restarts, {} failures",
-        outcomes.len(),
-        percent(rounds - full, rounds),
-        percent(wasted, sent),
-        sum(|outcome| outcome.report.restarts),
-        sum(|outcome| u64::from(outcome.violation.is_some())),
-    )
+    command
 }
 
 fn json(outcome: &Outcome) -> serde_json::Value {
-    let violation = outcome.violation.as_ref();
-    serde_json::json!({
-        "seed": outcome.seed,
-        "commit": commit(),
-        "journal": outcome.hash,
-        "violation": violation.map(|found| format!("{}: {}", found.checker, found.text)),
-        "report": outcome.report,
-    })
+    serde_json::json!(Played::of(outcome, &commit()))
 }
 
 /// The commit that was built, as far as it is known.

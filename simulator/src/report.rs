@@ -5,14 +5,14 @@ use alloy_consensus::Transaction;
 use alloy_primitives::B256;
 use alloy_sol_types::SolCall;
 use obscuro_protocol::l1::IRollupManagement::publishCall;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::Write,
 };
 
 /// The numbers. Times are virtual, in seconds.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// The scenario's name.
     pub scenario: String,

@@ -5,8 +5,8 @@ use crate::adversaries::Kind;
 use std::time::Duration;
 
 /// Scenarios that are not of one fault or adversary.
-pub const GENERAL: [&str; 8] =
-    ["steady", "quiet", "forks", "race", "race-2022", "faults", "adversaries", "everything"];
+pub const GENERAL: [&str; 9] =
+    ["steady", "quiet", "forks", "race", "race-2022", "faults", "adversaries", "everything", "any"];
 
 /// How L1 blocks come about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +206,16 @@ impl Scenario {
         Self { name: "everything".to_owned(), adversaries, ..Self::faults() }
     }
 
+    /// Any of the others, by lot; those that mix as often as all that are of one fault or adversary.
+    pub fn any(seed: u64) -> Self {
+        let mut random = crate::random::Random::new(seed, "scenario");
+        let names = Self::names();
+        let (general, single) = names.split_at(GENERAL.len());
+        let names = if random.per_mille(500) { &general[..GENERAL.len() - 1] } else { single };
+        let name = names[random.index(names.len())];
+        Self::named(name, seed).unwrap_or_else(Self::steady)
+    }
+
     /// One adversary, or a majority of them, or all.
     pub fn against(kind: Kind) -> Self {
         let adversaries = match kind {
@@ -230,6 +240,7 @@ impl Scenario {
             "quiet" => Self::quiet(),
             "adversaries" => Self::adversaries(seed),
             "everything" => Self::everything(seed),
+            "any" => Self::any(seed),
             _ => match FaultKind::ALL.iter().find(|kind| kind.name() == name) {
                 Some(kind) => Self {
                     name: name.to_owned(),
