@@ -82,7 +82,7 @@ impl<D: Device> Enclave<D> {
                 Reply::Registration(Box::new(node.register(owner, &l1_block, genesis, around)?))
             }
             Request::L1Block(block) => Reply::Folded(Box::new(node.l1_block(&block, around)?)),
-            Request::SetHead(block) => Reply::Head(node.set_head(block, around)?),
+            Request::SetHead(block) => Reply::Head(Box::new(node.set_head(block, around)?)),
             Request::Envelope(envelope) => node.envelope(&envelope, around)?,
             Request::PeerTransactions(sealed) => {
                 node.peer_transactions(&sealed, around)?;

@@ -406,6 +406,8 @@ impl Node {
             rollup: view.head.hash,
             number: view.head.header.number,
             included: view.included,
+            round: view.head.header.round(),
+            nonce: view.head.header.nonce,
             is_aggregator: has_seed && view.is_aggregator(enclave),
             is_registered: view.is_registered(enclave),
             host_address: view

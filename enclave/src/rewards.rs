@@ -4,13 +4,12 @@
 
 use crate::view::{RegisteredNode, Rollup};
 use alloy_primitives::{Address, B256, U256, keccak256};
-use obscuro_protocol::{config::NetworkConfig, fees::L1Prices, rollup::RollupHeader};
+use obscuro_protocol::{
+    config::NetworkConfig, fees::L1Prices, limits::SETTLEMENT_BLOCKS, rollup::RollupHeader,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// L1 blocks after its inclusion in which the winner of a round may still show that a rollup of a
-/// higher nonce ran ahead of it.
-const SETTLEMENT_BLOCKS: u64 = 2;
 /// What the lower of two nonces gets of the reward when both were published at once, percent.
 const LOWER_NONCE_PERCENT: u128 = 75;
 

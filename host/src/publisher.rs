@@ -27,7 +27,7 @@ use alloy_signer_local::PrivateKeySigner;
 use carrier::Carrying;
 use fees::{Fees, Prices};
 use futures::future::join3;
-use obscuro_protocol::{config::NetworkConfig, l1::SeedAnswer, rollup::SignedRollup};
+use obscuro_protocol::{config::NetworkConfig, door::Head, l1::SeedAnswer, rollup::SignedRollup};
 use outbox::{Outbox, Slot};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -213,10 +213,8 @@ impl Desk {
     /// its place, at a fraction of the price.
     async fn take_back(&mut self) {
         self.catch_up().await;
-        if !turn::has_lost(&self.outbox, self.canonical()) {
-            return;
-        }
-        match self.serve(Purpose::Publish, Content::Nothing).await {
+        let Some(lost) = turn::lost(&self.outbox, self.head().as_ref()) else { return };
+        match self.serve(Purpose::Publish, Content::Nothing(lost)).await {
             Ok(transaction) => info!(%transaction, "taking back a rollup that has lost"),
             Err(error) => debug!(%error, "a rollup that has lost is not taken back"),
         }
@@ -264,12 +262,12 @@ impl Desk {
 
     /// Whether it is still worth its price.
     fn check_turn(&self, content: &Content) -> Result<(), PublishError> {
-        turn::check(&self.outbox, self.canonical(), content)
+        turn::check(&self.outbox, self.head().as_ref(), content)
     }
 
-    /// The canonical rollup at the enclave's L1 head.
-    fn canonical(&self) -> Option<B256> {
-        self.options.followed.borrow().as_ref().map(|followed| followed.head.rollup)
+    /// Where the enclave stands.
+    fn head(&self) -> Option<Head> {
+        self.options.followed.borrow().as_ref().map(|followed| followed.head.clone())
     }
 
     /// Prices of the next block, and the head that it follows.
@@ -302,7 +300,7 @@ impl Desk {
                     sidecar: None,
                 });
             }
-            Content::Nothing => return Ok(Prepared::nothing(self.operator())),
+            Content::Nothing(_) => return Ok(Prepared::nothing(self.operator())),
             Content::Rollup(rollup, answers) => (rollup, answers),
         };
         let sidecar = match carrying {
@@ -396,7 +394,7 @@ impl Desk {
                     continue;
                 }
                 // L1 was faster: there is nothing to take back.
-                Some((Refusal::Past, _)) if matches!(content, Content::Nothing) => {
+                Some((Refusal::Past, _)) if matches!(content, Content::Nothing(_)) => {
                     return Err(PublishError::Settled);
                 }
                 Some((Refusal::Past, _)) => {

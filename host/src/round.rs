@@ -98,6 +98,8 @@ pub enum Effect<M> {
     OpenWindow(RoundId),
     /// Publish on L1.
     Publish(Box<SignedRollup>),
+    /// Take this rollup back if L1 has not included it: a better one of its round has turned up since.
+    TakeBack(B256),
     /// Pass the message on to other peers.
     Forward(M),
     /// Peers that were passed an announcement may ask for this payload before it is here.
@@ -156,7 +158,9 @@ enum Window {
     Closing,
     /// The same, and one that would beat it has not been judged: as much time again for its payload.
     Grace,
-    /// Published, lost or nothing to publish.
+    /// This node's candidate has won, as far as it knows.
+    Published,
+    /// Lost or nothing to publish.
     Closed,
 }
 
@@ -361,7 +365,10 @@ impl<M: Clone> Rounds<M> {
             // An enclave signed it: that is enough for whoever cannot tell.
             Judgement::Valid | Judgement::Unknown => {
                 candidate.standing = Standing::Stands;
-                round.decide()
+                match (round.window, judgement) {
+                    (Window::Published, Judgement::Valid) => round.take_back(hash),
+                    _ => round.decide(),
+                }
             }
             Judgement::Invalid => round.rule_out(hash),
         }
@@ -464,6 +471,17 @@ impl<M: Clone> Round<M> {
         Effect::OpenWindow(self.id)
     }
 
+    /// A candidate that is valid has come after this node's was published: it may be better.
+    fn take_back(&mut self, valid: B256) -> Vec<Effect<M>> {
+        let other = self.candidates.get(valid, Standing::Stands);
+        let (Some(own), Some(other)) = (&self.own, other) else { return Vec::new() };
+        if precedence(&other.announcement.header, &own.header) != Ordering::Less {
+            return Vec::new();
+        }
+        self.window = Window::Closed;
+        vec![Effect::TakeBack(own.header.hash())]
+    }
+
     /// Once time is up and nothing is under way that matters: publish or not.
     fn decide(&mut self) -> Vec<Effect<M>> {
         if self.window != Window::Closing && self.window != Window::Grace || self.is_sealing {
@@ -475,7 +493,7 @@ impl<M: Clone> Round<M> {
         };
         let best = self.candidates.best().filter(|_| self.is_beaten());
         let Some(best) = best else {
-            self.window = Window::Closed;
+            self.window = Window::Published;
             return vec![Effect::Publish(own.clone())];
         };
         match (best.standing, self.window) {

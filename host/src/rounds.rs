@@ -6,7 +6,7 @@ use crate::{
     enclave::{AskError, ChannelError, Enclave, Records, ask},
     gossip::{GossipHandle, MessageId, PeerId, Verdict, peer_of},
     l1::feed::Followed,
-    publisher::{ANSWERS_MAX, PublishError, Publisher, load_setup},
+    publisher::{ANSWERS_MAX, Content, PublishError, Publisher, Purpose, load_setup},
     round::{
         Effect, Input, Judgement, RoundId, Rounds,
         rhythm::{Rhythm, gathering},
@@ -161,6 +161,10 @@ impl RoundDriver {
                 let (publisher, answers) = (self.publisher.clone(), self.answers());
                 vec![async move { publish(&publisher, rollup, answers.await).await }.boxed()]
             }
+            Effect::TakeBack(rollup) => {
+                let publisher = self.publisher.clone();
+                vec![async move { take_back(&publisher, rollup).await }.boxed()]
+            }
         }
     }
 
@@ -257,6 +261,14 @@ async fn publish(
             debug!(number, %error, "the rollup is not published")
         }
         Err(error) => warn!(number, %error, "the rollup is not published"),
+    }
+    None
+}
+
+async fn take_back(publisher: &Publisher, rollup: B256) -> Option<Input<MessageId>> {
+    match publisher.send(Purpose::Publish, Content::Nothing(rollup)).await {
+        Ok(transaction) => info!(%rollup, %transaction, "taking back a rollup that has lost"),
+        Err(error) => debug!(%rollup, %error, "a rollup that has lost is not taken back"),
     }
     None
 }

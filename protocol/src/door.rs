@@ -12,7 +12,7 @@ use crate::{
     rollup::{RollupHeader, SignedRollup, Withdrawal},
     wire::{self, WireError},
 };
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 
 /// What the host asks.
@@ -123,7 +123,7 @@ pub enum Reply {
     /// To [`Request::L1Block`].
     Folded(Box<Folded>),
     /// To [`Request::SetHead`].
-    Head(Head),
+    Head(Box<Head>),
     /// To [`Request::Envelope`].
     Envelope {
         /// Sealed to the user.
@@ -235,6 +235,10 @@ pub struct Head {
     pub number: u64,
     /// L1 block that included it.
     pub included: u64,
+    /// Its round: its parent, and the L1 block that proves that.
+    pub round: (B256, B256),
+    /// Its nonce.
+    pub nonce: U256,
     /// Whether this enclave is an aggregator now.
     pub is_aggregator: bool,
     /// Whether it is registered, even if it left.

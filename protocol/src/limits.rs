@@ -50,3 +50,6 @@ pub const FORCED_EXECUTED_BYTES_MAX: usize = 2 * FORCED_TRANSACTION_BYTES_MAX;
 pub const QUOTE_BYTES_MAX: usize = 16 * 1024;
 /// Largest collateral of one machine, bytes: certificates, revocation lists and statements.
 pub const COLLATERAL_BYTES_MAX: usize = 512 * 1024;
+/// L1 blocks after its inclusion in which a rollup of the same round with a lower nonce shows that a rollup
+/// ran ahead of it, and earns it nothing (protocol 5.7).
+pub const SETTLEMENT_BLOCKS: u64 = 2;

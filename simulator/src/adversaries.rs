@@ -148,7 +148,7 @@ impl Kind {
         let random = crate::random::Random::new(seed, &format!("adversary {node}"));
         match self {
             Self::Equivocator => Box::new(equivocator::Equivocator::default()),
-            Self::FrontRunner => Box::new(front_runner::FrontRunner),
+            Self::FrontRunner => Box::new(front_runner::FrontRunner::new(random)),
             Self::NonPublisher => Box::new(non_publisher::NonPublisher),
             Self::EmptyRoller => Box::new(empty_roller::EmptyRoller),
             Self::PayloadWithholder => Box::new(payload_withholder::PayloadWithholder::default()),

@@ -14,7 +14,7 @@ use alloy_eips::Encodable2718;
 use alloy_primitives::{Address, TxKind, U256};
 use alloy_signer::SignerSync;
 use obscuro_devnet::accounts;
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 /// Deepest reorganisation: less than what L1 counts as final.
 const REORG_DEPTH_MAX: u64 = 60;
@@ -80,7 +80,7 @@ impl Faults {
         world.network.slow.clear();
         world.network.lines = Lines::default();
         world.heal_l1();
-        self.uncensor(world);
+        world.l1.censor_everywhere(&HashSet::new());
         for node in nodes {
             node.disk.fail(false);
             if node.life.is_none() {
@@ -108,7 +108,7 @@ impl Faults {
             Fault::GoodLines => world.network.lines = Lines::default(),
             Fault::Fast(node) => drop(world.network.slow.remove(&node)),
             Fault::HealL1 => world.heal_l1(),
-            Fault::Uncensor => self.uncensor(world),
+            Fault::Uncensor => world.l1.censor_everywhere(&HashSet::new()),
             Fault::Fill(more) => self.fill(more, world),
         }
     }
@@ -186,9 +186,7 @@ impl Faults {
                 let node = self.random.index(world.scenario.aggregators);
                 world.say(None, format!("L1 leaves out the transactions of node {node}"));
                 let accounts = [World::operator(node)];
-                for l1 in 0..world.l1.len() {
-                    world.l1.censor(l1, accounts.into_iter().collect());
-                }
+                world.l1.censor_everywhere(&accounts.into());
                 let delay = blocks(&mut self.random, 8);
                 world.after(delay, Event::Fault(Fault::Uncensor));
             }
@@ -254,12 +252,6 @@ impl Faults {
         let tip = world.l1.head(miner).hash;
         world.say(None, format!("its branch ends at {}", short(tip)));
         true
-    }
-
-    fn uncensor(&mut self, world: &mut World) {
-        for l1 in 0..world.l1.len() {
-            world.l1.censor(l1, Default::default());
-        }
     }
 
     fn fill(&mut self, more: u32, world: &mut World) {

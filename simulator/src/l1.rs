@@ -265,9 +265,11 @@ impl L1 {
         pool.filter(|tx| tx.signer() == from).cloned().collect()
     }
 
-    /// A node that proposes leaves these accounts out, or none.
-    pub fn censor(&mut self, node: usize, accounts: HashSet<Address>) {
-        self.nodes[node].censored = accounts;
+    /// Nodes that propose leave these accounts out, or none.
+    pub fn censor_everywhere(&mut self, accounts: &HashSet<Address>) {
+        for node in &mut self.nodes {
+            node.censored = accounts.clone();
+        }
     }
 
     /// `eth_getTransactionCount` at the head.

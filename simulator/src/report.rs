@@ -1,9 +1,10 @@
 //! What a run measured, as numbers and as text. Not here: the page (`page`).
 
 use crate::{chi_square, node::Node, scenario::Scenario, world::World};
-use alloy_consensus::Transaction;
-use alloy_primitives::B256;
+use alloy_consensus::{Transaction, transaction::Recovered};
+use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::SolCall;
+use obscuro_devnet::l1::{Block, Outcome, Tx};
 use obscuro_protocol::l1::IRollupManagement::publishCall;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -40,6 +41,12 @@ pub struct Report {
     pub publications_wasted_by_cheats: u64,
     /// Wasted ones in percent.
     pub publications_wasted_percent: f64,
+    /// Of all, those that were wasted although nobody cheated, in percent.
+    pub publications_wasted_honestly_percent: f64,
+    /// Rollups that ran ahead of the winner of their round and earned nothing.
+    pub overtaken: u64,
+    /// What publishing has earned each node, in percent of the gas that it burned for it, at base fees.
+    pub earned_percent: Vec<u64>,
     /// Gas of canonical rollups' publications.
     pub gas_used: u64,
     /// Gas of the others.
@@ -155,10 +162,12 @@ fn walk(world: &World, report: &mut Report) {
     }
     blocks.reverse();
     let mut times: HashMap<B256, f64> = HashMap::new();
+    let mut burned: BTreeMap<Address, U256> = BTreeMap::new();
     let (mut began, mut ended, mut gap) = (None, 0.0, 0);
     for block in &blocks {
         let Some(view) = world.reference.view(block.hash) else { continue };
         report.slashed += view.slashed.len() as u64;
+        add_burned(world, block, &mut burned);
         let made = view.made.as_secs_f64();
         let has_rollup = view.included == view.number;
         let winner = world.reference.rollup(view.rollup).filter(|_| has_rollup);
@@ -206,21 +215,45 @@ fn walk(world: &World, report: &mut Report) {
     report.rounds_wasted_percent =
         percent(report.rounds - report.rounds_with_rollup, report.rounds);
     report.publications_wasted_percent = percent(report.publications_wasted, report.publications);
+    let honest = report.publications_wasted - report.publications_wasted_by_cheats;
+    report.publications_wasted_honestly_percent = percent(honest, report.publications);
+    let Some(view) = world.reference.view(head.hash) else { return };
+    let before = world.reference.ancestor(head.hash, first).map(|(_, view)| &*view.rewards.earned);
+    report.overtaken = view.rewards.overtaken.len() as u64;
+    report.earned_percent = (0..report.aggregators)
+        .map(|node| {
+            let owner = World::operator(node);
+            let of = |sums: &BTreeMap<Address, U256>| sums.get(&owner).copied().unwrap_or_default();
+            let earned = of(&view.rewards.earned) - before.map_or(U256::ZERO, of);
+            let percent = (earned * U256::from(100)).checked_div(of(&burned));
+            percent.unwrap_or_default().saturating_to()
+        })
+        .collect();
 }
 
-fn add_publications(
+/// Adds what publishing in a block has cost whom, at its base fee, in OBX.
+fn add_burned(world: &World, block: &Block, burned: &mut BTreeMap<Address, U256>) {
+    let base_fee = block.header.base_fee_per_gas.unwrap_or_default();
+    for (tx, outcome) in publications(world, block) {
+        let cost = world.config.obx(u128::from(outcome.gas_used) * u128::from(base_fee));
+        *burned.entry(tx.signer()).or_default() += U256::from(cost);
+    }
+}
+
+/// The transactions that publish, or try to.
+fn publications<'a>(
     world: &World,
-    block: &obscuro_devnet::l1::Block,
-    canonical: B256,
-    report: &mut Report,
-) {
+    block: &'a Block,
+) -> impl Iterator<Item = (&'a Recovered<Tx>, &'a Outcome)> {
     let contract = world.config.contracts.rollupManagement;
-    for (tx, outcome) in block.included() {
-        if tx.inner().to() != Some(contract)
-            || !tx.inner().input().starts_with(&publishCall::SELECTOR)
-        {
-            continue;
-        }
+    block.included().filter(move |(tx, _)| {
+        tx.inner().to() == Some(contract) && tx.inner().input().starts_with(&publishCall::SELECTOR)
+    })
+}
+
+fn add_publications(world: &World, block: &Block, canonical: B256, report: &mut Report) {
+    let contract = world.config.contracts.rollupManagement;
+    for (tx, outcome) in publications(world, block) {
         report.publications += 1;
         let is_canonical = outcome
             .logs()
@@ -275,13 +308,18 @@ impl Report {
         row(
             "L1 publications",
             format!(
-                "{}, {} wasted ({:.2} %), of them {} reverted, {} by those who cheat",
+                "{}, {} wasted ({:.2} %), of them {} reverted, {} by those who cheat ({:.2} % by others)",
                 self.publications,
                 self.publications_wasted,
                 self.publications_wasted_percent,
                 self.publications_reverted,
-                self.publications_wasted_by_cheats
+                self.publications_wasted_by_cheats,
+                self.publications_wasted_honestly_percent
             ),
+        );
+        row(
+            "earned of the gas burned",
+            format!("{:?} %, {} rollups were overtaken", self.earned_percent, self.overtaken),
         );
         row("L1 gas", format!("{} used, {} wasted", self.gas_used, self.gas_wasted));
         row("orders to publish", list(&self.orders));

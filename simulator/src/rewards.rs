@@ -14,6 +14,8 @@ pub struct Rewards {
     /// Nobody can contest these any more; by the owner of the node.
     pub earned: Arc<BTreeMap<Address, U256>>,
     contestable: Vec<Publication>,
+    /// Owners of rollups that ran ahead of the winner and earned nothing, one for each.
+    pub overtaken: Arc<Vec<Address>>,
 }
 
 #[derive(Clone, Debug)]
@@ -48,7 +50,9 @@ impl Rewards {
                     publication.parent == header.parent && publication.proof == header.l1Proof;
                 if same_round && publication.block < number && header.nonce < publication.nonce {
                     publication.nonce = header.nonce;
-                    publication.shares = vec![share];
+                    let ahead = std::mem::replace(&mut publication.shares, vec![share]);
+                    Arc::make_mut(&mut self.overtaken)
+                        .extend(ahead.first().map(|(owner, _)| *owner));
                 }
             }
         }

@@ -158,6 +158,17 @@ fn a_forger_ends_in_suspended_withdrawals_and_a_slashed_stake() {
     assert_eq!(report.slashed, 1);
 }
 
+/// It burns more than it earns, whether it stands in one L1 block with the winner or in the one before.
+#[test]
+fn a_front_runner_is_overtaken_and_not_rewarded() {
+    let report = holds("front-runner", 1, 40).report;
+    let mut honest = report.earned_percent.clone();
+    let cheat = honest.remove(2);
+    assert!(report.overtaken > 0);
+    assert!(cheat < 100, "{report:?}");
+    assert!(honest.iter().all(|earned| *earned > cheat), "{report:?}");
+}
+
 /// Its branch never dies: that is for a verdict (protocol 9.4).
 #[test]
 fn a_majority_that_never_gives_up_is_not_paid_nor_gets_its_stake_back() {

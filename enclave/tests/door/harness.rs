@@ -328,7 +328,7 @@ impl Node {
 
     pub fn set_head(&self, hash: B256) -> Head {
         match self.ask(Request::SetHead(hash)).unwrap() {
-            Reply::Head(head) => head,
+            Reply::Head(head) => *head,
             other => panic!("{other:?}"),
         }
     }

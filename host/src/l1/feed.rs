@@ -433,7 +433,7 @@ impl Asker {
                 Ok(Reply::Head(head)) => {
                     let forget = head.forget.clone();
                     self.store(move |storage| storage.forget_transactions(&forget)).await?;
-                    return Ok(Asked::Head(hash, Box::new(head)));
+                    return Ok(Asked::Head(hash, head));
                 }
                 Ok(_) => return Err(FeedError::Enclave(AskError::OutOfTurn)),
                 Err(AskError::Refused(DoorError::Retry(Retry::L1Block(_)))) => {

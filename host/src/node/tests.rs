@@ -90,7 +90,7 @@ impl Life {
                     *self.views.get(&hash).ok_or(DoorError::Retry(Retry::L1Block(hash)))?;
                 let l1 = L1BlockId { number, hash };
                 self.head = Some(l1.clone());
-                Ok(Reply::Head(Head {
+                Ok(Reply::Head(Box::new(Head {
                     l1,
                     rollup: hash,
                     number,
@@ -98,7 +98,7 @@ impl Life {
                     is_registered: true,
                     forget: std::mem::take(&mut self.forget),
                     ..Default::default()
-                }))
+                })))
             }
             Request::Envelope(envelope) => {
                 let accepted = (envelope.first() == Some(&1)).then(|| envelope.clone());

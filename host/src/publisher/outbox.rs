@@ -49,8 +49,8 @@ pub enum Content {
     },
     /// Publishes a rollup, with answers to members that wait for the seed.
     Rollup(Box<SignedRollup>, Vec<SeedAnswer>),
-    /// Takes the place of a rollup that is not worth its price any more.
-    Nothing,
+    /// Takes the place of this rollup, which is not worth its price any more.
+    Nothing(B256),
 }
 
 /// A transaction under way.

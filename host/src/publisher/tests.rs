@@ -88,6 +88,7 @@ fn rollup_on(l1_proof: u64, payload_bytes: usize) -> Box<SignedRollup> {
     let header = RollupHeader {
         number: 1,
         l1ProofNumber: l1_proof,
+        nonce: U256::from(7),
         payloadHash: alloy_primitives::keccak256(&payload),
         ..Default::default()
     };
@@ -289,20 +290,26 @@ async fn a_rollup_on_its_way_is_given_one_block() {
 
 #[tokio::test]
 async fn a_rollup_that_has_lost_is_taken_back() {
-    let (same, other) = (B256::ZERO, B256::repeat_byte(3));
+    let own = rollup(10).header;
+    // Far enough ahead that nobody waits for it.
+    let l1 = L1BlockId { number: 1_000, ..Default::default() };
+    let on = |rollup| Head { rollup, l1: l1.clone(), ..Default::default() };
+    let (same, other) = (on(B256::ZERO), on(B256::repeat_byte(3)));
+    let ahead = |nonce, included| Head { round: own.round(), nonce, included, ..other.clone() };
+    let (lower, higher) = (own.nonce - U256::ONE, own.nonce + U256::ONE);
     // What L1 goes on from, the payload's bytes, and how many transactions there are then.
     let cases = [
         ("the round is replayed", same, 10, 1),
-        ("L1 goes on from it", rollup(10).header.hash(), 10, 1),
-        ("L1 goes on from another", other, 10, 2),
+        ("L1 goes on from it", on(own.hash()), 10, 1),
+        ("L1 goes on from another", other.clone(), 10, 2),
+        ("L1 goes on from the winner", ahead(lower, 999), 10, 2),
+        ("L1 goes on from one that ran ahead of it, the winner", ahead(higher, 999), 10, 1),
+        ("too late to show that one ran ahead", ahead(higher, 998), 10, 2),
         ("with blobs it stays: only other blobs could take its place", other, 130_000, 1),
     ];
-    for (what, canonical, bytes, count) in cases {
+    for (what, head, bytes, count) in cases {
         let desk = Desk::open(|_| {}).await;
         desk.publisher.publish(rollup(bytes), Vec::new()).await.unwrap();
-        // Far enough ahead that nobody waits for it.
-        let l1 = L1BlockId { number: 1_000, ..Default::default() };
-        let head = Head { rollup: canonical, l1, ..Default::default() };
         let followed = Followed { enclave: Address::ZERO, head, is_synced: true, life: 1 };
         desk.followed.send_replace(Some(followed));
         desk.mine().await;

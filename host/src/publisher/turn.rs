@@ -11,7 +11,11 @@ use super::{
 };
 use alloy_eips::eip7825::MAX_TX_GAS_LIMIT_OSAKA;
 use alloy_primitives::{B256, U256};
-use obscuro_protocol::limits::PROOF_AGE_BLOCKS_MAX;
+use obscuro_protocol::{
+    door::Head,
+    limits::{PROOF_AGE_BLOCKS_MAX, SETTLEMENT_BLOCKS},
+    rollup::RollupHeader,
+};
 
 /// L1 blocks after which a transaction is replaced at a higher fee.
 pub const PATIENCE_BLOCKS: u64 = 2;
@@ -21,19 +25,15 @@ pub const RAISES_MAX: usize = 10;
 const GAS_SPARE: u64 = 200_000;
 
 /// Whether a rollup is still worth its price: L1 would take a late sibling, and the operator would pay for
-/// nothing. `canonical` is the enclave's head rollup, if it has one.
-pub fn check(
-    outbox: &Outbox,
-    canonical: Option<B256>,
-    content: &Content,
-) -> Result<(), PublishError> {
+/// nothing. `head` is the enclave's, if it has one.
+pub fn check(outbox: &Outbox, head: Option<&Head>, content: &Content) -> Result<(), PublishError> {
     let rollup = match content {
         Content::Rollup(rollup, _) => rollup,
         Content::Call { .. } => return Ok(()),
-        Content::Nothing => return check_withdrawal(outbox),
+        Content::Nothing(rollup) => return check_withdrawal(outbox, *rollup),
     };
     let header = &rollup.header;
-    if canonical.is_some_and(|canonical| canonical != header.parent) {
+    if head.is_some_and(|head| head.rollup != header.parent && !ran_ahead(head, header)) {
         return Err(PublishError::Late);
     }
     if let Some((_, slot)) = outbox.find(Purpose::Publish)
@@ -46,21 +46,36 @@ pub fn check(
     Ok(())
 }
 
-/// Whether the rollup under way has lost: L1 went on from another one, and would take it as a late sibling.
-pub fn has_lost(outbox: &Outbox, canonical: Option<B256>) -> bool {
-    let Some((_, slot)) = outbox.find(Purpose::Publish) else { return false };
-    let Content::Rollup(rollup, _) = &slot.content else { return false };
-    let header = &rollup.header;
-    canonical.is_some_and(|canonical| canonical != header.parent && canonical != header.hash())
+/// The rollup under way, if it has lost: L1 went on from another one, and would take it as a late sibling.
+pub fn lost(outbox: &Outbox, head: Option<&Head>) -> Option<B256> {
+    let (_, slot) = outbox.find(Purpose::Publish)?;
+    let Content::Rollup(rollup, _) = &slot.content else { return None };
+    let (header, head) = (&rollup.header, head?);
+    let hash = header.hash();
+    let is_past = head.rollup != header.parent && head.rollup != hash;
+    (is_past && !ran_ahead(head, header)).then_some(hash)
 }
 
-/// Whether a rollup is under way whose place nothing can take: L1 nodes let only blobs replace blobs, and
+/// Whether the canonical rollup ran ahead of this one, which won their round. Included now, this one shows
+/// it: then it is paid what it costs, and the other nothing (protocol 5.7).
+fn ran_ahead(head: &Head, header: &RollupHeader) -> bool {
+    head.round == header.round()
+        && header.nonce < head.nonce
+        && head.l1.number < head.included.saturating_add(SETTLEMENT_BLOCKS)
+}
+
+/// Whether this rollup is under way and nothing can take its place: L1 nodes let only blobs replace blobs, and
 /// those cost what is to be saved.
-fn check_withdrawal(outbox: &Outbox) -> Result<(), PublishError> {
-    let is_under_way = outbox.find(Purpose::Publish).is_some_and(|(_, slot)| {
-        matches!(slot.content, Content::Rollup(..)) && slot.fees.max_blob_fee == 0
-    });
-    if is_under_way { Ok(()) } else { Err(PublishError::Settled) }
+fn check_withdrawal(outbox: &Outbox, hash: B256) -> Result<(), PublishError> {
+    let is_it = |content: &Content| match content {
+        Content::Rollup(rollup, _) => rollup.header.hash() == hash,
+        _ => false,
+    };
+    let slot = outbox.find(Purpose::Publish).map(|(_, slot)| slot);
+    match slot.filter(|slot| is_it(&slot.content) && slot.fees.max_blob_fee == 0) {
+        Some(_) => Ok(()),
+        None => Err(PublishError::Settled),
+    }
 }
 
 /// How to carry what is sent. What is replaced or queued decides first: nodes refuse to queue

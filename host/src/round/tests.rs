@@ -305,8 +305,25 @@ fn the_lowest_nonce_publishes() {
             (gathered(5), vec![]),
             (closed(5), vec![Publish(own(5))]),
             (candidate(2, &better), [passed_on(2, &better), pull(2, &better)].concat()),
+            (pulled(&better), vec![Check(better.clone())]),
+            (checked(&better, Judgement::Valid), vec![TakeBack(own(5).header.hash())]),
         ],
     );
+    for (judgement, what) in [
+        (Judgement::Unknown, "the better one may not be valid: what was published stays"),
+        (Judgement::Invalid, "the better one is none"),
+    ] {
+        play_on(
+            what,
+            vec![
+                (gathered(5), vec![]),
+                (closed(5), vec![Publish(own(5))]),
+                (candidate(2, &better), [passed_on(2, &better), pull(2, &better)].concat()),
+                (pulled(&better), vec![Check(better.clone())]),
+                (checked(&better, judgement), vec![]),
+            ],
+        );
+    }
     play_on(
         "lost to a better one",
         vec![

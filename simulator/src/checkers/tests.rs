@@ -314,10 +314,7 @@ fn user_data_and_keys_in_clear() {
 #[test]
 fn rollups_that_do_not_come() {
     let mut run = network();
-    let all: std::collections::HashSet<_> = (0..3).map(World::operator).collect();
-    for l1 in 0..run.world.l1.len() {
-        run.world.l1.censor(l1, all.clone());
-    }
+    run.world.l1.censor_everywhere(&(0..3).map(World::operator).collect());
     let next = run.number() + 60;
     let found = run.until(|run| run.number() >= next).unwrap_err();
     assert_eq!(found.checker, "liveness", "{}", found.text);

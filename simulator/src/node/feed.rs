@@ -203,7 +203,7 @@ impl Node {
 
     fn set_head(&mut self, hash: B256, attempt: u32, world: &mut World) -> Fed {
         match self.ask(world, Request::SetHead(hash)) {
-            Ok(Reply::Head(head)) => Fed::Head(hash, Box::new(head)),
+            Ok(Reply::Head(head)) => Fed::Head(hash, head),
             Ok(_) => Fed::Fatal("the enclave answers out of turn".to_owned()),
             Err(DoorError::Retry(Retry::L1Block(_))) => Fed::Input(Input::Unknown),
             Err(DoorError::Fatal(reason)) => Fed::Fatal(reason),

@@ -78,6 +78,7 @@ impl Node {
                 let answers = self.answers(world);
                 self.order(Purpose::Publish, Content::Rollup(rollup, answers), world);
             }
+            Effect::TakeBack(rollup) => self.withdraw(rollup, world),
             Effect::Forward(message) => self.forward(&message, world),
             Effect::Ignore(message) => self.drop_message(&message),
             Effect::Reject(message) => {

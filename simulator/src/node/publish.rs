@@ -5,7 +5,7 @@
 use super::Node;
 use crate::{events::NodeEvent, l1::Called, world::World};
 use alloy_eips::eip7825::MAX_TX_GAS_LIMIT_OSAKA;
-use alloy_primitives::U256;
+use alloy_primitives::{B256, U256};
 use obscuro_enclave::executor::CallRequest;
 use obscuro_host::publisher::{
     PublishError,
@@ -55,7 +55,7 @@ impl Node {
         life.at = world.l1.head(l1).number();
         life.outbox.settle(count);
         if let Err(error) = self.check_turn(&content) {
-            self.done(purpose, matches!(content, Content::Nothing), Err(error), world);
+            self.done(purpose, matches!(content, Content::Nothing(_)), Err(error), world);
             return;
         }
         self.plan(world, QUESTIONS, NodeEvent::Send(purpose, Box::new(content)));
@@ -71,7 +71,7 @@ impl Node {
             self.plan(world, CATCH_UP_STEP, NodeEvent::Send(purpose, Box::new(content)));
             return;
         }
-        let is_withdrawal = matches!(content, Content::Nothing);
+        let is_withdrawal = matches!(content, Content::Nothing(_));
         let outcome = self.try_send(purpose, &content, world);
         self.done(purpose, is_withdrawal, outcome, world);
     }
@@ -99,8 +99,15 @@ impl Node {
     /// A rollup that has lost is not worth its price any more.
     pub(super) fn take_back(&mut self, head: &Head, world: &mut World) {
         let Some(life) = &self.life else { return };
-        if turn::has_lost(&life.outbox, Some(head.rollup)) && self.is_honest() {
-            self.order(Purpose::Publish, Content::Nothing, world);
+        if let Some(lost) = turn::lost(&life.outbox, Some(head)) {
+            self.withdraw(lost, world);
+        }
+    }
+
+    /// Something empty takes its place; a cheat rather pays.
+    pub(super) fn withdraw(&mut self, rollup: B256, world: &mut World) {
+        if self.is_honest() {
+            self.order(Purpose::Publish, Content::Nothing(rollup), world);
         }
     }
 
@@ -109,7 +116,7 @@ impl Node {
         if self.adversary.as_ref().is_some_and(|adversary| adversary.publishes_anyway()) {
             return Ok(());
         }
-        turn::check(&life.outbox, life.head.as_ref().map(|head| head.rollup), content)
+        turn::check(&life.outbox, life.head.as_ref(), content)
     }
 
     fn try_send(
@@ -169,7 +176,7 @@ impl Node {
             Content::Call { to, input, value } => {
                 Ok(Prepared { to: *to, input: input.clone(), value: *value, sidecar: None })
             }
-            Content::Nothing => Ok(Prepared::nothing(self.operator.address())),
+            Content::Nothing(_) => Ok(Prepared::nothing(self.operator.address())),
             Content::Rollup(rollup, answers) => {
                 if carrying == Carrying::Blobs {
                     return Err(PublishError::Blobs("not simulated".to_owned()));
@@ -213,7 +220,7 @@ impl Node {
                     fees = fees.bumped();
                     continue;
                 }
-                Some(Refusal::Past) if matches!(content, Content::Nothing) => {
+                Some(Refusal::Past) if matches!(content, Content::Nothing(_)) => {
                     return Err(PublishError::Settled);
                 }
                 Some(Refusal::Past) => {
