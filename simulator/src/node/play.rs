@@ -131,12 +131,12 @@ impl Node {
         }
     }
 
-    /// Sends a message to all neighbours.
+    /// Sends a message of its own to all aggregators, to which it keeps links; others pass on to neighbours.
     pub fn spread(&mut self, message: &Gossip, world: &mut World) {
         let message = Message::new(message.encode());
         let Some(life) = &mut self.life else { return };
         life.remember(message.hash);
-        for to in world.network.mesh[self.id].clone() {
+        for to in (0..world.scenario.aggregators).filter(|to| *to != self.id) {
             world.gossip(self.id, to, &message);
         }
     }
