@@ -5,14 +5,14 @@
 use crate::{
     device::{self, Device},
     ledger::{Body, LedgerError},
-    pool::Pooled,
+    pool::{Pool, Pooled},
     store::{Domain, EncryptedStore},
 };
 use alloy_primitives::{B256, map::B256HashMap};
 use lru::LruCache;
 use obscuro_protocol::wire;
 use parking_lot::Mutex;
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc};
 
 const TRANSACTION: Domain = Domain("transaction index");
 const ENTRY_BYTES_MAX: usize = 64;
@@ -33,8 +33,23 @@ pub struct Index {
 struct Accepted {
     /// Transaction hash to the hash of what the host keeps.
     waiting: B256HashMap<B256>,
-    /// Included: (L1 block number, hash of what the host keeps), in the order of inclusion.
-    included: std::collections::VecDeque<(u64, B256)>,
+    /// Included or dropped, in that order.
+    left: VecDeque<Left>,
+}
+
+/// A transaction that left the pool.
+struct Left {
+    l1_number: u64,
+    transaction: B256,
+    kept: B256,
+}
+
+impl Accepted {
+    fn leave(&mut self, transaction: B256, l1_number: u64) {
+        if let Some(kept) = self.waiting.remove(&transaction) {
+            self.left.push_back(Left { l1_number, transaction, kept });
+        }
+    }
 }
 
 impl Index {
@@ -53,9 +68,7 @@ impl Index {
         let mut accepted = self.accepted.lock();
         for (position, transaction) in body.transactions.iter().enumerate() {
             entries.put(transaction.hash, (rollup, position as u32));
-            if let Some(kept) = accepted.waiting.remove(&transaction.hash) {
-                accepted.included.push_back((body.header.l1ProofNumber, kept));
-            }
+            accepted.leave(transaction.hash, body.header.l1ProofNumber);
         }
         self.keep(rollup, body);
     }
@@ -69,22 +82,22 @@ impl Index {
     pub fn settle(&self, dropped: Vec<Arc<Pooled>>, l1_number: u64) {
         let mut accepted = self.accepted.lock();
         for pooled in dropped {
-            if let Some(kept) = accepted.waiting.remove(&pooled.hash) {
-                accepted.included.push_back((l1_number, kept));
-            }
+            accepted.leave(pooled.hash, l1_number);
         }
     }
 
-    /// What the host need not keep: its transactions lie deep enough under this L1 block.
-    pub fn take_settled(&self, l1_number: u64) -> Vec<B256> {
+    /// What the host need not keep: its transactions lie deep enough under this L1 block, and have not
+    /// come back into the pool with a branch that L1 gave up.
+    pub fn take_settled(&self, l1_number: u64, pool: &Pool) -> Vec<B256> {
         let mut accepted = self.accepted.lock();
         let mut settled = Vec::new();
-        while let Some((number, kept)) = accepted.included.front().copied() {
-            if number + SETTLED_BLOCKS > l1_number {
-                break;
+        while let Some(left) =
+            accepted.left.pop_front_if(|left| left.l1_number + SETTLED_BLOCKS <= l1_number)
+        {
+            match pool.get(left.transaction) {
+                Some(_) => _ = accepted.waiting.insert(left.transaction, left.kept),
+                None => settled.push(left.kept),
             }
-            accepted.included.pop_front();
-            settled.push(kept);
         }
         settled
     }

@@ -421,7 +421,7 @@ impl Node {
             randao: view.randao,
             peers: peers.into_iter().map(peer).collect(),
             readers: readers.into_iter().map(|(_, node)| node.host_address.clone()).collect(),
-            forget: self.index.take_settled(view.block.number),
+            forget: self.index.take_settled(view.block.number, &self.pool.lock()),
         }
     }
 

@@ -420,6 +420,27 @@ fn what_was_accepted_returns_to_the_pool_however_late() {
 }
 
 #[test]
+fn what_was_accepted_is_kept_while_l1_has_it_on_a_lost_branch_only() {
+    let (node, mut l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    let raw = alice.transaction(0, TxKind::Call(Address::repeat_byte(8)), OBX, Bytes::new());
+    let sealed = kept(&node, &reader.seal(Query::SendTransaction(raw)).1).expect("accepted");
+    let mut lost = l1.clone();
+    assert_eq!(round(&node, &mut lost).header.gasUsed, 21_000);
+
+    let mut forgotten: Vec<B256> = Vec::new();
+    for _ in 0..70 {
+        forgotten.extend(node.follow(&l1.block(vec![], vec![])).forget);
+    }
+    assert!(forgotten.is_empty(), "it waits for a rollup again");
+    assert_eq!(round(&node, &mut l1).header.gasUsed, 21_000);
+    for _ in 0..70 {
+        forgotten.extend(node.follow(&l1.block(vec![], vec![])).forget);
+    }
+    assert_eq!(forgotten, [keccak256(&sealed)]);
+}
+
+#[test]
 fn only_enclaves_of_the_network_say_what_was_accepted() {
     let (node, _, alice) = network();
     let other = Node::start(3, true);
