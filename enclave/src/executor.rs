@@ -29,7 +29,7 @@ pub use call::{
 pub use check::check;
 pub use code::Code;
 pub use database::BlockHashAnswer;
-pub use env::{BlockEnv, FeeRule, blob_base_fee, next_excess_blob_gas};
+pub use env::{BlockEnv, FeeRule, IntrinsicGas, blob_base_fee, next_excess_blob_gas};
 pub use error::{ExecutionError, Fatal, Reject};
 pub use outcome::revert_reason;
 pub use outcome::{Executed, Failure, Fees, Finished, SystemOutcome};

@@ -146,7 +146,12 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// What gas will cost in the next rollup, if L1 has no further block.
+    /// The block that the next rollup is executed in, if L1 has no further block.
+    pub fn next_env(&self, view: &View) -> BlockEnv {
+        self.env(&view.head, view)
+    }
+
+    /// What gas will cost in it.
     pub fn next_base_fee(&self, view: &View) -> u64 {
         view.fees.base_fee(view.head.header.baseFee, self.config)
     }

@@ -195,17 +195,14 @@ impl Pool {
 
     /// Executable transactions in the order that `order` decides: pseudo-random over all senders,
     /// by nonce within each (protocol 6.4: neither fees nor the host move a transaction). At most
-    /// `bytes_max` bytes, none that came after the seed epoch or offers less than the base fee. `nonce_of`
-    /// gives a sender's next nonce.
+    /// `bytes_max` bytes, none that `may_go` holds back. `nonce_of` gives a sender's next nonce.
     pub fn select(
         &self,
         order: &Secret,
-        epoch: u32,
         bytes_max: usize,
-        base_fee: u64,
+        may_go: impl Fn(&Pooled) -> bool,
         nonce_of: impl Fn(Address) -> Option<u64>,
     ) -> Vec<Arc<Pooled>> {
-        let may_go = |next: &Pooled| next.epoch <= epoch && next.fee_max >= base_fee.into();
         let mut heap = BinaryHeap::new();
         let mut queues = Vec::with_capacity(self.senders.len());
         for (&sender, queue) in &self.senders {

@@ -12,7 +12,7 @@ use crate::{
     pool::Pooled,
     view::{Rollup, View},
 };
-use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable};
+use alloy_consensus::{Transaction, TxEnvelope, transaction::SignerRecoverable};
 use alloy_eips::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_sol_types::SolStruct;
@@ -373,8 +373,15 @@ impl Node {
             Err(_) => None,
         };
         let bytes_max = self.build_bytes.load(Ordering::Relaxed).saturating_sub(forced_bytes);
-        let base_fee = ledger.next_base_fee(view);
-        Ok(self.pool.lock().select(&order, view.epoch(), bytes_max, base_fee, nonce_of))
+        let (epoch, env) = (view.epoch(), ledger.next_env(view));
+        let (base_fee, intrinsic) = (u128::from(env.base_fee), env.intrinsic_gas());
+        // Prices move both ways: what they exclude now waits, and takes nobody's room.
+        let may_go = |next: &Pooled| {
+            next.epoch <= epoch
+                && next.fee_max >= base_fee
+                && next.transaction.gas_limit() >= intrinsic.of(&next.transaction)
+        };
+        Ok(self.pool.lock().select(&order, bytes_max, may_go, nonce_of))
     }
 
     fn seal_payload(
@@ -458,7 +465,6 @@ struct Parsed {
 
 /// Decodes a signed transaction that came in a seed epoch, and recovers its sender.
 pub fn decode_transaction(raw: Bytes, epoch: u32) -> Result<Pooled, String> {
-    use alloy_consensus::Transaction;
     let mut rest = raw.as_ref();
     let transaction = TxEnvelope::decode_2718(&mut rest)
         .map_err(|error| format!("invalid transaction: {error}"))?;

@@ -244,3 +244,26 @@ fn what_offers_too_little_waits_for_cheaper_gas() {
     });
     assert!(executed.is_some_and(|base_fee| base_fee <= 2 * GWEI), "{executed:?}");
 }
+
+#[test]
+fn what_allows_too_little_gas_for_dear_data_waits_for_cheaper_data() {
+    let dear = L1 { base_fee: GWEI, excess_blob_gas: 17 * 5_007_716, ..L1::new() };
+    let (node, mut l1, alice) = network_on(dear);
+    let reader = Reader::new(&node, 7, &[&alice]);
+    let (to, data) = (Address::repeat_byte(0xb0), vec![7; 100]);
+    let call = |gas| alice.transaction_with_gas(1, TxKind::Call(to), gas, data.clone());
+    // The least that is taken now. It cannot go first.
+    let least = (25_000..35_000).step_by(400).find(|gas| send(&reader, &node, call(*gas)).is_ok());
+    let least = least.expect("enough");
+    (l1.base_fee, l1.excess_blob_gas) = (u64::MAX, u64::MAX);
+    for _ in 0..20 {
+        node.follow(&l1.block(vec![], vec![]));
+    }
+    let plain = alice.transaction_with_gas(0, TxKind::Call(to), 21_000, vec![]);
+    assert_eq!(send(&reader, &node, plain), Ok(()));
+    assert_eq!(round(&node, &mut l1).header.gasUsed, 21_000, "the other one waits");
+    (l1.base_fee, l1.excess_blob_gas) = (0, 0);
+    let executed = (1..300).map(|index| idle_round(&node, &mut l1, index).header.gasUsed);
+    let executed = executed.into_iter().find(|gas| *gas > 0);
+    assert!(executed.is_some_and(|gas| gas <= least), "{executed:?} of {least}");
+}

@@ -118,17 +118,49 @@ impl BlockEnv {
     /// Gas that a transaction is charged for its data.
     pub(super) fn data_gas<T: Transaction>(&self, tx: &T) -> u64 {
         let FeeRule::Pool { data_gas_per_token: per_token @ 1.., .. } = self.fees else { return 0 };
-        let (mut addresses, mut slots) = (0, 0);
-        for item in tx.access_list().map_or(&[][..], |list| &list.0) {
-            addresses += 1;
-            slots += item.storage_keys.len() as u64;
-        }
-        let authorizations = tx.authorization_list().map_or(0, <[_]>::len) as u64;
+        let Besides { addresses, slots, authorizations } = Besides::of(tx);
         tokens_in_calldata(tx.input())
             .saturating_add(addresses * ADDRESS_TOKENS)
             .saturating_add(slots * SLOT_TOKENS)
             .saturating_add(authorizations * AUTHORIZATION_TOKENS)
             .saturating_mul(per_token)
+    }
+
+    /// What transactions need in this block before anything runs.
+    pub fn intrinsic_gas(&self) -> IntrinsicGas {
+        IntrinsicGas(self.revm_cfg().gas_params)
+    }
+}
+
+/// The gas that a transaction must allow at least (EIP-2028, EIP-7623 and what follows from [`FeeRule::Pool`]).
+#[derive(Debug)]
+pub struct IntrinsicGas(GasParams);
+
+impl IntrinsicGas {
+    /// That of this transaction.
+    pub fn of<T: Transaction>(&self, tx: &T) -> u64 {
+        let Besides { addresses, slots, authorizations } = Besides::of(tx);
+        let (input, is_create) = (tx.input(), tx.kind().is_create());
+        let gas = self.0.initial_tx_gas(input, is_create, addresses, slots, authorizations, None);
+        gas.initial_regular_gas.max(gas.floor_gas)
+    }
+}
+
+/// How much a transaction carries besides call data.
+struct Besides {
+    addresses: u64,
+    slots: u64,
+    authorizations: u64,
+}
+
+impl Besides {
+    fn of<T: Transaction>(tx: &T) -> Self {
+        let list = tx.access_list().map_or(&[][..], |list| &list.0);
+        Self {
+            addresses: list.len() as u64,
+            slots: list.iter().map(|item| item.storage_keys.len() as u64).sum(),
+            authorizations: tx.authorization_list().map_or(0, <[_]>::len) as u64,
+        }
     }
 }
 
