@@ -487,6 +487,7 @@ impl Node {
             return None;
         }
         let target = view.block.number.checked_sub(SNAPSHOT_BLOCKS)?;
+        let key = self.identity.read().snapshot_key();
         let chain = self.chain.read();
         // What lies above the head that was last followed is not in the index yet.
         let target = target.min(chain.followed().block.number);
@@ -503,7 +504,6 @@ impl Node {
         if plain.len() > SNAPSHOT_BYTES_MAX {
             return None;
         }
-        let key = self.identity.read().snapshot_key();
         envelope::seal(&key, &plain, self.config_hash.as_slice(), &mut Entropy(around.device))
             .ok()
             .map(Bytes::from)

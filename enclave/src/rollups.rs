@@ -328,7 +328,6 @@ impl Node {
                 Err(error) => return Err(DoorError::Fatal(error.to_string())),
             };
             self.learn_compression(raw_bytes, payload.len());
-            let identity = self.identity.read();
             let header = RollupHeader {
                 aggregator: enclave,
                 nonce,
@@ -337,7 +336,7 @@ impl Node {
             };
             let domain =
                 signing_domain(self.config.l1ChainId, self.config.contracts.rollupManagement);
-            let signature = identity.sign(header.signing_hash(&domain));
+            let signature = self.identity.read().sign(header.signing_hash(&domain));
             let (rollup, body) =
                 ledger.commit(&view.head, outcome, header.clone(), payload.len(), around.device)?;
             self.index.keep(rollup.hash, Arc::new(body));
