@@ -33,7 +33,12 @@ impl Codec for ContentCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        Found::decode(&read(io, CONTENT_BYTES_MAX).await?).map_err(invalid)
+        let bytes = read(io, CONTENT_BYTES_MAX).await?;
+        Found::decode(&bytes).map_err(|error| match error {
+            WireError::TooLong { .. } => invalid(error),
+            // A peer that gave up halfway, or a link that did: nothing of it was believed.
+            _ => io::Error::new(io::ErrorKind::UnexpectedEof, error),
+        })
     }
 
     async fn write_request<T>(
@@ -70,4 +75,28 @@ async fn read<T: AsyncRead + Unpin + Send>(io: &mut T, limit: usize) -> io::Resu
 
 fn invalid(error: WireError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::{executor::block_on, io::Cursor};
+
+    /// Only what no honest peer can send is held against one: streams end early, too.
+    #[test]
+    fn an_answer_cut_short_is_not_a_lie() {
+        let whole = Found::Content(vec![7; 100].into()).encode();
+        let endless = vec![7; CONTENT_BYTES_MAX + 1];
+        let cases = [
+            (&[][..], Some(io::ErrorKind::UnexpectedEof)),
+            (&whole[..whole.len() / 2], Some(io::ErrorKind::UnexpectedEof)),
+            (&endless, Some(io::ErrorKind::InvalidData)),
+            (&whole, None),
+        ];
+        for (sent, expected) in cases {
+            let mut stream = Cursor::new(sent);
+            let answer = block_on(ContentCodec.read_response(&PROTOCOL, &mut stream));
+            assert_eq!(answer.err().map(|error| error.kind()), expected, "{} bytes", sent.len());
+        }
+    }
 }
