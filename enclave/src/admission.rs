@@ -12,7 +12,10 @@ use crate::{
 };
 use alloy_consensus::Transaction;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use obscuro_protocol::{door::DoorError, limits::TRANSACTION_BYTES_MAX};
+use obscuro_protocol::{
+    door::{DoorError, Retry},
+    limits::TRANSACTION_BYTES_MAX,
+};
 use std::sync::Arc;
 
 /// A verifier tells nobody of what it takes: its users must know.
@@ -122,7 +125,8 @@ impl Node {
         let opened = self.open_transactions(sealed, &keys)?;
         let head = self.chain.read().head().block.number;
         if opened.l1_number.saturating_add(GOSSIP_AGE_BLOCKS_MAX) < head {
-            return Err(DoorError::Rejected("transactions were passed on long ago".into()));
+            // Who passes it on may be honest, and one L1 block behind.
+            return Err(DoorError::Retry(Retry::Sender));
         }
         let ledger = self.ledger(&keys, around.store);
         for raw in opened.raws {

@@ -91,9 +91,10 @@ impl Relay {
         }
     }
 
+    /// Whether anybody would take what is sent now: at an old head, it would be old for all of them.
     fn has_peers(&self) -> bool {
         let followed = self.followed.borrow();
-        followed.as_ref().is_some_and(|followed| !followed.head.peers.is_empty())
+        followed.as_ref().is_some_and(|f| f.is_synced && !f.head.peers.is_empty())
     }
 
     async fn take_in(&self, id: MessageId, sealed: Bytes) {

@@ -377,6 +377,9 @@ pub enum Retry {
     /// The store failed to answer.
     #[error("the store is unavailable: {0}")]
     Store(String),
+    /// The same from the enclave that encrypted it, anew.
+    #[error("the message is too old: whoever made it may send it again")]
+    Sender,
 }
 
 /// A frame from host to enclave.

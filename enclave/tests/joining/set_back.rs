@@ -121,7 +121,8 @@ fn old_gossip_is_refused() {
         ask().unwrap();
     }
     node.follow(&l1.block(vec![], vec![]));
-    assert!(matches!(ask(), Err(DoorError::Rejected(_))));
+    // Not as a fault of who passes it on: the head there may be one block behind.
+    assert_eq!(ask().unwrap_err(), DoorError::Retry(Retry::Sender));
 }
 
 #[test]

@@ -83,6 +83,7 @@ fn door() {
                 Retry::Rollup(keccak256("rollup")),
                 Retry::Seed,
                 Retry::Store("disk full".into()),
+                Retry::Sender,
             ]),
             "toEnclave": messages(&[
                 ToEnclave::Request(Box::new(Request::Seal)),
