@@ -197,7 +197,7 @@ impl Desk {
         let count = self.options.l1.nonce(self.operator()).await?;
         self.settle(count);
         let mut again = self.outbox.take_stranded(count);
-        again.extend(self.outbox.overdue(self.at, turn::PATIENCE_BLOCKS));
+        again.extend(self.outbox.overdue(self.at, turn::PATIENCE_BLOCKS).cloned());
         for slot in again {
             if let Err(error) = self.serve(slot.purpose, slot.content).await {
                 debug!(purpose = ?slot.purpose, %error, "an overdue L1 transaction is not raised");

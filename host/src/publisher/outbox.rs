@@ -121,15 +121,13 @@ impl Outbox {
         }
     }
 
-    /// What was sent at least `patience` blocks ago. A rollup is overdue only when others wait behind
-    /// it: its round is replayed, and the winner replaces it anyway.
-    pub fn overdue(&self, block: u64, patience: u64) -> Vec<Slot> {
-        let last = self.slots.last_key_value().map(|(nonce, _)| *nonce);
-        let is_overdue = |(nonce, slot): &(&u64, &Slot)| {
-            let matters = slot.purpose != Purpose::Publish || Some(**nonce) != last;
-            matters && slot.sent_at + patience <= block
-        };
-        self.slots.iter().filter(is_overdue).map(|(_, slot)| slot.clone()).collect()
+    /// The first transaction, if it was sent at least `patience` blocks ago: whatever the others offer, they
+    /// wait for it. A rollup is overdue only when others wait behind it: its round is replayed, and the
+    /// winner replaces it anyway.
+    pub fn overdue(&self, block: u64, patience: u64) -> Option<&Slot> {
+        let (_, first) = self.slots.first_key_value()?;
+        let matters = first.purpose != Purpose::Publish || self.slots.len() > 1;
+        (matters && first.sent_at + patience <= block).then_some(first)
     }
 
     /// Whether nothing is under way.
@@ -180,11 +178,16 @@ mod tests {
     fn rollups_are_overdue_only_when_in_the_way() {
         let mut outbox = Outbox::default();
         outbox.sent(3, slot(Purpose::Publish, 1, 10));
-        assert!(outbox.overdue(20, 2).is_empty());
+        let overdue = |outbox: &Outbox, block| outbox.overdue(block, 2).map(|slot| slot.purpose);
+        assert_eq!(overdue(&outbox, 20), None);
         let share = Purpose::ShareSeed(Address::repeat_byte(4));
         outbox.sent(4, slot(share, 2, 19));
-        assert_eq!(purposes(&outbox.overdue(20, 2)), [Purpose::Publish]);
-        assert_eq!(purposes(&outbox.overdue(21, 2)), [Purpose::Publish, share]);
+        assert_eq!(overdue(&outbox, 11), None);
+        assert_eq!(overdue(&outbox, 20), Some(Purpose::Publish));
         assert!(outbox.take_stranded(3).is_empty());
+        // What waits behind it is not raised before it is the first.
+        outbox.settle(4);
+        assert_eq!(overdue(&outbox, 20), None);
+        assert_eq!(overdue(&outbox, 21), Some(share));
     }
 }

@@ -208,6 +208,32 @@ async fn overdue_transactions_are_raised() {
 }
 
 #[tokio::test]
+async fn whatever_holds_up_others_is_raised() {
+    let own = rollup(10).header;
+    let l1 = L1BlockId { number: 1_000, ..Default::default() };
+    let on = |rollup| Head { rollup, l1: l1.clone(), ..Default::default() };
+    for (what, head) in
+        [("a rollup", on(own.parent)), ("what took the place of one", on(B256::repeat_byte(3)))]
+    {
+        let desk = Desk::open(|_| {}).await;
+        desk.publisher.publish(rollup(10), Vec::new()).await.unwrap();
+        desk.call(Purpose::Prosecute).await.unwrap();
+        let followed = Followed { enclave: Address::ZERO, head, is_synced: true, life: 1 };
+        desk.followed.send_replace(Some(followed));
+        for _ in 0..6 {
+            desk.mine().await;
+        }
+        let sent = desk.sent();
+        let fees_of = |nonce: u64| {
+            let of = sent.iter().filter(|tx| TxEnvelope::nonce(tx) == nonce);
+            of.map(TxEnvelope::max_fee_per_gas).collect::<Vec<_>>()
+        };
+        assert!(fees_of(0).len() >= 3 && fees_of(0).is_sorted(), "{what}: {:?}", fees_of(0));
+        assert_eq!(fees_of(1).len(), 1, "{what}: behind it, an offer counts for nothing");
+    }
+}
+
+#[tokio::test]
 async fn what_a_reorganisation_strands_is_sent_again() {
     let desk = Desk::open(|_| {}).await;
     desk.l1.state.lock().nonce = 5;

@@ -40,10 +40,21 @@ pub fn check(outbox: &Outbox, head: Option<&Head>, content: &Content) -> Result<
         && let Content::Rollup(former, _) = &slot.content
         && former.header.parent == header.parent
         && slot.sent_at >= header.l1ProofNumber
+        && !is_raised(&former.header, header, slot.sent_at, head)
     {
         return Err(PublishError::Underway);
     }
     Ok(())
+}
+
+/// Whether a rollup is ordered again because others have waited behind it for long.
+fn is_raised(
+    former: &RollupHeader,
+    again: &RollupHeader,
+    sent_at: u64,
+    head: Option<&Head>,
+) -> bool {
+    former == again && head.is_none_or(|head| sent_at + PATIENCE_BLOCKS <= head.l1.number)
 }
 
 /// The rollup under way, if it has lost: L1 went on from another one, and would take it as a late sibling.
@@ -64,12 +75,13 @@ fn ran_ahead(head: &Head, header: &RollupHeader) -> bool {
         && head.l1.number < head.included.saturating_add(SETTLEMENT_BLOCKS)
 }
 
-/// Whether this rollup is under way and nothing can take its place: L1 nodes let only blobs replace blobs, and
-/// those cost what is to be saved.
+/// Whether this rollup, or what took its place, is under way and nothing can take its place: L1 nodes let only
+/// blobs replace blobs, and those cost what is to be saved.
 fn check_withdrawal(outbox: &Outbox, hash: B256) -> Result<(), PublishError> {
     let is_it = |content: &Content| match content {
         Content::Rollup(rollup, _) => rollup.header.hash() == hash,
-        _ => false,
+        Content::Nothing(former) => *former == hash,
+        Content::Call { .. } => false,
     };
     let slot = outbox.find(Purpose::Publish).map(|(_, slot)| slot);
     match slot.filter(|slot| is_it(&slot.content) && slot.fees.max_blob_fee == 0) {

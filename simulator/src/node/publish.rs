@@ -256,7 +256,7 @@ impl Node {
         let count = world.l1.nonce(l1, self.operator.address());
         life.outbox.settle(count);
         let mut again = life.outbox.take_stranded(count);
-        again.extend(life.outbox.overdue(number, turn::PATIENCE_BLOCKS));
+        again.extend(life.outbox.overdue(number, turn::PATIENCE_BLOCKS).cloned());
         for slot in again {
             self.order(slot.purpose, slot.content, world);
         }
