@@ -137,10 +137,13 @@ contract RollupManagement is IRollupManagement, EIP712 {
         bytes32 hash = hashRollup(header);
         _accusation(hash);
         _checkUndisputed(survivor);
-        (uint256 depth,) = _tree.fork(hash, survivor);
+        (uint256 depth, uint256 survivorDepth) = _tree.fork(hash, survivor);
         if (depth >= slashDepth) revert TooDeepToAcquit(hash, survivor, depth);
         (bool siblings, bool contradiction) = _tree.contradict(hash, survivor);
-        if (contradiction || (depth == 1 && !siblings)) revert NotInnocent(hash, survivor);
+        // What the rollup builds on is undisputed while both branches live. Further above a survivor beside it no sibling
+        // survives that it could contradict.
+        bool proves = depth == 0 || siblings || (depth > 1 && survivorDepth != 0);
+        if (contradiction || !proves) revert NotInnocent(hash, survivor);
 
         delete accusations[hash];
         emit Acquitted(hash, header.aggregator);

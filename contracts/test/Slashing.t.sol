@@ -24,7 +24,11 @@ contract SlashingTest is Network {
     bytes32[] private forged;
 
     function setUp() public {
-        deployNetwork();
+        start(SLASH_DEPTH);
+    }
+
+    function start(uint256 slashDepth) private {
+        deployNetwork(slashDepth);
         registerGenesis();
         register(forger, MINIMUM_STAKE);
         admit(forger);
@@ -470,6 +474,57 @@ contract SlashingTest is Network {
         rollups.slash(h, honest[4]);
         vm.expectRevert(notInnocent(loser, honest[4]));
         rollups.acquit(h, honest[4]);
+        rollups.acquit(h, honest[3]);
+        vm.assertEq(accusationsOf(ACCOMPLICE_KEY), 0);
+    }
+
+    /// @dev What the rollup itself builds on is undisputed also while its branch and the honest one are alive.
+    function test_acquit_revertsForAnAncestor() public {
+        start(3);
+        for (uint256 i = 0; i < 4; i++) {
+            build();
+        }
+        advance(1);
+        bytes32 forgery = publishBy(FORGER_KEY, honest[3]);
+        accuse(forgery, honest[4]);
+        IRollupManagement.RollupHeader memory h = headers[forgery];
+        // Twice: while both branches are alive, and when the forged one is dead.
+        for (uint256 i = 0; i < 2; i++) {
+            vm.expectRevert(notInnocent(forgery, honest[3]));
+            rollups.acquit(h, honest[3]);
+            vm.expectRevert(notInnocent(forgery, honest[2]));
+            rollups.acquit(h, honest[2]);
+            vm.expectRevert(
+                abi.encodeWithSelector(IRollupManagement.TooDeepToAcquit.selector, forgery, honest[1], uint256(3))
+            );
+            rollups.acquit(h, honest[1]);
+            bury();
+        }
+        vm.expectRevert(notInnocent(forgery, honest[4]));
+        rollups.acquit(h, honest[4]);
+        rollups.slash(h, honest[4]);
+        vm.assertFalse(network.isAggregator(forger));
+    }
+
+    /// @dev Too shallow beside the survivor to be slashed, so its stake must not stay frozen for ever.
+    function test_acquit_freesWhoIsTooShallowToBeSlashed() public {
+        start(3);
+        build();
+        advance(1);
+        bytes32 shallow = publishBy(ACCOMPLICE_KEY, honest[1]);
+        advance(1);
+        shallow = publishBy(ACCOMPLICE_KEY, shallow);
+        for (uint256 i = 0; i < 3; i++) {
+            forge(FORGER_KEY);
+            build();
+        }
+        accuse(shallow, forged[3]);
+        bury();
+        IRollupManagement.RollupHeader memory h = headers[shallow];
+        vm.expectRevert(tooShallow(shallow, honest[3], 2, 2));
+        rollups.slash(h, honest[3]);
+        vm.expectRevert(notInnocent(shallow, honest[1]));
+        rollups.acquit(h, honest[1]);
         rollups.acquit(h, honest[3]);
         vm.assertEq(accusationsOf(ACCOMPLICE_KEY), 0);
     }

@@ -168,7 +168,8 @@ interface IRollupManagement {
     error TooEarlyToSlash(uint256 dueBlock);
     /// @notice The rollup stands `slashDepth` or more above the survivor's branch.
     error TooDeepToAcquit(bytes32 rollup, bytes32 survivor, uint256 depth);
-    /// @notice The rollup stands directly above a fork point, and the survivor is not its sibling, or contradicts it.
+    /// @notice The rollup builds on the survivor, or stands directly above a fork point and the survivor is not its sibling,
+    /// or contradicts it.
     error NotInnocent(bytes32 rollup, bytes32 survivor);
 
     /// @notice Publishes a rollup.
@@ -235,8 +236,8 @@ interface IRollupManagement {
     /// @dev Requires:
     /// - the rollup is accused;
     /// - every live head builds on `survivor`, and the rollup stands less than `slashDepth` above their last common ancestor: it
-    ///   is on the surviving chain, or a loser beside it. If directly beside it, `survivor` is its sibling, and they do not
-    ///   contradict each other.
+    ///   is on the surviving chain, or a loser beside it. `survivor` is not one of its ancestors: these survive either way.
+    ///   If the rollup is directly beside the chain, `survivor` is its sibling, and they do not contradict each other.
     function acquit(RollupHeader calldata header, bytes32 survivor) external;
 
     /// @notice The accusation of a rollup; zero if there is none.

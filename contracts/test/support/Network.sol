@@ -35,6 +35,10 @@ abstract contract Network is Quotes {
     uint256 internal rollupNonce;
 
     function deployNetwork() internal {
+        deployNetwork(SLASH_DEPTH);
+    }
+
+    function deployNetwork(uint256 slashDepth) internal {
         vm.roll(START);
         obx = new ObscuroToken(operator, 1_000_000e18);
         deployAttestation();
@@ -42,7 +46,7 @@ abstract contract Network is Quotes {
         address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
         network =
             new NetworkManagement(obx, attestation, CONFIG_HASH, MINIMUM_STAKE, FEE, UNBONDING_BLOCKS, governor, next);
-        rollups = new RollupManagement(network, CONFIG_HASH, FORK_TIMEOUT_BLOCKS, SLASH_DEPTH, SLASH_DELAY_BLOCKS);
+        rollups = new RollupManagement(network, CONFIG_HASH, FORK_TIMEOUT_BLOCKS, slashDepth, SLASH_DELAY_BLOCKS);
         vm.deal(operator, 100 ether);
         vm.prank(operator);
         obx.approve(address(network), type(uint256).max);
