@@ -8,7 +8,7 @@ pub mod plan;
 
 use crate::{
     l1::{L1Client, L1Error, connect},
-    publisher::{Content, PublishError, Publisher, Purpose},
+    publisher::{self, Content, PublishError, Publisher, Purpose},
     rpc::{RpcBackend, RpcFailure},
     stop::Stop,
 };
@@ -196,8 +196,7 @@ impl Claims {
         let call = feesCall { owner: self.operator.address() }.abi_encode();
         let answer = self.l1.call(contract, call.into()).await?;
         let fees = U256::abi_decode(&answer).map_err(|_| ClaimError::L1Answer)?;
-        let price = self.l1.latest().await?.fields.base_fee_per_gas.unwrap_or_default();
-        if plan::is_worth(fees, WITHDRAWAL_GAS, price) {
+        if is_worth_withdrawing(&self.l1, fees).await? {
             let input = withdrawFeesCall {}.abi_encode().into();
             let content = Content::Call { to: contract, input, value: U256::ZERO };
             self.publisher.send(Purpose::WithdrawFees, content).await?;
@@ -213,5 +212,33 @@ impl Claims {
         let passed = node.request::<_, Bytes>("obscuro_envelope", (envelope,)).await;
         let reply = passed.map_err(|error| ClaimError::NotPassed(error.to_string()))?;
         l2.accepted(tag, &reply)
+    }
+}
+
+/// Whether the fees of newcomers are worth a transaction on L1 now.
+async fn is_worth_withdrawing(l1: &L1Client, fees: U256) -> Result<bool, L1Error> {
+    let (prices, _) = publisher::prices(l1).await?;
+    Ok(plan::is_worth(fees, WITHDRAWAL_GAS, prices.gas_price()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::l1::fake::FakeL1;
+
+    #[tokio::test]
+    async fn fees_are_withdrawn_if_they_are_worth_the_gas_with_its_priority_fee() {
+        const GWEI: u128 = 1_000_000_000;
+        let fake = FakeL1::start().await;
+        let l1 = L1Client::new(&fake.http(), None).unwrap();
+        // At a base fee of one gwei; four times the price is worth it.
+        for (priority_fee, least) in [(0, 200_000), (GWEI, 400_000), (20 * GWEI, 4_200_000)] {
+            fake.state.lock().priority_fee = priority_fee;
+            let least = U256::from(least * GWEI);
+            assert!(is_worth_withdrawing(&l1, least).await.unwrap(), "{priority_fee}");
+            let less = least - U256::ONE;
+            assert!(!is_worth_withdrawing(&l1, less).await.unwrap(), "{priority_fee}");
+        }
+        assert!(!is_worth_withdrawing(&l1, U256::ZERO).await.unwrap());
     }
 }

@@ -229,7 +229,8 @@ impl Desk {
     }
 
     async fn serve(&mut self, purpose: Purpose, content: Content) -> Result<B256, PublishError> {
-        let (count, prices) = futures::join!(self.options.l1.nonce(self.operator()), self.prices());
+        let (count, prices) =
+            futures::join!(self.options.l1.nonce(self.operator()), prices(&self.options.l1));
         let (count, (prices, head)) = (count?, prices?);
         self.at = head.number();
         self.settle(count);
@@ -268,22 +269,6 @@ impl Desk {
     /// Where the enclave stands.
     fn head(&self) -> Option<Head> {
         self.options.followed.borrow().as_ref().map(|followed| followed.head.clone())
-    }
-
-    /// Prices of the next block, and the head that it follows.
-    async fn prices(&self) -> Result<(Prices, L1Header), L1Error> {
-        let l1 = &self.options.l1;
-        let (head, priority_fee, blob_base_fee) =
-            join3(l1.latest(), l1.priority_fee(), l1.blob_base_fee()).await;
-        let head = head?;
-        let base_fee = head.fields.next_block_base_fee(BaseFeeParams::ethereum());
-        let prices = Prices {
-            base_fee: base_fee.unwrap_or_default().into(),
-            priority_fee: priority_fee.unwrap_or(PRIORITY_FEE_DEFAULT),
-            // An L1 that does not say has no blobs.
-            blob_base_fee: blob_base_fee.unwrap_or(u128::MAX / 2),
-        };
-        Ok((prices, head))
     }
 
     async fn prepare(
@@ -431,6 +416,21 @@ impl Desk {
         // A key in memory always signs.
         signed.map_err(|_| PublishError::Stopped)
     }
+}
+
+/// Prices of the next block, and the head that it follows.
+pub async fn prices(l1: &L1Client) -> Result<(Prices, L1Header), L1Error> {
+    let (head, priority_fee, blob_base_fee) =
+        join3(l1.latest(), l1.priority_fee(), l1.blob_base_fee()).await;
+    let head = head?;
+    let base_fee = head.fields.next_block_base_fee(BaseFeeParams::ethereum());
+    let prices = Prices {
+        base_fee: base_fee.unwrap_or_default().into(),
+        priority_fee: priority_fee.unwrap_or(PRIORITY_FEE_DEFAULT),
+        // An L1 that does not say has no blobs.
+        blob_base_fee: blob_base_fee.unwrap_or(u128::MAX / 2),
+    };
+    Ok((prices, head))
 }
 
 /// An order and those behind it. Of several rollups only the newest is worth publishing.

@@ -58,30 +58,30 @@ pub struct Offer {
     pub gas: u64,
 }
 
-fn cost(gas: u64, price: u64) -> U256 {
+fn cost(gas: u64, price: u128) -> U256 {
     U256::from(gas).saturating_mul(U256::from(price))
 }
 
 /// Whether something is worth the gas that it takes.
-pub fn is_worth(amount: U256, gas: u64, price: u64) -> bool {
+pub fn is_worth(amount: U256, gas: u64, price: u128) -> bool {
     !amount.is_zero() && amount >= cost(gas, price).saturating_mul(U256::from(WORTH_MIN))
 }
 
 /// The claims to send, those that bring most first, and whether the account is too short of OBX to send
 /// others that are worth it.
 pub fn choose(mut offers: Vec<Offer>, base_fee: u64, balance: U256) -> (Vec<Offer>, bool) {
-    offers.retain(|offer| is_worth(offer.amount, offer.gas, base_fee));
+    offers.retain(|offer| is_worth(offer.amount, offer.gas, base_fee.into()));
     offers.sort_by_key(|offer| std::cmp::Reverse(offer.amount));
     offers.truncate(CLAIMS_MAX);
     let mut left = balance;
-    let affordable =
-        |offer: &&Offer| match left.checked_sub(cost(offer.gas, suggested_price(base_fee))) {
-            Some(rest) => {
-                left = rest;
-                true
-            }
-            None => false,
-        };
+    let price = suggested_price(base_fee).into();
+    let affordable = |offer: &&Offer| match left.checked_sub(cost(offer.gas, price)) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
     let chosen: Vec<_> = offers.iter().take_while(affordable).cloned().collect();
     let is_short = chosen.len() < offers.len();
     (chosen, is_short)
