@@ -110,7 +110,7 @@ fn what_is_ahead_of_a_node_is_not_held_against_its_sender() {
 
 /// Recorded gossip cannot be played again for ever.
 #[test]
-fn old_gossip_is_refused() {
+fn old_gossip_is_ignored() {
     let (node, mut l1, alice) = network();
     let reader = Reader::new(&node, 7, &[&alice]);
     pay(&reader, &node, &alice, 0);
