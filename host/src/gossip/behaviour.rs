@@ -49,6 +49,9 @@ const REQUESTS_PER_LINK_MAX: usize = 64;
 const REJECTED_WEIGHT: f64 = -10.0;
 const REJECTED_MEMORY: Duration = Duration::from_secs(600);
 const DEAF_BELOW: f64 = -150.0;
+/// The score of peers whose gossip is not heard. What they send does not even count as seen: copies that
+/// others send are heard.
+pub const UNHEARD: f64 = 2.0 * DEAF_BELOW;
 
 /// Everything that runs on a link.
 #[derive(NetworkBehaviour)]
@@ -134,7 +137,7 @@ fn content_id(message: &gossipsub::Message) -> MessageId {
     MessageId::new(keccak256(&message.data).as_slice())
 }
 
-/// Only what the node rejects counts: the other scores punish what small networks do naturally.
+/// Only what the node rejects, and who is heard at all, counts: the other scores punish what small networks do naturally.
 fn scores(topic: &IdentTopic) -> gossipsub::PeerScoreParams {
     let decay_interval = Duration::from_secs(1);
     let topic_scores = gossipsub::TopicScoreParams {
@@ -154,7 +157,7 @@ fn scores(topic: &IdentTopic) -> gossipsub::PeerScoreParams {
     gossipsub::PeerScoreParams {
         topics: HashMap::from([(topic.hash(), topic_scores)]),
         topic_score_cap: 0.0,
-        app_specific_weight: 0.0,
+        app_specific_weight: 1.0,
         ip_colocation_factor_weight: 0.0,
         behaviour_penalty_weight: 0.0,
         slow_peer_weight: 0.0,

@@ -267,6 +267,7 @@ impl Driver {
             }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
                 self.dialer.connected(connection_id, peer_id, Instant::now());
+                self.hear(&peer_id);
                 self.count_peers();
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
@@ -287,13 +288,20 @@ impl Driver {
                 let id = MessageId { id: message_id, source: propagation_source };
                 self.receive(id, &message.data);
             }
-            gossipsub::Event::Subscribed { topic, .. } if topic == self.topic.hash() => {
-                for (data, is_candidate) in self.outbox.take(Instant::now()) {
-                    // What cannot leave now either is lost; its author does not wait for it.
-                    let _ = self.publish(data, is_candidate);
-                }
+            gossipsub::Event::Subscribed { topic, peer_id }
+                if topic == self.topic.hash() && self.gossiping.contains(&peer_id) =>
+            {
+                self.flush();
             }
             _ => {}
+        }
+    }
+
+    /// Sends what was kept for the first who hears it.
+    fn flush(&mut self) {
+        for (data, is_candidate) in self.outbox.take(Instant::now()) {
+            // What cannot leave now either is lost; its author does not wait for it.
+            let _ = self.publish(data, is_candidate);
         }
     }
 
@@ -353,9 +361,22 @@ impl Driver {
         for peer in admitted {
             links.allow_peer(peer);
         }
+        let connected: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        for peer in &connected {
+            self.hear(peer);
+        }
+        if connected.iter().any(|peer| self.gossiping.contains(peer)) {
+            self.flush();
+        }
         let swarm = &self.swarm;
         self.dialer.want(wanted, |peer: &PeerId| swarm.is_connected(peer), now);
         self.dial_due();
+    }
+
+    /// Hears the peer's gossip from now on, or does not.
+    fn hear(&mut self, peer: &PeerId) {
+        let score = if self.gossiping.contains(peer) { 0.0 } else { behaviour::UNHEARD };
+        self.swarm.behaviour_mut().gossip.set_application_score(peer, score);
     }
 
     fn dial_due(&mut self) {

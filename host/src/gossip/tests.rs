@@ -332,7 +332,8 @@ async fn names_are_looked_up() {
     let named = format!("/dns4/localhost{tail}").parse().unwrap();
     let unknown: Multiaddr = "/dns4/nowhere.invalid/tcp/1".parse().unwrap();
     let unknown = Multiaddr::with_p2p(unknown, identity(9)).unwrap();
-    b.handle.set_peers(Peers { wanted: vec![unknown, named], ..Peers::default() });
+    let (wanted, gossiping) = (vec![unknown, named], ids(&[&a]));
+    b.handle.set_peers(Peers { wanted, gossiping, ..Peers::default() });
     a.admits(&[&b]);
     b.has_peers(1).await;
     b.handle.publish(transactions(1)).await.unwrap();
@@ -372,6 +373,41 @@ async fn a_reader_is_not_heard() {
     a.expect(&transactions(100), Verdict::Forward).await;
     a.expect_nothing().await;
     b.expect_nothing().await;
+}
+
+/// Rule: whoever is not heard cannot be first to say what others say.
+#[tokio::test]
+async fn a_reader_does_not_keep_others_from_being_heard() {
+    let [mut a, b, reader] = [Node::start(1).await, Node::start(2).await, Node::start(3).await];
+    let admitted = ids(&[&b, &reader]);
+    a.handle.set_peers(Peers { admitted, gossiping: ids(&[&b]), ..Peers::default() });
+    b.knows(&[&a]);
+    reader.knows(&[&a]);
+    a.has_peers(2).await;
+    // Peers may tell each other not to send what is larger than a kilobyte.
+    let messages = [candidate(1), transactions(1), Gossip::Transactions(vec![1; 100_000].into())];
+    for message in &messages {
+        reader.handle.publish(message.clone()).await.unwrap();
+    }
+    a.expect_nothing().await;
+    for message in &messages {
+        b.handle.publish(message.clone()).await.unwrap();
+        a.expect(message, Verdict::Forward).await;
+    }
+    // It becomes an aggregator, and b ceases to be one.
+    let admitted = ids(&[&b, &reader]);
+    a.handle.set_peers(Peers { admitted, gossiping: ids(&[&reader]), ..Peers::default() });
+    let heard = async {
+        for number in 2.. {
+            reader.handle.publish(candidate(number)).await.unwrap();
+            if timeout(WHILE / 10, a.events.candidates.recv()).await.is_ok() {
+                break;
+            }
+        }
+    };
+    timeout(SOON, heard).await.expect("a candidate in time");
+    b.handle.publish(transactions(2)).await.unwrap();
+    a.expect_nothing().await;
 }
 
 #[tokio::test]
