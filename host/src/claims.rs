@@ -5,6 +5,8 @@
 
 mod account;
 pub mod plan;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     l1::{L1Client, L1Error, connect},
@@ -75,6 +77,8 @@ enum ClaimError {
     NotPassed(String),
     #[error("{0} has too little OBX on L2 for the fees of its claims: send it some")]
     Funds(Address),
+    #[error("{0} sent transactions that no rollup includes, though they can still be paid")]
+    Waiting(Address),
 }
 
 /// What claims are made with.
@@ -128,11 +132,9 @@ impl Claims {
 
     async fn look(&self, newest: &RollupHeader, due: Due) -> Result<(), ClaimError> {
         let l2 = Account::open(&*self.node, &self.operator, newest.timestamp)?;
+        // What waits since the last look may offer less than gas costs now: then what is sent takes its place.
         let nonce = l2.nonce(false).await?;
-        if l2.nonce(true).await? != nonce {
-            // What was sent before is on its way.
-            return Ok(());
-        }
+        let is_waiting = l2.nonce(true).await? != nonce;
         let mut offers = self.prizes(&l2, newest.number).await?;
         if due.payment {
             let recipient = self.options.recipient.unwrap_or(l2.address());
@@ -147,8 +149,13 @@ impl Claims {
         let (chosen, is_short) = plan::choose(offers, newest.baseFee, l2.balance().await?);
         for (Offer { input, amount, gas }, nonce) in chosen.into_iter().zip(nonce..) {
             let raw = l2.sign(nonce, input, gas, newest.baseFee)?;
-            self.send(&l2, raw).await?;
-            info!(%amount, "claiming a reward on L2");
+            match self.send(&l2, raw).await {
+                Err(ClaimError::Refused(_)) if is_waiting => {
+                    return Err(ClaimError::Waiting(l2.address()));
+                }
+                sent => sent?,
+            }
+            info!(%amount, nonce, replaces = is_waiting, "claiming a reward on L2");
         }
         if is_short { Err(ClaimError::Funds(l2.address())) } else { Ok(()) }
     }
@@ -219,26 +226,4 @@ impl Claims {
 async fn is_worth_withdrawing(l1: &L1Client, fees: U256) -> Result<bool, L1Error> {
     let (prices, _) = publisher::prices(l1).await?;
     Ok(plan::is_worth(fees, WITHDRAWAL_GAS, prices.gas_price()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::l1::fake::FakeL1;
-
-    #[tokio::test]
-    async fn fees_are_withdrawn_if_they_are_worth_the_gas_with_its_priority_fee() {
-        const GWEI: u128 = 1_000_000_000;
-        let fake = FakeL1::start().await;
-        let l1 = L1Client::new(&fake.http(), None).unwrap();
-        // At a base fee of one gwei; four times the price is worth it.
-        for (priority_fee, least) in [(0, 200_000), (GWEI, 400_000), (20 * GWEI, 4_200_000)] {
-            fake.state.lock().priority_fee = priority_fee;
-            let least = U256::from(least * GWEI);
-            assert!(is_worth_withdrawing(&l1, least).await.unwrap(), "{priority_fee}");
-            let less = least - U256::ONE;
-            assert!(!is_worth_withdrawing(&l1, less).await.unwrap(), "{priority_fee}");
-        }
-        assert!(!is_worth_withdrawing(&l1, U256::ZERO).await.unwrap());
-    }
 }
