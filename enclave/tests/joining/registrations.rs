@@ -361,6 +361,40 @@ fn sound_registrations_are_answered() {
 }
 
 #[test]
+fn responders_take_turns_and_others_with_each_newcomer() {
+    let (first, mut l1, _) = network();
+    let second = join(&[&first], &mut l1, TestDevice::new(2, 0), 1_000);
+    // A verifier answers as well.
+    let third = join(&[&first, &second], &mut l1, TestDevice::new(3, 0), 0);
+    let responders = [&first, &second, &third];
+    let waiting: Vec<Node> = (4..10)
+        .map(|seed| Node::start_on(TestDevice::new(seed, 0), config(), &l1.tip, false))
+        .collect();
+    let introduced = |node: &Node| {
+        let registration = &node.registration;
+        [platform(&registration.certificates), registering(registration, 0, &l1.tip)]
+    };
+    let logs = waiting.iter().flat_map(introduced).collect();
+    all_follow(&responders, &mut l1, logs);
+    let answers = responders.map(|responder| shares(responder).unwrap());
+    let rank = |responder: usize, newcomer: &Node| {
+        let is_for = |share: &&SeedShare| share.answer.enclave == newcomer.registration.enclave;
+        let share = answers[responder].iter().find(is_for).expect("all are answered");
+        assert_eq!(share.waits_since, l1.tip.number);
+        share.rank
+    };
+    let mut firsts = Vec::new();
+    for newcomer in &waiting {
+        let ranks = [0, 1, 2].map(|responder| rank(responder, newcomer));
+        let mut sorted = ranks;
+        sorted.sort();
+        assert_eq!(sorted, [0, 1, 2], "one block for each");
+        firsts.extend(ranks.iter().position(|rank| *rank == 0));
+    }
+    assert!(firsts.iter().any(|first| *first != firsts[0]), "nobody is always the first");
+}
+
+#[test]
 fn what_a_broken_contract_lets_through_gets_nothing() {
     for (case, change) in REFUSED {
         let (node, mut l1, claim, head) = after(*change);
