@@ -1,10 +1,17 @@
-//! Nodes as processes of their own: joining late, SIGKILL, a lost disk. Not here: the devnet in one
+//! Nodes as processes of their own: joining late, SIGKILL, a lost disk, a lost seal. Not here: the devnet in one
 //! process (`devnet`), other L1s (`anvil`).
 
 mod support;
 
+use alloy_primitives::Address;
 use serde_json::json;
-use std::time::Duration;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 use support::{node::*, *};
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -24,10 +31,76 @@ fn a_late_verifier_survives_sigkill_and_the_loss_of_its_disk() {
     let caught_up = agree(&first, &verifier.rpc, joined);
 
     verifier.kill();
-    std::fs::remove_dir_all(directory.path().join("node-5")).unwrap();
+    fs::remove_dir_all(directory.path().join("node-5")).unwrap();
     transact(&devnet);
     let verifier = start_node(&devnet, directory.path(), 5, &[]);
     agree(&first, &verifier.rpc, caught_up);
+}
+
+/// As on TDX, where each life of an enclave has another sealing key.
+#[test]
+fn a_node_whose_enclave_cannot_unseal_joins_anew() {
+    let devnet = Devnet::start(&["--aggregators", "1", "--verifiers", "0"]);
+    let first = devnet.text("/nodes/0/rpc").to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let forgetful = Forgetful::new(directory.path());
+    let enclaved = ["--enclaved", forgetful.program.to_str().unwrap()];
+    let mut node = start_node(&devnet, directory.path(), 5, &enclaved);
+    transact(&devnet);
+    await_seed(&node.rpc);
+    let reached = agree(&first, &node.rpc, 0);
+    let mut known = vec![enclave(&node.rpc)];
+
+    // The enclave alone dies, and its host goes on.
+    forgetful.kill();
+    known.push(await_another(&node.rpc, &known));
+    transact(&devnet);
+    let reached = agree(&first, &node.rpc, reached);
+
+    // Both of them.
+    node.kill();
+    let node = start_node(&devnet, directory.path(), 5, &enclaved);
+    await_another(&node.rpc, &known);
+    transact(&devnet);
+    agree(&first, &node.rpc, reached);
+}
+
+/// A program that begins each life without what the one before could unseal.
+struct Forgetful {
+    program: PathBuf,
+    id: PathBuf,
+}
+
+impl Forgetful {
+    fn new(directory: &Path) -> Self {
+        let (program, id) = (directory.join("forgetful"), directory.join("forgetful.id"));
+        let genuine = Path::new(env!("CARGO_BIN_EXE_obscuro")).with_file_name("enclaved-software");
+        let sealing_key = directory.join("node-5/sealing-key");
+        let script = format!(
+            "#!/bin/sh\nrm -f {}\necho $$ > {}\nexec {} \"$@\"\n",
+            sealing_key.display(),
+            id.display(),
+            genuine.display()
+        );
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { program, id }
+    }
+
+    /// SIGKILL for the life that runs.
+    fn kill(&self) {
+        let id = fs::read_to_string(&self.id).unwrap();
+        assert!(Command::new("kill").args(["-9", id.trim()]).status().unwrap().success());
+    }
+}
+
+/// Waits until a node has the seed under an identity that it had not before.
+fn await_another(node: &str, known: &[Address]) -> Address {
+    eventually("a new identity has the seed", LIMIT, || {
+        let status = rpc(node, "obscuro_status", json!([])).ok()?;
+        let enclave = serde_json::from_value(status["enclave"].clone()).ok()?;
+        (status["hasSeed"] == true && !known.contains(&enclave)).then_some(enclave)
+    })
 }
 
 #[test]

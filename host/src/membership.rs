@@ -83,7 +83,8 @@ pub struct Membership {
 impl Membership {
     /// Looks after membership until told to stop.
     pub async fn run(mut self) {
-        let mut sent = Sent::default();
+        // What was sent for one enclave is not for another, as which it can return from a restart.
+        let (mut enclave, mut sent) = (Address::ZERO, Sent::default());
         // Said once, not at every block.
         let mut said = String::new();
         let stop = self.stop.clone();
@@ -93,6 +94,9 @@ impl Membership {
                 let Some(followed) = followed.filter(|followed| followed.is_synced) else {
                     continue;
                 };
+                if enclave != followed.enclave {
+                    (enclave, sent) = (followed.enclave, Sent::default());
+                }
                 let result = self.look(&followed, &mut sent).await;
                 let complaint = result.err().map_or_else(String::new, |error| error.to_string());
                 if !complaint.is_empty() && complaint != said {

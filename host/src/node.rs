@@ -186,6 +186,7 @@ impl Node {
         let (stopper, stop) = stop::signal();
         let (gossip, events) = start_gossip(&options, storage.clone()).await?;
         let (heads_out, heads) = watch::channel(None);
+        let (identity_out, identity) = watch::channel(Address::ZERO);
         let (followed_out, followed) = watch::channel(None);
         let feed = Feed {
             l1: l1.clone(),
@@ -194,6 +195,7 @@ impl Node {
             gossip: gossip.clone(),
             config: options.config.clone(),
             heads: heads.clone(),
+            identity: identity_out,
             followed: followed_out,
             stop: stop.clone(),
         };
@@ -210,6 +212,7 @@ impl Node {
             enclave,
             storage,
             l1,
+            identity,
             followed,
             news,
             stop,
@@ -248,6 +251,7 @@ struct Parts {
     l1: Arc<L1Client>,
     publisher: Option<Publisher>,
     gossip: GossipHandle,
+    identity: watch::Receiver<Address>,
     followed: watch::Receiver<Option<Followed>>,
     news: broadcast::Sender<RollupHeader>,
     arrivals: Arrivals,
@@ -277,7 +281,7 @@ impl Parts {
         }
         self.start_membership(publisher.clone());
         self.tasks.spawn(watch_heads(self.l1.clone(), heads_out, self.stop.clone()));
-        self.start_feed(feed, started.clone());
+        self.start_feed(feed, started);
         let (enclave, records) = (self.enclave.clone(), self.records.clone());
         self.tasks.spawn(announce::run(
             enclave.clone(),
@@ -289,12 +293,11 @@ impl Parts {
         let (storage, followed) = (self.storage.clone(), self.followed.clone());
         let arrivals = self.arrivals.clone();
         self.tasks.spawn(resubmit::run(enclave, storage, followed, arrivals, self.stop.clone()));
-        let backend = Arc::new(self.backend(started.enclave));
+        let backend = Arc::new(self.backend());
         self.start_claims(backend.clone(), publisher);
         let rpc = rpc::serve(self.options.rpc_listen, backend.clone()).await?;
         info!(rpc = %rpc.addr, role = ?self.options.role, "the node is up");
         Ok(NodeHandle {
-            started,
             rpc,
             gossip: self.gossip,
             storage: self.storage,
@@ -429,7 +432,7 @@ impl Parts {
         });
     }
 
-    fn backend(&self, enclave_address: Address) -> Backend {
+    fn backend(&self) -> Backend {
         Backend::new(
             self.enclave.clone(),
             self.storage.clone(),
@@ -438,7 +441,7 @@ impl Parts {
                 Role::Aggregator { .. } => NodeRole::Aggregator,
                 Role::Verifier => NodeRole::Verifier,
             },
-            enclave_address,
+            self.identity.clone(),
             self.followed.clone(),
             self.gossip.clone(),
             self.news.clone(),

@@ -179,6 +179,11 @@ impl<M: Clone> Rounds<M> {
         }
     }
 
+    /// Whose host's rounds they are.
+    pub fn enclave(&self) -> Address {
+        self.enclave
+    }
+
     /// The same, with something else that verifies lots.
     pub fn verifying_with(self, verify: Verify) -> Self {
         Self { verify, ..self }

@@ -90,9 +90,9 @@ impl RoundDriver {
                     }
                     let followed = self.followed.borrow_and_update().clone();
                     let Some(followed) = followed.filter(|followed| followed.is_synced) else { continue };
-                    rounds.get_or_insert_with(|| {
-                        Rounds::new(followed.enclave, self.config.clone())
-                    });
+                    if rounds.as_ref().is_none_or(|rounds| rounds.enclave() != followed.enclave) {
+                        rounds = Some(Rounds::new(followed.enclave, self.config.clone()));
+                    }
                     rhythm.block(followed.head.l1.number, began.elapsed());
                     bustle.at_block = *self.work.borrow();
                     Some(Input::Head(Box::new(followed.head)))

@@ -87,7 +87,10 @@ pub struct Feed {
     pub config: NetworkConfig,
     /// News of L1.
     pub heads: watch::Receiver<Option<super::L1Header>>,
-    /// Where the enclave stands, for the rest of the node.
+    /// The enclave's signing address, for the rest of the node. One that cannot unseal what it had has
+    /// another in its next life.
+    pub identity: watch::Sender<Address>,
+    /// Where the enclave stands, for the rest of the node; `None` until it has a head.
     pub followed: watch::Sender<Option<Followed>>,
     /// The end.
     pub stop: Stop,
@@ -103,7 +106,9 @@ impl Feed {
             config: self.config.clone(),
             gatherer: self.gatherer(),
         };
-        asker.start(Some(SILENCE_MAX)).await
+        let started = asker.start(Some(SILENCE_MAX)).await?;
+        self.identity.send_replace(started.enclave);
+        Ok(started)
     }
 
     /// Follows L1 with an enclave that was started, until told to stop.
@@ -114,7 +119,6 @@ impl Feed {
             follower: Follower::new(self.config.checkpoint.clone()),
             fetches: FuturesUnordered::new(),
             asking: None,
-            enclave: started.enclave,
             life: 0,
             reported: Instant::now(),
             feed: self,
@@ -142,7 +146,6 @@ struct Driver {
     fetches: FuturesUnordered<BoxFuture<'static, Input>>,
     /// The one question to the enclave that is under way.
     asking: Option<BoxFuture<'static, Result<Asked, FeedError>>>,
-    enclave: Address,
     life: u64,
     reported: Instant,
 }
@@ -228,7 +231,10 @@ impl Driver {
         match asked {
             Asked::Started(started) => {
                 info!(enclave = %started.enclave, l1 = started.position.number, has_seed = started.has_seed, "the enclave is started");
-                self.enclave = started.enclave;
+                if self.feed.identity.send_replace(started.enclave) != started.enclave {
+                    // What the former one knew is not known to this one.
+                    self.feed.followed.send_replace(None);
+                }
                 self.life += 1;
                 Ok(Input::Started(started.position))
             }
@@ -245,7 +251,7 @@ impl Driver {
                 let is_synced = self.follower.is_near_target(&head.l1);
                 debug!(l1 = head.l1.number, rollup = head.number, is_synced, "head");
                 self.feed.followed.send_replace(Some(Followed {
-                    enclave: self.enclave,
+                    enclave: *self.feed.identity.borrow(),
                     head: *head,
                     is_synced,
                     life: self.life,

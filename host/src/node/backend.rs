@@ -38,7 +38,7 @@ pub struct Backend {
     config: NetworkConfig,
     config_hash: B256,
     role: NodeRole,
-    enclave_address: Address,
+    identity: watch::Receiver<Address>,
     followed: watch::Receiver<Option<Followed>>,
     gossip: GossipHandle,
     news: broadcast::Sender<RollupHeader>,
@@ -59,7 +59,7 @@ impl Backend {
         storage: Arc<Storage>,
         config: NetworkConfig,
         role: NodeRole,
-        enclave_address: Address,
+        identity: watch::Receiver<Address>,
         followed: watch::Receiver<Option<Followed>>,
         gossip: GossipHandle,
         news: broadcast::Sender<RollupHeader>,
@@ -78,7 +78,7 @@ impl Backend {
             storage,
             config,
             role,
-            enclave_address,
+            identity,
             followed,
             gossip,
             news,
@@ -129,7 +129,7 @@ impl RpcBackend for Backend {
         let head = followed.as_ref().map(|followed| followed.head.clone()).unwrap_or_default();
         NodeStatus {
             role: self.role,
-            enclave: self.enclave_address,
+            enclave: *self.identity.borrow(),
             l1: head.l1,
             rollup: RollupRef { number: head.number, hash: head.rollup },
             peers: self.gossip.peer_count(),
@@ -164,7 +164,7 @@ impl RpcBackend for Backend {
             drop(waiting);
             match self.ask(Request::Prove(challenge)).await? {
                 Reply::Proof(quote) => Ok(NodeProof {
-                    enclave: self.enclave_address,
+                    enclave: *self.identity.borrow(),
                     config_hash: self.config_hash,
                     quote,
                 }),

@@ -11,7 +11,7 @@ use crate::{
 };
 use alloy_primitives::{Address, Bytes};
 use libp2p::Multiaddr;
-use obscuro_protocol::{door::Started, rollup::RollupHeader};
+use obscuro_protocol::rollup::RollupHeader;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::{broadcast, watch},
@@ -26,7 +26,6 @@ const STOP_POLL: Duration = Duration::from_millis(5);
 
 /// A running node. Dropping it ends its tasks without waiting for them; [`Self::stop`] waits.
 pub struct NodeHandle {
-    pub(super) started: Started,
     pub(super) rpc: RpcHandle,
     pub(super) gossip: GossipHandle,
     pub(super) storage: Arc<Storage>,
@@ -44,9 +43,9 @@ impl NodeHandle {
         self.rpc.addr
     }
 
-    /// The enclave's signing address.
+    /// The enclave's signing address: another one after a restart in which it could not unseal.
     pub fn enclave(&self) -> Address {
-        self.started.enclave
+        self.status().enclave
     }
 
     /// Where the node listens for others, with its identity; only that if it does not listen.
