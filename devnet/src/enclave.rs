@@ -1,7 +1,7 @@
 //! An enclave in this process, behind the same serialised door as one in a process of its own. Not
 //! here: the enclave itself, the software device (`software-tee`).
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::B256;
 use obscuro_enclave::{
     Enclave,
     device::{Device, DeviceError, Task},
@@ -9,6 +9,7 @@ use obscuro_enclave::{
 };
 use obscuro_host::enclave::{self as host, ChannelError, Records};
 use obscuro_protocol::{
+    attestation::Stripped,
     door::{self, Reply, Request},
     secret::Secret,
 };
@@ -54,16 +55,8 @@ impl Device for SharedDevice {
         self.0.entropy(out);
     }
 
-    fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
+    fn quote(&self, report_data: B256) -> Result<Stripped, DeviceError> {
         self.0.quote(report_data)
-    }
-
-    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError> {
-        self.0.certificates()
-    }
-
-    fn measurement(&self) -> B256 {
-        self.0.measurement()
     }
 
     fn sealing_key(&self) -> Secret {

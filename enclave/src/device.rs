@@ -1,7 +1,8 @@
 //! The TEE as the enclave sees it. Not here: any implementation (`enclaved`, `software-tee`).
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::B256;
 use obscuro_protocol::{
+    attestation::Stripped,
     lottery::{self, Verify},
     secret::Secret,
 };
@@ -22,13 +23,10 @@ const SHARE_MIN: usize = 64;
 pub trait Device: Send + Sync + 'static {
     /// Fills `out` with entropy that the host does not know.
     fn entropy(&self, out: &mut [u8]);
-    /// A quote over 32 bytes of report data, in the form that goes to L1.
-    fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError>;
-    /// The certificates that its quotes hang from, as DER, the machine's first. Public: L1 must
-    /// know them before it can verify a quote.
-    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError>;
-    /// Hash of the program, as quotes show it.
-    fn measurement(&self) -> B256;
+    /// A quote over 32 bytes of report data, in the form that goes to L1, and the certificates that it
+    /// hangs from, the machine's first. L1 must know them before it can verify the quote; they can
+    /// change while the program runs, when the machine is certified anew.
+    fn quote(&self, report_data: B256) -> Result<Stripped, DeviceError>;
     /// A key that only this program on this machine can obtain again.
     fn sealing_key(&self) -> Secret;
 

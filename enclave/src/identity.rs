@@ -8,7 +8,7 @@ use crate::{
 use alloy_primitives::{Address, B256, Bytes};
 use k256::ecdsa::SigningKey;
 use obscuro_protocol::{
-    attestation::{ReportData, keys_hash},
+    attestation::{ReportData, Stripped, keys_hash},
     config::{L1BlockId, NetworkConfig},
     door::{Attestation, Registration},
     envelope,
@@ -220,9 +220,10 @@ impl Identity {
             encrypted_seed: &encrypted_seed,
             ..self.report_data(config, owner, keys, l1_block)
         };
+        let Stripped { quote, certificates } = device.quote(report_data.hash())?;
         Ok(Registration {
-            quote: device.quote(report_data.hash())?,
-            certificates: device.certificates()?,
+            quote,
+            certificates,
             enclave: self.address(),
             identity: self.seal(device, config.hash()),
             encryption_key: keys.encryption.clone(),
@@ -242,9 +243,10 @@ impl Identity {
     ) -> Result<Attestation, DeviceError> {
         let keys = self.public_keys();
         let report_data = self.report_data(config, owner, &keys, l1_block);
+        let Stripped { quote, certificates } = device.quote(report_data.hash())?;
         Ok(Attestation {
-            quote: device.quote(report_data.hash())?,
-            certificates: device.certificates()?,
+            quote,
+            certificates,
             enclave: self.address(),
             keys_hash: keys_hash(&keys.encryption, &keys.lottery),
             l1_block: l1_block.number,

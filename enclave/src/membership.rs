@@ -71,7 +71,8 @@ impl Node {
     pub fn prove(&self, challenge: B256, around: Surroundings<'_>) -> Result<Bytes, DoorError> {
         let enclave = self.identity.read().address();
         let report_data = Challenge { enclave, config_hash: self.config_hash, challenge }.hash();
-        around.device.quote(report_data).map_err(|error| DoorError::Fatal(error.to_string()))
+        let made = around.device.quote(report_data);
+        made.map(|made| made.quote).map_err(|error| DoorError::Fatal(error.to_string()))
     }
 
     /// Refuses what would hand the seed over, or vouch for a rollup, to a host that mines an L1 of its

@@ -6,11 +6,11 @@
 //! and arguments stand in the manifest, and the manifest is part of MRENCLAVE. A host that runs this
 //! program without SGX on files of its own gets quotes that Intel did not sign.
 
-use crate::{Platform, cores, entropy, failed, is_about, padded};
-use alloy_primitives::{B256, Bytes};
+use crate::{cores, entropy, failed, is_about, padded};
+use alloy_primitives::B256;
 use obscuro_enclave::device::{Device, DeviceError, Task};
 use obscuro_protocol::{
-    attestation::strip,
+    attestation::{Stripped, strip},
     keys::{LABEL_SEALING, derive},
     limits::QUOTE_BYTES_MAX,
     secret::Secret,
@@ -39,7 +39,6 @@ const SEALING_KEY_BYTES: usize = 16;
 pub struct Gramine {
     directory: PathBuf,
     sealing_key: Secret,
-    platform: Platform,
     /// Report data and quote are two files: one quote at a time.
     turn: Mutex<()>,
 }
@@ -53,9 +52,10 @@ impl Gramine {
             return Err(DeviceError(format!("Gramine's attestation is {}, not dcap", kind.trim())));
         }
         let sealing_key = sealing_key(directory)?;
-        let quote = quote(directory, B256::ZERO)?;
-        let platform = Platform::of(&quote).map_err(|error| failed("the first quote", error))?;
-        Ok(Self { directory: directory.into(), sealing_key, platform, turn: Mutex::new(()) })
+        let device = Self { directory: directory.into(), sealing_key, turn: Mutex::new(()) };
+        // What cannot attest says so at once.
+        device.quote(B256::ZERO)?;
+        Ok(device)
     }
 }
 
@@ -64,19 +64,11 @@ impl Device for Gramine {
         entropy(out);
     }
 
-    fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
+    fn quote(&self, report_data: B256) -> Result<Stripped, DeviceError> {
         // A turn that ended in a panic left nothing behind: the next writes its own report data.
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let quote = quote(&self.directory, report_data)?;
-        Ok(strip(&quote).map_err(|error| failed("the quote", error))?.quote)
-    }
-
-    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError> {
-        Ok(self.platform.certificates.clone())
-    }
-
-    fn measurement(&self) -> B256 {
-        self.platform.measurement
+        strip(&quote).map_err(|error| failed("the quote", error))
     }
 
     fn sealing_key(&self) -> Secret {

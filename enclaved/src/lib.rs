@@ -11,9 +11,9 @@ pub use channel::{end_with_stdin, run, serve};
 pub use gramine::Gramine;
 pub use tdx::Tdx;
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::B256;
 use obscuro_enclave::device::DeviceError;
-use obscuro_protocol::attestation::{AttestationError, Quote, Stripped, strip};
+use obscuro_protocol::attestation::{AttestationError, Quote};
 
 /// Fills `out` with entropy of the operating system: inside the TEE that is Gramine's library, or the
 /// guest's kernel, and both take it from the CPU.
@@ -33,19 +33,6 @@ fn padded(report_data: B256) -> [u8; 64] {
 /// out anything, and this only notices it early.
 fn is_about(quote: &[u8], report_data: B256) -> Result<bool, AttestationError> {
     Ok(Quote::parse(quote)?.report_data() == padded(report_data))
-}
-
-/// What a device learns from a quote when it starts.
-struct Platform {
-    measurement: B256,
-    certificates: Vec<Bytes>,
-}
-
-impl Platform {
-    fn of(quote: &[u8]) -> Result<Self, AttestationError> {
-        let Stripped { certificates, .. } = strip(quote)?;
-        Ok(Self { measurement: Quote::parse(quote)?.measurement(), certificates })
-    }
 }
 
 fn failed(what: &str, error: impl std::fmt::Display) -> DeviceError {

@@ -9,10 +9,14 @@
 //! restart. The sealing key is therefore fresh each time. What was sealed before does not open, and
 //! the enclave makes a new identity and registers anew.
 
-use crate::{Platform, cores, entropy, failed, is_about, padded};
-use alloy_primitives::{B256, Bytes};
+use crate::{cores, entropy, failed, is_about, padded};
+use alloy_primitives::B256;
 use obscuro_enclave::device::{Device, DeviceError, Task};
-use obscuro_protocol::{attestation::strip, limits::QUOTE_BYTES_MAX, secret::Secret};
+use obscuro_protocol::{
+    attestation::{Stripped, strip},
+    limits::QUOTE_BYTES_MAX,
+    secret::Secret,
+};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Read, Write},
@@ -35,18 +39,18 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct Tdx {
     report: Report,
     sealing_key: Secret,
-    platform: Platform,
 }
 
 impl Tdx {
     /// Opens the device. `directory` is [`DIRECTORY`] and `timeout` [`TIMEOUT`] but in tests.
     pub fn open(directory: &Path, timeout: Duration) -> Result<Self, DeviceError> {
         let report = Report::create(directory, timeout)?;
-        let quote = report.quote(B256::ZERO)?;
-        let platform = Platform::of(&quote).map_err(|error| failed("the first quote", error))?;
         let mut key = [0; 32];
         entropy(&mut key);
-        Ok(Self { report, sealing_key: Secret::new(key), platform })
+        let device = Self { report, sealing_key: Secret::new(key) };
+        // What cannot attest says so at once.
+        device.quote(B256::ZERO)?;
+        Ok(device)
     }
 }
 
@@ -55,17 +59,9 @@ impl Device for Tdx {
         entropy(out);
     }
 
-    fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
+    fn quote(&self, report_data: B256) -> Result<Stripped, DeviceError> {
         let quote = self.report.quote(report_data)?;
-        Ok(strip(&quote).map_err(|error| failed("the quote", error))?.quote)
-    }
-
-    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError> {
-        Ok(self.platform.certificates.clone())
-    }
-
-    fn measurement(&self) -> B256 {
-        self.platform.measurement
+        strip(&quote).map_err(|error| failed("the quote", error))
     }
 
     fn sealing_key(&self) -> Secret {

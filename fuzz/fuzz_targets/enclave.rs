@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use alloy_primitives::{Address, B256, Bytes, keccak256};
+use alloy_primitives::{Address, B256, keccak256};
 use libfuzzer_sys::fuzz_target;
 use obscuro_enclave::{
     Enclave,
@@ -10,6 +10,7 @@ use obscuro_enclave::{
     store::{Store, StoreError},
 };
 use obscuro_protocol::{
+    attestation::Stripped,
     config::{L1BlockId, NetworkConfig},
     door::{self, Reply, Request},
     secret::Secret,
@@ -27,16 +28,8 @@ impl Device for FixedDevice {
     }
 
     /// Nobody here verifies it.
-    fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
-        Ok(report_data.0.into())
-    }
-
-    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError> {
-        Ok(Vec::new())
-    }
-
-    fn measurement(&self) -> B256 {
-        keccak256("measurement")
+    fn quote(&self, report_data: B256) -> Result<Stripped, DeviceError> {
+        Ok(Stripped { quote: report_data.0.into(), certificates: Vec::new() })
     }
 
     fn sealing_key(&self) -> Secret {

@@ -15,6 +15,7 @@ use obscuro_enclave::{
     view::{Forced, Rollup, View},
 };
 use obscuro_protocol::{
+    attestation::Stripped,
     config::NetworkConfig,
     forced::{self, ForcedEnvelope},
     keys::{MasterSeed, kem_public_key},
@@ -65,16 +66,8 @@ struct Alone;
 impl Device for Alone {
     fn entropy(&self, _: &mut [u8]) {}
 
-    fn quote(&self, _: B256) -> Result<Bytes, DeviceError> {
+    fn quote(&self, _: B256) -> Result<Stripped, DeviceError> {
         Err(DeviceError("none".into()))
-    }
-
-    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError> {
-        Err(DeviceError("none".into()))
-    }
-
-    fn measurement(&self) -> B256 {
-        B256::ZERO
     }
 
     fn sealing_key(&self) -> Secret {

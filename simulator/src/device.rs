@@ -3,9 +3,11 @@
 //! are the software device's. Not here: what an adversary does with the keys.
 
 use crate::lots;
-use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_primitives::{B256, keccak256};
 use obscuro_enclave::device::{Device, DeviceError};
-use obscuro_protocol::{envelope, keys::MasterSeed, lottery::Verify, secret::Secret, wire};
+use obscuro_protocol::{
+    attestation::Stripped, envelope, keys::MasterSeed, lottery::Verify, secret::Secret, wire,
+};
 use obscuro_software_tee::SoftwareDevice;
 use serde::Deserialize;
 use std::sync::{
@@ -72,16 +74,8 @@ impl Device for SimulatedDevice {
         }
     }
 
-    fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
+    fn quote(&self, report_data: B256) -> Result<Stripped, DeviceError> {
         self.0.software.quote(report_data)
-    }
-
-    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError> {
-        self.0.software.certificates()
-    }
-
-    fn measurement(&self) -> B256 {
-        self.0.software.measurement()
     }
 
     fn sealing_key(&self) -> Secret {

@@ -9,7 +9,7 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use obscuro_enclave::device::{Device, DeviceError, Task};
 use obscuro_enclaved::{cores, entropy};
 use obscuro_protocol::{
-    attestation::Tee,
+    attestation::{Stripped, Tee},
     keys::{LABEL_SEALING, derive},
     secret::Secret,
 };
@@ -60,6 +60,11 @@ impl SoftwareDevice {
         Self { measurement, ..self }
     }
 
+    /// The program that it plays, as quotes show it.
+    pub fn measurement(&self) -> B256 {
+        self.measurement
+    }
+
     /// The machine, which signs quotes and knows its certificates.
     pub fn machine(&self) -> &Machine {
         &self.machine
@@ -76,19 +81,13 @@ impl Device for SoftwareDevice {
         entropy(out);
     }
 
-    fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
+    fn quote(&self, report_data: B256) -> Result<Stripped, DeviceError> {
         let mut padded = [0; 64];
         padded[..32].copy_from_slice(report_data.as_slice());
         let report = Enclave::new(self.measurement).report(&self.machine, &padded);
-        Ok(self.machine.stripped_quote(Tee::Sgx, &report).into())
-    }
-
-    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError> {
-        Ok(self.machine.certificates().map(Bytes::copy_from_slice).to_vec())
-    }
-
-    fn measurement(&self) -> B256 {
-        self.measurement
+        let quote = self.machine.stripped_quote(Tee::Sgx, &report).into();
+        let certificates = self.machine.certificates().map(Bytes::copy_from_slice).to_vec();
+        Ok(Stripped { quote, certificates })
     }
 
     /// By program, as the CPU's: another measurement cannot unseal.

@@ -4,7 +4,7 @@
 use alloy_primitives::{B256, Bytes, keccak256};
 use obscuro_enclave::device::Device;
 use obscuro_enclaved::{Gramine, Tdx};
-use obscuro_protocol::attestation::{Policy, Tee, td_measurement, verify};
+use obscuro_protocol::attestation::{Policy, Stripped, Tee, platform_id, td_measurement, verify};
 use obscuro_software_tee::{Authority, CollateralOptions, Enclave, Machine, Profile, TrustDomain};
 use std::{
     fs,
@@ -54,13 +54,12 @@ fn serve(
 }
 
 fn check(device: &dyn Device, tee: Tee, measurement: B256) {
-    assert_eq!(device.measurement(), measurement);
-    let certificates = machine().certificates().map(Bytes::copy_from_slice).to_vec();
-    assert_eq!(device.certificates().unwrap(), certificates);
+    let of_machine = machine().certificates().map(Bytes::copy_from_slice).to_vec();
     let collateral = authority().collateral(&machine(), tee, &CollateralOptions::default());
     let policy = Policy::admitting(vec![measurement]);
     for text in ["first", "second"] {
-        let quote = device.quote(keccak256(text)).unwrap();
+        let Stripped { quote, certificates } = device.quote(keccak256(text)).unwrap();
+        assert_eq!(certificates, of_machine);
         let root = authority().root.certificate;
         let attested = verify(&quote, &collateral, &root, &policy, TIME).unwrap();
         assert_eq!(attested.check_report_data(keccak256(text)), Ok(()));
@@ -103,6 +102,24 @@ mod gramine {
         let directory = fake(honest);
         let device = Gramine::open(directory.path()).unwrap();
         check(&device, Tee::Sgx, program().measurement);
+    }
+
+    /// A machine is certified anew while the program runs: its provisioning enclave was updated.
+    #[test]
+    fn certificates_are_those_of_the_quote() {
+        let renewed = || authority().machine(&B256::repeat_byte(2), Profile::CURRENT);
+        let mut count = 0;
+        let directory = fake(move |report_data| {
+            count += 1;
+            match count {
+                1 => honest(report_data),
+                _ => renewed().sgx_quote(&program(), &report_data),
+            }
+        });
+        let device = Gramine::open(directory.path()).unwrap();
+        let Stripped { quote, certificates } = device.quote(keccak256("later")).unwrap();
+        assert_eq!(certificates[0], renewed().pck.certificate);
+        assert_eq!(quote[1..33], platform_id(&certificates[0]).unwrap()[..]);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use obscuro_protocol::attestation::{
-    AttestationError, Attested, Collateral, INTEL_ROOT, Policy, Quote, Statement, Subject,
-    TcbStatus, Tee, strip, td_measurement, verify,
+    AttestationError, Attested, Collateral, INTEL_ROOT, Policy, Quote, Statement, Stripped,
+    Subject, TcbStatus, Tee, strip, td_measurement, verify,
 };
 use obscuro_software_tee::{
     Authority, CollateralOptions, Enclave, Machine, Profile, SoftwareDevice, TrustDomain,
@@ -392,8 +392,9 @@ fn the_device_proves_its_program_and_machine() {
     let directory = tempfile::tempdir().unwrap();
     let open = || SoftwareDevice::open(&directory.path().join("seed")).unwrap();
     let device = open();
+    let Stripped { quote, certificates } = device.quote(keccak256("report data")).unwrap();
     let attempt = Attempt {
-        quote: device.quote(keccak256("report data")).unwrap().to_vec(),
+        quote: quote.to_vec(),
         collateral: authority().collateral(
             device.machine(),
             Tee::Sgx,
@@ -405,12 +406,12 @@ fn the_device_proves_its_program_and_machine() {
     let attested = attempt.verify().unwrap();
     assert_eq!(attested.check_report_data(keccak256("report data")), Ok(()));
     assert_eq!(attested.machine, device.machine().id());
-    assert_eq!(device.certificates().unwrap()[0], attempt.collateral.pck_certificate);
+    assert_eq!(certificates[0], attempt.collateral.pck_certificate);
     // Another life of the same machine has the same keys; another program has another sealing key.
     assert_eq!(open().sealing_key().expose(), device.sealing_key().expose());
     assert_eq!(open().machine().id(), device.machine().id());
     let upgraded = open().with_measurement(keccak256("upgraded"));
     assert_ne!(upgraded.sealing_key().expose(), device.sealing_key().expose());
-    let attempt = Attempt { quote: upgraded.quote(B256::ZERO).unwrap().to_vec(), ..attempt };
+    let attempt = Attempt { quote: upgraded.quote(B256::ZERO).unwrap().quote.to_vec(), ..attempt };
     assert_eq!(attempt.refusal(), AttestationError::Measurement(keccak256("upgraded")));
 }

@@ -16,7 +16,7 @@ use obscuro_enclave::{
     trie,
 };
 use obscuro_protocol::{
-    attestation::platform_id,
+    attestation::{Stripped, platform_id},
     config::{Contracts, L1BlockId, NetworkConfig, RevealOption},
     door::{
         self, CarriedPayload, Carrier, DoorError, Folded, Head, L1Block, Registration, Reply,
@@ -132,16 +132,8 @@ impl Device for TestDevice {
         }
     }
 
-    fn quote(&self, report_data: B256) -> Result<Bytes, DeviceError> {
+    fn quote(&self, report_data: B256) -> Result<Stripped, DeviceError> {
         self.tee.quote(report_data)
-    }
-
-    fn certificates(&self) -> Result<Vec<Bytes>, DeviceError> {
-        self.tee.certificates()
-    }
-
-    fn measurement(&self) -> B256 {
-        self.tee.measurement()
     }
 
     fn sealing_key(&self) -> Secret {

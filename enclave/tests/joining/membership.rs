@@ -290,6 +290,7 @@ fn whoever_left_or_was_slashed_or_removed_does_not_count() {
 pub fn machine_of(node: &Node) -> B256 {
     let certificate = &node.registration.certificates[0];
     let machines = (1..10).map(|seed| TestDevice::new(seed, 0));
-    let mut made = machines.filter(|device| device.certificates().unwrap()[0] == *certificate);
+    let mut made =
+        machines.filter(|device| device.quote(B256::ZERO).unwrap().certificates[0] == *certificate);
     made.next().expect("a machine of these tests").machine()
 }
