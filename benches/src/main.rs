@@ -8,7 +8,7 @@ mod joining;
 mod rpc;
 mod workload;
 
-#[path = "../../enclave/tests/door/harness.rs"]
+#[path = "../../enclave/tests/harness/mod.rs"]
 #[allow(dead_code, clippy::unwrap_used, missing_docs, reason = "made for tests")]
 mod harness;
 

@@ -1,7 +1,7 @@
 //! Attacks of protocol 12 that need more than one step, each against nodes that must agree
 //! afterwards. Not here: single malformed inputs (`hostile_host`), the normal life (`door`).
 
-#[path = "door/harness.rs"]
+#[path = "harness/mod.rs"]
 #[allow(dead_code, reason = "made for several test files")]
 mod harness;
 

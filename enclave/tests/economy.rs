@@ -1,7 +1,7 @@
 //! Fees and rewards through the door (protocol 10): what users pay, that everybody computes the same
 //! price. Not here: tables of the rules themselves (`fees`, `rewards`).
 
-#[path = "door/harness.rs"]
+#[path = "harness/mod.rs"]
 #[allow(dead_code, reason = "made for several test files")]
 mod harness;
 

@@ -2,7 +2,7 @@
 //! a rollup may not do about it. Here, a broken TEE signs what no enclave would. Not here: the
 //! contract (`contracts`), the user's command (`cli`), new seed epochs (`joining`).
 
-#[path = "door/harness.rs"]
+#[path = "harness/mod.rs"]
 #[allow(dead_code, reason = "made for several test files")]
 mod harness;
 

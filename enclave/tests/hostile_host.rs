@@ -2,7 +2,7 @@
 //! always get a reply, and leave an honest node's view as it was. Not here: attacks with a
 //! meaning (`door`).
 
-#[path = "door/harness.rs"]
+#[path = "harness/mod.rs"]
 #[allow(dead_code, reason = "made for several test files")]
 mod harness;
 

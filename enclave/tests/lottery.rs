@@ -2,7 +2,7 @@
 //! block, nor a stolen enclave key gives a second draw. Not here: proofs by themselves
 //! (`protocol/tests/lottery.rs`).
 
-#[path = "door/harness.rs"]
+#[path = "harness/mod.rs"]
 #[allow(dead_code, reason = "made for several test files")]
 mod harness;
 

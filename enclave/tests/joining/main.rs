@@ -5,7 +5,7 @@
 mod disasters;
 mod epochs;
 mod forgeries;
-#[path = "../door/harness.rs"]
+#[path = "../harness/mod.rs"]
 #[allow(dead_code, reason = "made for several test files")]
 mod harness;
 mod lost_epochs;

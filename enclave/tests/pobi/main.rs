@@ -3,7 +3,7 @@
 //! transactions (`branches`), what an enclave decides about what it has forgotten (`forgotten`). Protocol 5.1
 //! to 5.4, 5.6 to 5.9. Not here: who publishes in a round (`host::round`), whole networks (`simulator`).
 
-#[path = "../door/harness.rs"]
+#[path = "../harness/mod.rs"]
 #[allow(dead_code, reason = "made for several test files")]
 mod harness;
 
