@@ -9,7 +9,10 @@ use obscuro_protocol::{
     l1::IRollupManagement::{accuseCall, acquitCall, slashCall},
     rollup::RollupHeader,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// L1 blocks for which one aggregator acts, before the next one's turn: time for L1 to include what it sent.
 const TURN_BLOCKS: u64 = 2;
@@ -26,7 +29,12 @@ pub enum Event {
     /// A rollup was published, valid or not.
     Published(Box<RollupHeader>),
     /// The publisher of a rollup was accused.
-    Accused(B256),
+    Accused {
+        /// The rollup.
+        rollup: B256,
+        /// Its publisher.
+        aggregator: Address,
+    },
     /// That came to nothing.
     Acquitted(B256),
     /// An enclave's stake is gone.
@@ -78,14 +86,15 @@ struct Suspect<'a> {
 }
 
 impl Docket {
-    /// L1 includes this in a block not before those entered.
+    /// L1 includes this in a block, after whatever else was entered of it.
     pub fn enter(&mut self, block: u64, event: Event) {
         let rollup = match &event {
             Event::Published(header) => header.hash(),
-            Event::Accused(rollup) | Event::Acquitted(rollup) => *rollup,
+            Event::Accused { rollup, .. } | Event::Acquitted(rollup) => *rollup,
             Event::Slashed(_) => B256::ZERO,
         };
-        self.events.push((block, rollup, event));
+        let place = self.events.partition_point(|(entered, ..)| *entered <= block);
+        self.events.insert(place, (block, rollup, event));
     }
 
     /// L1 was reorganised: nothing after this block counts.
@@ -97,7 +106,7 @@ impl Docket {
     pub fn forget(&mut self, first: u64) {
         let accused = self.accused();
         self.events.retain(|(block, rollup, event)| {
-            *block >= first || accused.contains(rollup) || matches!(event, Event::Slashed(_))
+            *block >= first || accused.contains_key(rollup) || matches!(event, Event::Slashed(_))
         });
     }
 
@@ -106,19 +115,31 @@ impl Docket {
         self.moved = Some(now);
     }
 
+    /// Rollups that are accused, but whose publication was not entered.
+    pub fn missing(&self) -> BTreeSet<B256> {
+        let mut missing: BTreeSet<B256> = self.accused().into_keys().collect();
+        for entry in self.entries() {
+            missing.remove(&entry.hash);
+        }
+        missing
+    }
+
     /// Numbers of canonical rollups that only the enclave can tell.
     pub fn questions(&self, head: &Head) -> BTreeSet<u64> {
-        let chain = self.chain(head);
-        let doubtful = self
-            .entries()
-            .into_iter()
-            .filter(|entry| chain.get(&entry.header.number) != Some(&entry.hash));
-        let numbers = doubtful.flat_map(|entry| [entry.header.number - 1, entry.header.number]);
-        let unknown =
-            numbers.filter(|number| *number <= head.number && !chain.contains_key(number));
-        let unknown: BTreeSet<u64> = unknown.collect();
-        // The newest: those above are not judged without.
-        unknown.into_iter().rev().take(QUESTIONS_MAX).collect()
+        let (chain, accused) = (self.chain(head), self.accused());
+        let mut doubtful = self.entries();
+        doubtful.retain(|entry| chain.get(&entry.header.number) != Some(&entry.hash));
+        // Who is accused waits for it; then the newest: those above are not judged without.
+        doubtful
+            .sort_by_key(|entry| Reverse((accused.contains_key(&entry.hash), entry.header.number)));
+        let mut questions = BTreeSet::new();
+        for number in doubtful.iter().flat_map(|e| [e.header.number, e.header.number - 1]) {
+            let is_unknown = number <= head.number && !chain.contains_key(&number);
+            if is_unknown && questions.len() < QUESTIONS_MAX {
+                questions.insert(number);
+            }
+        }
+        questions
     }
 
     /// What this enclave's node could tell L1 now, the most urgent first; `answers` are to
@@ -136,13 +157,12 @@ impl Docket {
         let accused = self.accused();
         let mut motions = Vec::new();
         if is_turn(own, head) {
-            motions = self.against(&suspects, &accused);
+            motions = self.against(&suspects, &accused, own);
         }
-        let is_suspect = |hash| suspects.iter().any(|suspect| suspect.entry.hash == hash);
+        // L1 knows whether it is innocent; what its sibling did may be too old to be entered.
         for entry in &entries {
-            let is_own = entry.header.aggregator == own && accused.contains(&entry.hash);
-            if is_own
-                && !is_suspect(entry.hash)
+            if entry.header.aggregator == own
+                && accused.contains_key(&entry.hash)
                 && let Some(survivor) = canonical.get(&entry.header.number)
             {
                 motions.push(Motion::Acquit(Box::new(entry.header.clone()), *survivor));
@@ -153,21 +173,21 @@ impl Docket {
     }
 
     /// One accusation of each publisher, and one verdict: it has one stake.
-    fn against(&self, suspects: &[Suspect<'_>], accused: &BTreeSet<B256>) -> Vec<Motion> {
+    fn against(
+        &self,
+        suspects: &[Suspect<'_>],
+        accused: &BTreeMap<B256, Address>,
+        own: Address,
+    ) -> Vec<Motion> {
         let mut publishers: BTreeMap<Address, Vec<&Suspect<'_>>> = BTreeMap::new();
         for suspect in suspects {
             publishers.entry(suspect.entry.header.aggregator).or_default().push(suspect);
         }
-        publishers.retain(|enclave, _| {
-            !self
-                .events
-                .iter()
-                .any(|(.., event)| matches!(event, Event::Slashed(e) if e == enclave))
-        });
+        publishers.retain(|enclave, _| *enclave != own && !self.is_slashed(*enclave));
         let (mut accusations, mut verdicts) = (Vec::new(), Vec::new());
         for theirs in publishers.values() {
             let header = |suspect: &Suspect<'_>| Box::new(suspect.entry.header.clone());
-            match theirs.iter().find(|suspect| accused.contains(&suspect.entry.hash)) {
+            match theirs.iter().find(|suspect| accused.contains_key(&suspect.entry.hash)) {
                 Some(suspect) => {
                     verdicts.extend(suspect.survivor.map(|s| Motion::Slash(header(suspect), s)));
                 }
@@ -235,17 +255,22 @@ impl Docket {
         published.collect()
     }
 
-    /// Open accusations.
-    fn accused(&self) -> BTreeSet<B256> {
-        let mut accused = BTreeSet::new();
+    /// Open accusations, and of whom: rollups whose publishers' stakes are frozen.
+    pub fn accused(&self) -> BTreeMap<B256, Address> {
+        let mut accused = BTreeMap::new();
         for (_, rollup, event) in &self.events {
             match event {
-                Event::Accused(_) => accused.insert(*rollup),
+                Event::Accused { aggregator, .. } => accused.insert(*rollup, *aggregator),
                 Event::Acquitted(_) => accused.remove(rollup),
-                _ => false,
+                _ => None,
             };
         }
+        accused.retain(|_, aggregator| !self.is_slashed(*aggregator));
         accused
+    }
+
+    fn is_slashed(&self, enclave: Address) -> bool {
+        self.events.iter().any(|(.., event)| matches!(event, Event::Slashed(e) if *e == enclave))
     }
 }
 
@@ -334,7 +359,7 @@ mod tests {
         let accusations = [accuse(&second, &chain[2]), accuse(&first, &chain[2])];
         assert_eq!(motions(&docket, &head), accusations);
 
-        docket.enter(13, Event::Accused(first.hash()));
+        docket.enter(13, Event::Accused { rollup: first.hash(), aggregator: FORGER });
         assert_eq!(motions(&docket, &head), [slash(&first, &chain[1])]);
         docket.moved(12);
         assert_eq!(motions(&docket, &head), [], "one motion at a time");
@@ -381,7 +406,7 @@ mod tests {
     fn an_accused_node_acquits_itself_whosever_turn_it_is() {
         let mut docket = Docket::default();
         let chain = honest(&mut docket);
-        docket.enter(12, Event::Accused(chain[1].hash()));
+        docket.enter(12, Event::Accused { rollup: chain[1].hash(), aggregator: OWN });
         let mut head = head(&chain[2], 12);
         head.peers = vec![Peer { enclave: Address::ZERO, ..Default::default() }];
         let acquittal = Motion::Acquit(Box::new(chain[1].clone()), chain[1].hash());

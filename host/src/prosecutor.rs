@@ -2,6 +2,9 @@
 //! 10.4): drives the docket with L1's events and the enclave's verdict. At most one transaction at a time, and
 //! only what L1 would take. Not here: whom (`docket`), fees (`publisher`).
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     docket::{Docket, Event, Motion},
     enclave::{AskError, Enclave, Records, ask},
@@ -9,7 +12,7 @@ use crate::{
     publisher::{Content, PublishError, Publisher, Purpose},
     stop::Stop,
 };
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256};
 use alloy_rpc_types_eth::{Filter, Log};
 use alloy_sol_types::SolEvent;
 use obscuro_protocol::{
@@ -28,6 +31,9 @@ use tracing::{debug, info, warn};
 const BLOCKS_AT_ONCE: u64 = 1_000;
 /// Fork timeouts for which rollups are remembered: one to answer, one to die, and as much again.
 const TIMEOUTS_KEPT: u64 = 4;
+/// Events about accusations.
+const VERDICTS: [B256; 3] =
+    [Accused::SIGNATURE_HASH, Acquitted::SIGNATURE_HASH, NodeSlashed::SIGNATURE_HASH];
 
 /// Something could not be done at this L1 block. It is tried again at the next one.
 #[derive(Debug, thiserror::Error)]
@@ -61,20 +67,30 @@ pub struct Prosecutor {
 /// What was read of L1.
 struct Reading {
     docket: Docket,
-    /// The last block read.
+    /// The first block that was not.
+    next: u64,
+    /// The block before it, if nothing went wrong.
     last: Option<L1BlockId>,
+    /// Open accusations that were looked into.
+    known: BTreeMap<B256, Address>,
 }
 
 impl Prosecutor {
     /// Looks after forks until told to stop.
     pub async fn run(mut self) {
-        let mut reading = Reading { docket: Docket::default(), last: None };
+        let mut reading = Reading {
+            docket: Docket::default(),
+            next: self.config.checkpoint.number + 1,
+            last: None,
+            known: BTreeMap::new(),
+        };
         let stop = self.stop.clone();
         let work = async {
             while self.followed.changed().await.is_ok() {
                 let followed = self.followed.borrow_and_update().clone();
-                let acts = |f: &Followed| f.is_synced && f.head.is_registered;
-                let Some(followed) = followed.filter(acts) else { continue };
+                let Some(followed) = followed.filter(|followed| followed.is_synced) else {
+                    continue;
+                };
                 if let Err(error) = self.look(&followed, &mut reading).await {
                     debug!(%error, "cannot look after forks");
                 }
@@ -93,6 +109,7 @@ impl Prosecutor {
     ) -> Result<(), ProsecutorError> {
         let head = &followed.head;
         self.read(&head.l1, reading).await?;
+        self.look_into_accusations(followed, reading).await?;
         let answers = self.canonical(head, &reading.docket).await?;
         for motion in reading.docket.motions(followed.enclave, head, &answers) {
             if self.file(motion).await? {
@@ -103,43 +120,83 @@ impl Prosecutor {
         Ok(())
     }
 
-    /// Reads L1 up to a block.
+    /// Reads L1 up to a block: accusations since the checkpoint, everything else of late.
     async fn read(&self, head: &L1BlockId, reading: &mut Reading) -> Result<(), ProsecutorError> {
-        let Reading { docket, last } = reading;
-        let kept = TIMEOUTS_KEPT.saturating_mul(self.config.forkTimeoutBlocks);
-        let oldest = head.number.saturating_sub(kept).max(self.config.checkpoint.number + 1);
-        if let Some(read) = last.as_ref()
-            && self.l1.header_at(read.number).await?.is_none_or(|now| now.hash != read.hash)
-        {
-            *last = None;
+        let Reading { docket, next, last, .. } = reading;
+        let oldest = self.oldest(head);
+        let is_unchanged = match last.take() {
+            Some(read) => {
+                let now = self.l1.header_at(read.number).await?;
+                now.is_some_and(|now| now.hash == read.hash)
+            }
+            None => false,
+        };
+        if !is_unchanged {
+            *next = oldest.min(*next);
         }
-        let mut from = last.as_ref().map_or(oldest, |read| read.number + 1);
-        docket.strike(from - 1);
-        while from <= head.number {
-            let to = head.number.min(from.saturating_add(BLOCKS_AT_ONCE - 1));
-            for log in self.l1.logs(&self.filter(from, to)).await? {
-                if let Some((block, event)) = event(&log) {
-                    docket.enter(block, event);
+        docket.strike(*next - 1);
+        while *next <= head.number {
+            let end = if *next < oldest { oldest - 1 } else { head.number };
+            let to = end.min(next.saturating_add(BLOCKS_AT_ONCE - 1));
+            let mut events = VERDICTS.to_vec();
+            if *next >= oldest {
+                events.push(RollupPublished::SIGNATURE_HASH);
+            }
+            let filter = self.filter(*next, to).event_signature(events);
+            for (block, event) in self.l1.logs(&filter).await?.iter().filter_map(event) {
+                docket.enter(block, event);
+            }
+            *next = to + 1;
+        }
+        (*next, *last) = (head.number + 1, Some(head.clone()));
+        docket.forget(oldest);
+        Ok(())
+    }
+
+    /// The first block whose rollups are remembered.
+    fn oldest(&self, head: &L1BlockId) -> u64 {
+        let kept = TIMEOUTS_KEPT.saturating_mul(self.config.forkTimeoutBlocks);
+        head.number.saturating_sub(kept).max(self.config.checkpoint.number + 1)
+    }
+
+    /// Finds what new accusations are about, and tells the operator if it is this node.
+    async fn look_into_accusations(
+        &self,
+        followed: &Followed,
+        reading: &mut Reading,
+    ) -> Result<(), ProsecutorError> {
+        let accused = reading.docket.accused();
+        let mut missing = reading.docket.missing();
+        missing.retain(|rollup| !reading.known.contains_key(rollup));
+        // Down from the newest that are not remembered.
+        let (mut to, first) =
+            (self.oldest(&followed.head.l1) - 1, self.config.checkpoint.number + 1);
+        while !missing.is_empty() && to >= first {
+            let from = to.saturating_sub(BLOCKS_AT_ONCE - 1).max(first);
+            let wanted: Vec<B256> = missing.iter().copied().collect();
+            let filter = self.filter(from, to).event_signature(RollupPublished::SIGNATURE_HASH);
+            for log in self.l1.logs(&filter.topic1(wanted)).await? {
+                if let Some((block, Event::Published(header))) = event(&log)
+                    && missing.remove(&header.hash())
+                {
+                    reading.docket.enter(block, Event::Published(header));
                 }
             }
-            from = to + 1;
+            to = from - 1;
         }
-        *last = Some(head.clone());
-        docket.forget(oldest);
+        for (rollup, enclave) in &accused {
+            if *enclave == followed.enclave && !reading.known.contains_key(rollup) {
+                warn!(%rollup, "this node is accused: its stake is frozen until its branch has survived");
+            }
+        }
+        reading.known = accused;
         Ok(())
     }
 
     fn filter(&self, from: u64, to: u64) -> Filter {
         let contracts = &self.config.contracts;
-        let events = [
-            RollupPublished::SIGNATURE_HASH,
-            Accused::SIGNATURE_HASH,
-            Acquitted::SIGNATURE_HASH,
-            NodeSlashed::SIGNATURE_HASH,
-        ];
         Filter::new()
             .address(vec![contracts.rollupManagement, contracts.networkManagement])
-            .event_signature(events.to_vec())
             .from_block(from)
             .to_block(to)
     }
@@ -195,7 +252,10 @@ fn event(log: &Log) -> Option<(u64, Event)> {
             let published = RollupPublished::decode_log(&log.inner).ok()?.data;
             Event::Published(Box::new(published.header))
         }
-        Accused::SIGNATURE_HASH => Event::Accused(Accused::decode_log(&log.inner).ok()?.rollup),
+        Accused::SIGNATURE_HASH => {
+            let Accused { rollup, aggregator, .. } = Accused::decode_log(&log.inner).ok()?.data;
+            Event::Accused { rollup, aggregator }
+        }
         Acquitted::SIGNATURE_HASH => {
             Event::Acquitted(Acquitted::decode_log(&log.inner).ok()?.rollup)
         }

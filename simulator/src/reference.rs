@@ -222,7 +222,8 @@ impl Reference {
                 } else if log.address == contracts.rollupManagement
                     && let Ok(event) = Accused::decode_log(log)
                 {
-                    view.docket.push(docket::Event::Accused(event.rollup));
+                    let (rollup, aggregator) = (event.rollup, event.aggregator);
+                    view.docket.push(docket::Event::Accused { rollup, aggregator });
                 } else if log.address == contracts.rollupManagement
                     && let Ok(event) = Acquitted::decode_log(log)
                 {

@@ -5,6 +5,7 @@ use super::L1Header;
 use alloy_consensus::{Header, TxEnvelope};
 use alloy_eips::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, U64, U128};
+use alloy_rpc_types_eth::{Filter, Log};
 use jsonrpsee::{
     Extensions, RpcModule,
     server::{Server, ServerHandle, SubscriptionMessage},
@@ -34,8 +35,10 @@ pub struct State {
     pub nonce: u64,
     /// Errors for the next transactions.
     pub send_errors: VecDeque<&'static str>,
-    /// What estimates answer.
+    /// What estimates of calls answer on the newest block.
     pub estimate: Result<u64, (String, Bytes)>,
+    /// On the pending block, if that answers otherwise.
+    pub estimate_pending: Option<Result<u64, (String, Bytes)>>,
     /// The priority fee suggested.
     pub priority_fee: u128,
     /// The price of blob gas.
@@ -44,6 +47,8 @@ pub struct State {
     pub sent: Vec<TxEnvelope>,
     /// Blobs by block number.
     pub blobs: HashMap<u64, Vec<Bytes>>,
+    /// Events.
+    pub logs: Vec<Log>,
 }
 
 impl State {
@@ -84,10 +89,12 @@ impl FakeL1 {
             nonce: 0,
             send_errors: VecDeque::new(),
             estimate: Ok(100_000),
+            estimate_pending: None,
             priority_fee: 1_000_000_000,
             blob_base_fee: 1,
             sent: Vec::new(),
             blobs: HashMap::new(),
+            logs: Vec::new(),
         };
         state.mine();
         Self::serve(Arc::new(Mutex::new(state)), ([127, 0, 0, 1], 0).into()).await
@@ -153,12 +160,21 @@ fn module(state: Arc<Mutex<State>>, heads: broadcast::Sender<L1Header>) -> RpcMo
     method("eth_maxPriorityFeePerGas", |state, _| Ok(json!(U128::from(state.priority_fee))));
     method("eth_blobBaseFee", |state, _| Ok(json!(U128::from(state.blob_base_fee))));
     method("eth_getTransactionReceipt", |_, _| Ok(Value::Null));
+    method("eth_getLogs", |state, params| {
+        let filter: Filter = serde_json::from_value(params[0].clone()).unwrap();
+        let found = state.logs.iter().filter(|log| filter.rpc_matches(log));
+        Ok(json!(found.collect::<Vec<_>>()))
+    });
     method("eth_call", |_, _| Ok(json!(B256::ZERO)));
     method("eth_estimateGas", |state, params| {
-        assert_eq!(params[1], json!("pending"));
-        state
-            .estimate
-            .clone()
+        let is_call = params[0]["input"] != json!("0x");
+        let estimate = match params[1].as_str() {
+            _ if !is_call => Ok(21_000),
+            Some("latest") => state.estimate.clone(),
+            Some("pending") => state.estimate_pending.as_ref().unwrap_or(&state.estimate).clone(),
+            _ => unreachable!(),
+        };
+        estimate
             .map(|gas| json!(U64::from(gas)))
             .map_err(|(message, data)| ErrorObjectOwned::owned(3, message, Some(data)))
     });
