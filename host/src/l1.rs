@@ -265,9 +265,14 @@ impl L1Client {
         self.request("eth_call", params).await
     }
 
-    /// Gas that a transaction would use in the next block; [`L1Error::Refused`] if it would revert.
-    pub async fn estimate_gas(&self, transaction: Value) -> Result<u64, L1Error> {
-        let params = json!([transaction, "pending"]);
+    /// Gas that a transaction would use on top of a block, `latest` or `pending`; [`L1Error::Refused`] if it
+    /// would revert.
+    pub async fn estimate_gas(
+        &self,
+        transaction: Value,
+        block: &'static str,
+    ) -> Result<u64, L1Error> {
+        let params = json!([transaction, block]);
         let gas: U64 = self.request("eth_estimateGas", params).await?;
         Ok(gas.to())
     }

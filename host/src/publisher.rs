@@ -47,6 +47,10 @@ const ORDERS_MAX: usize = 64;
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 /// Used when the L1 node suggests no priority fee, wei.
 const PRIORITY_FEE_DEFAULT: u128 = 1_000_000_000;
+/// Blocks on which a transaction is simulated: what waits in the operator's queue may come before it, or L1
+/// nodes count it there already.
+const PENDING: &str = "pending";
+const LATEST: &str = "latest";
 
 /// A transaction that was not sent. Sorted by what the caller does next.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -167,7 +171,7 @@ impl Desk {
                 order = orders.recv() => {
                     let Some(order) = order else { return };
                     for order in waiting(order, &mut orders) {
-                        let result = self.serve(order.purpose, order.content).await;
+                        let result = self.serve(order.purpose, order.content, PENDING).await;
                         // Whoever asked may have gone.
                         let _ = order.done.send(result);
                     }
@@ -196,12 +200,13 @@ impl Desk {
         }
         let count = self.options.l1.nonce(self.operator()).await?;
         self.settle(count);
-        let mut again = self.outbox.take_stranded(count);
-        again.extend(self.outbox.overdue(self.at, turn::PATIENCE_BLOCKS).cloned());
-        for slot in again {
-            if let Err(error) = self.serve(slot.purpose, slot.content).await {
-                debug!(purpose = ?slot.purpose, %error, "an overdue L1 transaction is not raised");
+        for slot in self.outbox.take_stranded(count) {
+            if let Err(error) = self.serve(slot.purpose, slot.content, PENDING).await {
+                debug!(purpose = ?slot.purpose, %error, "a stranded L1 transaction is not sent again");
             }
+        }
+        if let Some(slot) = self.outbox.overdue(self.at, turn::PATIENCE_BLOCKS).cloned() {
+            self.raise(slot).await;
         }
         if self.outbox.find(Purpose::Publish).is_some() {
             self.take_back().await;
@@ -209,12 +214,28 @@ impl Desk {
         Ok(())
     }
 
+    /// Offers more for the first transaction of the queue. If it would revert, others were faster, and an empty
+    /// one takes its place: whatever is behind it has waited long enough.
+    async fn raise(&mut self, slot: Slot) {
+        let purpose = slot.purpose;
+        let outcome = match self.serve(purpose, slot.content, LATEST).await {
+            Err(PublishError::Reverts(reason)) => {
+                info!(?purpose, reason, "taking back an overdue L1 transaction");
+                self.serve(purpose, Content::Nothing(None), LATEST).await
+            }
+            outcome => outcome,
+        };
+        if let Err(error) = outcome {
+            debug!(?purpose, %error, "an overdue L1 transaction is not raised");
+        }
+    }
+
     /// A rollup that has lost is taken back as long as L1 has not included it: an empty transaction takes
     /// its place, at a fraction of the price.
     async fn take_back(&mut self) {
         self.catch_up().await;
         let Some(lost) = turn::lost(&self.outbox, self.head().as_ref()) else { return };
-        match self.serve(Purpose::Publish, Content::Nothing(lost)).await {
+        match self.serve(Purpose::Publish, Content::Nothing(Some(lost)), LATEST).await {
             Ok(transaction) => info!(%transaction, "taking back a rollup that has lost"),
             Err(error) => debug!(%error, "a rollup that has lost is not taken back"),
         }
@@ -228,20 +249,26 @@ impl Desk {
         while self.reports.try_join_next().is_some() {}
     }
 
-    async fn serve(&mut self, purpose: Purpose, content: Content) -> Result<B256, PublishError> {
+    /// Sends what would not revert on top of a block, in place of what is under way for the purpose.
+    async fn serve(
+        &mut self,
+        purpose: Purpose,
+        content: Content,
+        block: &'static str,
+    ) -> Result<B256, PublishError> {
         let (count, prices) =
             futures::join!(self.options.l1.nonce(self.operator()), prices(&self.options.l1));
         let (count, (prices, head)) = (count?, prices?);
         self.at = head.number();
         self.settle(count);
-        self.check_turn(&content)?;
+        self.check_turn(purpose, &content)?;
         let (policy, block_gas) = (self.options.carrier, head.fields.gas_limit);
         let carrying = turn::carrying(&self.outbox, purpose, &content, &prices, policy, block_gas);
         let prepared = self.prepare(&content, carrying).await?;
-        let gas = self.simulate(&prepared).await?;
+        let gas = self.simulate(&prepared, block).await?;
         // Blobs take a while to make, and L1 may have moved on.
         self.catch_up().await;
-        self.check_turn(&content)?;
+        self.check_turn(purpose, &content)?;
         let offer = prices.offer(prepared.sidecar.is_some());
         let fees = match self.outbox.find(purpose) {
             Some((_, former)) => former.fees.bumped().max(offer),
@@ -262,8 +289,8 @@ impl Desk {
     }
 
     /// Whether it is still worth its price.
-    fn check_turn(&self, content: &Content) -> Result<(), PublishError> {
-        turn::check(&self.outbox, self.head().as_ref(), content)
+    fn check_turn(&self, purpose: Purpose, content: &Content) -> Result<(), PublishError> {
+        turn::check(&self.outbox, self.head().as_ref(), purpose, content)
     }
 
     /// Where the enclave stands.
@@ -285,7 +312,13 @@ impl Desk {
                     sidecar: None,
                 });
             }
-            Content::Nothing(_) => return Ok(Prepared::nothing(self.operator())),
+            Content::Nothing(_) => {
+                let sidecar = match carrying {
+                    Carrying::Calldata => None,
+                    Carrying::Blobs => Some(prove(Bytes::new()).await?),
+                };
+                return Ok(Prepared::nothing(self.operator(), sidecar));
+            }
             Content::Rollup(rollup, answers) => (rollup, answers),
         };
         let sidecar = match carrying {
@@ -310,9 +343,7 @@ impl Desk {
     }
 
     async fn blobs(&self, payload: Bytes) -> Result<BlobTransactionSidecarEip7594, PublishError> {
-        let failed = |error: &dyn std::fmt::Display| PublishError::Blobs(error.to_string());
-        let made = tokio::task::spawn_blocking(move || carrier::sidecar(&payload)).await;
-        let sidecar = made.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+        let sidecar = prove(payload).await?;
         let hashes = sidecar.versioned_hashes();
         let blobs = sidecar.blobs.iter().map(|blob| Bytes::copy_from_slice(blob.as_slice()));
         let archived: Vec<(B256, Bytes)> = hashes.zip(blobs).collect();
@@ -323,7 +354,11 @@ impl Desk {
     }
 
     /// The gas limit; an error if the transaction would revert.
-    async fn simulate(&self, prepared: &Prepared) -> Result<u64, PublishError> {
+    async fn simulate(
+        &self,
+        prepared: &Prepared,
+        block: &'static str,
+    ) -> Result<u64, PublishError> {
         let mut transaction = json!({
             "from": self.operator(),
             "to": prepared.to,
@@ -335,9 +370,11 @@ impl Desk {
             transaction["blobVersionedHashes"] = json!(hashes);
             transaction["maxFeePerBlobGas"] = json!(U128::from(u64::MAX));
         }
-        match self.options.l1.estimate_gas(transaction).await {
+        match self.options.l1.estimate_gas(transaction, block).await {
             Ok(gas) => Ok(turn::gas_limit(gas)),
-            Err(L1Error::Refused { message, data, .. }) => {
+            Err(L1Error::Refused { message, data, .. })
+                if !data.is_empty() || message.to_lowercase().contains("revert") =>
+            {
                 if turn::is_blind(&data, self.at, prepared.sidecar.is_some()) {
                     debug!(message, "the L1 node cannot simulate the next block");
                     return Ok(prepared.gas_unsimulated());
@@ -416,6 +453,13 @@ impl Desk {
         // A key in memory always signs.
         signed.map_err(|_| PublishError::Stopped)
     }
+}
+
+/// A payload in blobs.
+async fn prove(payload: Bytes) -> Result<BlobTransactionSidecarEip7594, PublishError> {
+    let failed = |error: &dyn std::fmt::Display| PublishError::Blobs(error.to_string());
+    let made = tokio::task::spawn_blocking(move || carrier::sidecar(&payload)).await;
+    made.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }
 
 /// Prices of the next block, and the head that it follows.

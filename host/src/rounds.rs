@@ -266,7 +266,7 @@ async fn publish(
 }
 
 async fn take_back(publisher: &Publisher, rollup: B256) -> Option<Input<MessageId>> {
-    match publisher.send(Purpose::Publish, Content::Nothing(rollup)).await {
+    match publisher.send(Purpose::Publish, Content::Nothing(Some(rollup))).await {
         Ok(transaction) => info!(%rollup, %transaction, "taking back a rollup that has lost"),
         Err(error) => debug!(%rollup, %error, "a rollup that has lost is not taken back"),
     }

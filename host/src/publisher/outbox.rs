@@ -49,8 +49,9 @@ pub enum Content {
     },
     /// Publishes a rollup, with answers to members that wait for the seed.
     Rollup(Box<SignedRollup>, Vec<SeedAnswer>),
-    /// Takes the place of this rollup, which is not worth its price any more.
-    Nothing(B256),
+    /// Takes the place of what is not worth its price any more: of this rollup, or of whatever is under way
+    /// for the purpose.
+    Nothing(Option<B256>),
 }
 
 /// A transaction under way.
@@ -66,6 +67,18 @@ pub struct Slot {
     pub hashes: Vec<B256>,
     /// L1 block on top of which it was sent last.
     pub sent_at: u64,
+}
+
+impl Slot {
+    /// Whether it was sent at least `patience` blocks before this one.
+    pub fn is_overdue(&self, block: u64, patience: u64) -> bool {
+        self.sent_at + patience <= block
+    }
+
+    /// Whether it carries blobs.
+    pub fn has_blobs(&self) -> bool {
+        self.fees.max_blob_fee > 0
+    }
 }
 
 /// All of them.
@@ -91,8 +104,8 @@ impl Outbox {
     /// Whether a transaction with blobs is under way, and whether one without. Nodes refuse to queue
     /// both for one account.
     pub fn kinds(&self) -> (bool, bool) {
-        let has_blobs = |slot: &Slot| slot.fees.max_blob_fee > 0;
-        (self.slots.values().any(has_blobs), self.slots.values().any(|slot| !has_blobs(slot)))
+        let slots = || self.slots.values();
+        (slots().any(Slot::has_blobs), slots().any(|slot| !slot.has_blobs()))
     }
 
     /// A transaction was sent, in place of the one with the same nonce.
@@ -123,11 +136,15 @@ impl Outbox {
 
     /// The first transaction, if it was sent at least `patience` blocks ago: whatever the others offer, they
     /// wait for it. A rollup is overdue only when others wait behind it: its round is replayed, and the
-    /// winner replaces it anyway.
+    /// winner replaces it anyway. What took the place of blobs is, as nodes queue nothing behind it.
     pub fn overdue(&self, block: u64, patience: u64) -> Option<&Slot> {
         let (_, first) = self.slots.first_key_value()?;
-        let matters = first.purpose != Purpose::Publish || self.slots.len() > 1;
-        (matters && first.sent_at + patience <= block).then_some(first)
+        let is_in_the_way = match first.content {
+            Content::Nothing(_) => first.has_blobs(),
+            _ => first.purpose != Purpose::Publish,
+        };
+        let matters = is_in_the_way || self.slots.len() > 1;
+        (matters && first.is_overdue(block, patience)).then_some(first)
     }
 
     /// Whether nothing is under way.

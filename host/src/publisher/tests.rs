@@ -234,6 +234,76 @@ async fn whatever_holds_up_others_is_raised() {
 }
 
 #[tokio::test]
+async fn what_others_did_first_makes_way() {
+    let desk = Desk::open(|_| {}).await;
+    desk.call(Purpose::Prosecute).await.unwrap();
+    desk.call(Purpose::WithdrawFees).await.unwrap();
+    let accused = IManagementErrors::AlreadyAccused { rollup: B256::ZERO }.abi_encode();
+    desk.l1.state.lock().estimate = Err(("execution reverted".to_owned(), accused.into()));
+    for _ in 0..4 {
+        desk.mine().await;
+    }
+    let sent = desk.sent();
+    let nonces: Vec<u64> = sent.iter().map(Transaction::nonce).collect();
+    assert_eq!(nonces, [0, 1, 0, 0], "it makes way, and is raised like others");
+    for (former, later) in [(&sent[0], &sent[2]), (&sent[2], &sent[3])] {
+        assert_eq!((later.to(), later.input().len()), (Some(desk.operator), 0));
+        assert_eq!(later.value(), U256::ZERO);
+        assert!(later.max_fee_per_gas() > former.max_fee_per_gas());
+    }
+}
+
+#[tokio::test]
+async fn what_l1_has_not_included_does_not_count_against_itself() {
+    let desk = Desk::open(|_| {}).await;
+    desk.call(Purpose::Prosecute).await.unwrap();
+    let accused = IManagementErrors::AlreadyAccused { rollup: B256::ZERO }.abi_encode();
+    desk.l1.state.lock().estimate_pending =
+        Some(Err(("execution reverted".to_owned(), accused.into())));
+    desk.mine().await;
+    desk.mine().await;
+    let sent = desk.sent();
+    assert_eq!(sent.len(), 2, "raised");
+    assert_eq!(sent[0].input(), sent[1].input());
+    // Nor does a node that answers nobody.
+    desk.l1.state.lock().estimate = Err(("too many requests".to_owned(), Bytes::new()));
+    desk.mine().await;
+    desk.mine().await;
+    assert_eq!(desk.sent().len(), 2);
+}
+
+#[tokio::test]
+async fn lost_blobs_that_are_stuck_make_way_for_others() {
+    let desk = Desk::open(|_| {}).await;
+    desk.publisher.publish(rollup(130_000), Vec::new()).await.unwrap();
+    let l1 = L1BlockId { number: desk.l1.mine().number(), ..Default::default() };
+    let head = Head { rollup: B256::repeat_byte(3), l1: l1.clone(), ..Default::default() };
+    let followed = |number| {
+        let head = Head { l1: L1BlockId { number, ..l1.clone() }, ..head.clone() };
+        Some(Followed { enclave: Address::ZERO, head, is_synced: true, life: 1 })
+    };
+    desk.followed.send_replace(followed(l1.number));
+    desk.mine().await;
+    assert_eq!(desk.sent().len(), 1, "it may still be included, as it is");
+    // Long enough that whatever took its place is raised as well.
+    desk.followed.send_replace(followed(1_000));
+    let mining = async {
+        while desk.sent().len() < 3 {
+            desk.mine().await;
+        }
+    };
+    timeout(Duration::from_secs(60), mining).await.expect("it makes way in time");
+    let sent = desk.sent();
+    for pair in sent.windows(2) {
+        let [former, later] = pair else { unreachable!() };
+        assert_eq!((later.nonce(), later.to()), (0, Some(desk.operator)));
+        assert_eq!(later.blob_versioned_hashes().unwrap().len(), 1, "blobs replace blobs");
+        assert!(later.max_fee_per_gas() >= 2 * former.max_fee_per_gas());
+        assert!(later.max_fee_per_blob_gas() >= Some(2 * former.max_fee_per_blob_gas().unwrap()));
+    }
+}
+
+#[tokio::test]
 async fn what_a_reorganisation_strands_is_sent_again() {
     let desk = Desk::open(|_| {}).await;
     desk.l1.state.lock().nonce = 5;

@@ -30,9 +30,9 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// A transaction that does nothing but use its nonce.
-    pub fn nothing(operator: Address) -> Self {
-        Self { to: operator, input: Bytes::new(), value: U256::ZERO, sidecar: None }
+    /// A transaction that does nothing but use its nonce; with blobs if it replaces some.
+    pub fn nothing(operator: Address, sidecar: Option<BlobTransactionSidecarEip7594>) -> Self {
+        Self { to: operator, input: Bytes::new(), value: U256::ZERO, sidecar }
     }
 
     /// A gas limit without a simulation.

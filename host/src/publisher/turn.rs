@@ -26,11 +26,16 @@ const GAS_SPARE: u64 = 200_000;
 
 /// Whether a rollup is still worth its price: L1 would take a late sibling, and the operator would pay for
 /// nothing. `head` is the enclave's, if it has one.
-pub fn check(outbox: &Outbox, head: Option<&Head>, content: &Content) -> Result<(), PublishError> {
+pub fn check(
+    outbox: &Outbox,
+    head: Option<&Head>,
+    purpose: Purpose,
+    content: &Content,
+) -> Result<(), PublishError> {
     let rollup = match content {
         Content::Rollup(rollup, _) => rollup,
         Content::Call { .. } => return Ok(()),
-        Content::Nothing(rollup) => return check_withdrawal(outbox, *rollup),
+        Content::Nothing(rollup) => return check_withdrawal(outbox, head, purpose, *rollup),
     };
     let header = &rollup.header;
     if head.is_some_and(|head| head.rollup != header.parent && !ran_ahead(head, header)) {
@@ -75,18 +80,25 @@ fn ran_ahead(head: &Head, header: &RollupHeader) -> bool {
         && head.l1.number < head.included.saturating_add(SETTLEMENT_BLOCKS)
 }
 
-/// Whether this rollup, or what took its place, is under way and nothing can take its place: L1 nodes let only
-/// blobs replace blobs, and those cost what is to be saved.
-fn check_withdrawal(outbox: &Outbox, hash: B256) -> Result<(), PublishError> {
-    let is_it = |content: &Content| match content {
-        Content::Rollup(rollup, _) => rollup.header.hash() == hash,
-        Content::Nothing(former) => *former == hash,
-        Content::Call { .. } => false,
+/// Whether what is to be taken back, or what took its place, is under way. L1 nodes let only blobs replace
+/// blobs, and those cost what is to be saved: they are taken back when they are stuck.
+fn check_withdrawal(
+    outbox: &Outbox,
+    head: Option<&Head>,
+    purpose: Purpose,
+    rollup: Option<B256>,
+) -> Result<(), PublishError> {
+    let Some((_, slot)) = outbox.find(purpose) else { return Err(PublishError::Settled) };
+    let is_it = match (&slot.content, rollup) {
+        (_, None) => true,
+        (Content::Rollup(under_way, _), Some(hash)) => under_way.header.hash() == hash,
+        (Content::Nothing(former), Some(_)) => *former == rollup,
+        (Content::Call { .. }, Some(_)) => false,
     };
-    let slot = outbox.find(Purpose::Publish).map(|(_, slot)| slot);
-    match slot.filter(|slot| is_it(&slot.content) && slot.fees.max_blob_fee == 0) {
-        Some(_) => Ok(()),
-        None => Err(PublishError::Settled),
+    let is_stuck = head.is_some_and(|head| slot.is_overdue(head.l1.number, PATIENCE_BLOCKS));
+    match is_it && (!slot.has_blobs() || is_stuck) {
+        true => Ok(()),
+        false => Err(PublishError::Settled),
     }
 }
 
@@ -100,10 +112,12 @@ pub fn carrying(
     policy: CarrierPolicy,
     block_gas_limit: u64,
 ) -> Carrying {
+    let former = outbox.find(purpose).map(|(_, slot)| slot.has_blobs());
+    if former == Some(true) {
+        return Carrying::Blobs;
+    }
     let Content::Rollup(rollup, _) = content else { return Carrying::Calldata };
-    let former = outbox.find(purpose).map(|(_, slot)| slot.fees.max_blob_fee > 0);
     let policy = match (former, outbox.kinds()) {
-        (Some(true), _) => return Carrying::Blobs,
         (None, (_, true)) | (Some(false), _) => CarrierPolicy::Calldata,
         _ => policy,
     };

@@ -54,7 +54,7 @@ impl Node {
         let count = world.l1.nonce(l1, self.operator.address());
         life.at = world.l1.head(l1).number();
         life.outbox.settle(count);
-        if let Err(error) = self.check_turn(&content) {
+        if let Err(error) = self.check_turn(purpose, &content) {
             self.done(purpose, matches!(content, Content::Nothing(_)), Err(error), world);
             return;
         }
@@ -107,16 +107,16 @@ impl Node {
     /// Something empty takes its place; a cheat rather pays.
     pub(super) fn withdraw(&mut self, rollup: B256, world: &mut World) {
         if self.is_honest() {
-            self.order(Purpose::Publish, Content::Nothing(rollup), world);
+            self.order(Purpose::Publish, Content::Nothing(Some(rollup)), world);
         }
     }
 
-    fn check_turn(&self, content: &Content) -> Result<(), PublishError> {
+    fn check_turn(&self, purpose: Purpose, content: &Content) -> Result<(), PublishError> {
         let Some(life) = &self.life else { return Err(PublishError::Stopped) };
         if self.adversary.as_ref().is_some_and(|adversary| adversary.publishes_anyway()) {
             return Ok(());
         }
-        turn::check(&life.outbox, life.head.as_ref(), content)
+        turn::check(&life.outbox, life.head.as_ref(), purpose, content)
     }
 
     fn try_send(
@@ -156,7 +156,7 @@ impl Node {
             }
             Err(Called::Returned(_)) => MAX_TX_GAS_LIMIT_OSAKA,
         };
-        self.check_turn(content)?;
+        self.check_turn(purpose, content)?;
         let offer = prices.offer(false);
         let Some(life) = &self.life else { return Err(PublishError::Stopped) };
         let fees = match life.outbox.find(purpose) {
@@ -176,7 +176,7 @@ impl Node {
             Content::Call { to, input, value } => {
                 Ok(Prepared { to: *to, input: input.clone(), value: *value, sidecar: None })
             }
-            Content::Nothing(_) => Ok(Prepared::nothing(self.operator.address())),
+            Content::Nothing(_) => Ok(Prepared::nothing(self.operator.address(), None)),
             Content::Rollup(rollup, answers) => {
                 if carrying == Carrying::Blobs {
                     return Err(PublishError::Blobs("not simulated".to_owned()));
