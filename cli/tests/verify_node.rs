@@ -13,8 +13,9 @@ use std::{
     net::TcpListener,
     process::Output,
     thread,
+    time::Duration,
 };
-use support::*;
+use support::{node::*, *};
 
 fn run(devnet: &Devnet, arguments: &[&str]) -> Output {
     let mut command = obscuro(arguments);
@@ -117,6 +118,7 @@ fn users_see_what_runs() {
     refuses(&devnet, "nonsense", "neither the address of an enclave nor the URL of a node");
 
     the_network_is_shown(&devnet, &enclaves);
+    a_newcomer_is_shown(&devnet, &enclaves);
 }
 
 fn the_network_is_shown(devnet: &Devnet, enclaves: &[Address]) {
@@ -129,8 +131,7 @@ fn the_network_is_shown(devnet: &Devnet, enclaves: &[Address]) {
     assert_eq!(before["measurements"][0]["isActive"], true);
     assert_eq!(before["collateral"].as_array().unwrap().len(), 6, "{}", before["collateral"]);
 
-    let leave = leaveCall { enclave: enclaves[1] }.abi_encode();
-    send_l1(devnet, accounts::operator(1), devnet.text("/contracts/NetworkManagement"), leave);
+    leave(devnet, 1, enclaves[1]);
     let after = status(devnet);
     assert_eq!(after["members"].as_array().unwrap().len(), 2);
     assert_eq!(after["others"][0]["enclave"], json!(enclaves[1]));
@@ -143,4 +144,28 @@ fn the_network_is_shown(devnet: &Devnet, enclaves: &[Address]) {
     {
         assert!(text.contains(part), "{part:?} is missing in:\n{text}");
     }
+}
+
+/// Whoever comes when nobody is left to answer waits.
+fn a_newcomer_is_shown(devnet: &Devnet, enclaves: &[Address]) {
+    leave(devnet, 0, enclaves[0]);
+    leave(devnet, 2, enclaves[2]);
+    let directory = tempfile::tempdir().unwrap();
+    let newcomer = start_node(devnet, directory.path(), 5, &[]);
+    let joins = eventually("a newcomer registers", Duration::from_secs(60), || {
+        let joins = status(devnet)["pendingJoins"].take();
+        (joins != json!([])).then_some(joins)
+    });
+    assert_eq!(joins.as_array().unwrap().len(), 1);
+    assert_eq!(joins[0]["enclave"], json!(enclave(&newcomer.rpc)));
+    let text = stdout(&run(devnet, &["network", "status"]));
+    for part in ["1 pending joins", "waits for the seed since block"] {
+        assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+    }
+}
+
+fn leave(devnet: &Devnet, operator: u32, enclave: Address) {
+    let leave = leaveCall { enclave }.abi_encode();
+    let network = devnet.text("/contracts/NetworkManagement");
+    send_l1(devnet, accounts::operator(operator), network, leave);
 }

@@ -78,6 +78,15 @@ contract VerifyTest is Quotes {
         vm.assertTrue(attestation.isAdmitted(measurement, machine));
     }
 
+    /// @dev One of the quoting enclave by the machine, one of the quote; certificates were verified when they came.
+    function test_verify_checksTwoSignatures() public {
+        bytes[2] memory quotes = [quote(spec(false)), quote(spec(true))];
+        address p256Verify = address(0x100);
+        vm.expectCall(p256Verify, "", 4);
+        attestation.verify(quotes[0], DATA);
+        attestation.verify(quotes[1], DATA);
+    }
+
     /// @dev Whoever knows a signature can make another one of it.
     function test_verify_acceptsTheOtherSignature() public view {
         uint256 order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551;

@@ -24,6 +24,7 @@ interface Vm {
     function deal(address account, uint256 newBalance) external;
     function etch(address target, bytes calldata newRuntimeBytecode) external;
     function exists(string calldata path) external view returns (bool);
+    function expectCall(address callee, bytes calldata data, uint64 count) external;
     function expectEmit() external;
     function expectEmit(address emitter) external;
     function expectPartialRevert(bytes4 revertData) external;
