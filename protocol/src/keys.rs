@@ -72,11 +72,25 @@ pub const LABEL_SEALING: &[u8] = b"obscuro/v1/sealing";
 
 /// HKDF-SHA256 of a secret for one purpose.
 pub fn derive(secret: &Secret, label: &[u8], context: &[u8]) -> Secret {
-    let mut key = [0; 32];
-    // Expansion fails only beyond 255 hashes; this asks for one.
-    let _ =
-        Hkdf::<Sha256>::new(None, secret.expose()).expand_multi_info(&[label, context], &mut key);
-    Secret::new(key)
+    Deriver::new(secret).derive(label, context)
+}
+
+/// [`derive`] for many purposes of one secret: its half of the work is done once.
+pub struct Deriver(Hkdf<Sha256>);
+
+impl Deriver {
+    /// For this secret.
+    pub fn new(secret: &Secret) -> Self {
+        Self(Hkdf::new(None, secret.expose()))
+    }
+
+    /// As [`derive`].
+    pub fn derive(&self, label: &[u8], context: &[u8]) -> Secret {
+        let mut key = [0; 32];
+        // Expansion fails only beyond 255 hashes; this asks for one.
+        let _ = self.0.expand_multi_info(&[label, context], &mut key);
+        Secret::new(key)
+    }
 }
 
 /// The 256 bits from which the network derives everything (S2 "Shared Secret").

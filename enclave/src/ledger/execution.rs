@@ -21,7 +21,7 @@ use alloy_sol_types::SolCall;
 use obscuro_protocol::{
     config::NetworkConfig,
     contracts::{FEE_POOL, L2_BRIDGE, SYSTEM_ADDRESS},
-    keys,
+    keys::Deriver,
     l1::{IL2Bridge, IRewardPool, Prize, Reward},
     limits::{FORCED_EXECUTED_BYTES_MAX, ROLLUP_TRANSACTIONS_MAX, ROLLUP_WITHDRAWALS_MAX},
     rollup::{HEADER_VERSION, RollupHeader, Withdrawal, withdrawals_root},
@@ -104,7 +104,7 @@ impl<'a> Ledger<'a> {
         apply_rewards(&mut block, &proof.rewards)?;
         apply_deposits(&mut block, &proof.deposits, self.config)?;
         let chance = self.chance(parent.hash, proof.block.hash, nonce);
-        let mut execution = Execution::new(block, chance);
+        let mut execution = Execution::new(block, &chance);
         let forced_cursor = execution.force(forced)?;
         let candidates = match on_reject {
             OnReject::Skip => candidates,
@@ -189,13 +189,13 @@ struct Execution<'a, S: trie::NodeStore> {
     body_bytes: usize,
     data_gas: u64,
     /// What `prevrandao` comes from.
-    chance: Secret,
+    chance: Deriver,
     /// A hash over all transactions so far.
     history: B256,
 }
 
 impl<'a, S: trie::NodeStore> Execution<'a, S> {
-    fn new(block: Block<'a, S>, chance: Secret) -> Self {
+    fn new(block: Block<'a, S>, chance: &Secret) -> Self {
         Self {
             block,
             transactions: Vec::new(),
@@ -203,7 +203,7 @@ impl<'a, S: trie::NodeStore> Execution<'a, S> {
             log_count: 0,
             body_bytes: 0,
             data_gas: 0,
-            chance,
+            chance: Deriver::new(chance),
             history: B256::ZERO,
         }
     }
@@ -221,7 +221,7 @@ impl<'a, S: trie::NodeStore> Execution<'a, S> {
     fn transact(&mut self, candidate: &Candidate<'_>) -> Result<(), ExecutionError> {
         let hash = candidate.transaction.tx_hash();
         let history = keccak256([self.history.as_slice(), hash.as_slice()].concat());
-        let prevrandao = keys::derive(&self.chance, b"transaction", history.as_slice());
+        let prevrandao = self.chance.derive(b"transaction", history.as_slice());
         self.block.set_prevrandao(B256::new(*prevrandao.expose()));
         let executed = self.block.transact(candidate.transaction, candidate.sender)?;
         self.history = history;
