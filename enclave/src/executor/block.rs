@@ -14,8 +14,8 @@ use crate::{
     state::{State, StateError},
     trie::NodeStore,
 };
-use alloy_consensus::{Receipt, ReceiptEnvelope, Transaction};
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_consensus::{Receipt, Transaction};
+use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
 use revm::{
     ExecuteEvm, MainBuilder, MainnetEvm, SystemCallEvm,
     context_interface::{
@@ -100,9 +100,9 @@ impl<'a, S: NodeStore> Block<'a, S> {
         self.blob_gas_used
     }
 
-    /// The receipts of the transactions so far.
-    pub fn receipts(&self) -> &[ReceiptEnvelope] {
-        self.receipts.as_slice()
+    /// The logs of the last transaction.
+    pub fn logs(&self) -> &[Log] {
+        self.receipts.last_logs()
     }
 
     /// Executes a transaction from its recovered sender. A rejected one leaves no trace.
@@ -135,7 +135,6 @@ impl<'a, S: NodeStore> Block<'a, S> {
             cumulative_gas_used: self.gas_used,
             effective_gas_price: gas_price,
             blob_gas_used: blob_gas,
-            logs: parts.logs.clone(),
             contract_address: match tx.kind() {
                 TxKind::Create => Some(sender.create(tx.nonce())),
                 TxKind::Call(_) => None,
@@ -207,7 +206,7 @@ impl<'a, S: NodeStore> Block<'a, S> {
         let accounts = self.evm.finalize();
         let before = &self.evm.ctx.journaled_state.database;
         let changes = before.changes(accounts)?;
-        let (state, read, receipts) = (before.state(), before.read(), &self.receipts);
+        let (state, read, receipts) = (before.state(), before.read(), self.receipts);
         let (mut applied, mut digest) = (None, None);
         // The longest first: whoever has few cores is done earliest.
         let mut tasks: Vec<Task<'_>> = vec![
@@ -217,11 +216,11 @@ impl<'a, S: NodeStore> Block<'a, S> {
         tasks.extend(others);
         run(tasks);
         let unfinished = || Fatal::Evm("a root was not computed".into());
-        let (receipts_root, logs_bloom) = digest.ok_or_else(unfinished)?;
+        let (receipts, receipts_root, logs_bloom) = digest.ok_or_else(unfinished)?;
         Ok(Finished {
             applied: applied.ok_or_else(unfinished)??,
             changes,
-            receipts: self.receipts.into_vec(),
+            receipts,
             receipts_root,
             logs_bloom,
             gas_used: self.gas_used,

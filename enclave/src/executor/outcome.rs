@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, Bloom, Bytes, Log, U256};
 use alloy_sol_types::{Panic, Revert, SolError};
 use revm::context_interface::result::{ExecutionResult, HaltReason, OutOfGasError};
 
-/// An included transaction.
+/// An included transaction. Its logs are the block's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Executed {
     /// Whether it ran to its end. A failed transaction is included all the same and pays for its gas.
@@ -23,8 +23,6 @@ pub struct Executed {
     pub effective_gas_price: u128,
     /// Blob gas used (EIP-4844).
     pub blob_gas_used: u64,
-    /// Logs emitted.
-    pub logs: Vec<Log>,
     /// Address of the contract that a creating transaction created, or would have.
     pub contract_address: Option<Address>,
     /// Data returned, or the revert data.

@@ -1,7 +1,7 @@
 //! The receipts of a block and their digests. Not here: what a transaction did (see `outcome`).
 
 use crate::trie;
-use alloy_consensus::{Receipt, ReceiptEnvelope, ReceiptWithBloom, TxReceipt, TxType};
+use alloy_consensus::{Receipt, ReceiptEnvelope, ReceiptWithBloom, TxType};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{
     B256, Bloom, BloomInput, Log, keccak256,
@@ -10,10 +10,7 @@ use alloy_primitives::{
 
 /// Receipts in the order of their transactions.
 #[derive(Debug, Default)]
-pub(super) struct Receipts {
-    list: Vec<ReceiptEnvelope>,
-    hashes: BloomHashes,
-}
+pub(super) struct Receipts(Vec<(TxType, Receipt)>);
 
 /// The hashes that go into bloom filters. A block has few different addresses and topics, and hashing them for every
 /// log would cost a third of a token transfer. As large as the logs that the block's gas can pay for.
@@ -25,24 +22,25 @@ struct BloomHashes {
 
 impl Receipts {
     pub fn push(&mut self, ty: TxType, receipt: Receipt) {
-        let logs_bloom = self.hashes.bloom(&receipt.logs);
-        let receipt = ReceiptWithBloom { receipt, logs_bloom };
-        self.list.push(ReceiptEnvelope::from_typed(ty, receipt));
+        self.0.push((ty, receipt));
     }
 
-    pub fn as_slice(&self) -> &[ReceiptEnvelope] {
-        &self.list
+    /// The logs in the last one.
+    pub fn last_logs(&self) -> &[Log] {
+        self.0.last().map_or(&[], |(_, receipt)| &receipt.logs)
     }
 
-    /// Root of the receipts trie, and the union of the bloom filters.
-    pub fn digest(&self) -> (B256, Bloom) {
-        let bloom = self.list.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom());
-        let encoded = self.list.iter().map(Encodable2718::encoded_2718);
-        (trie::ordered_root(encoded), bloom)
-    }
-
-    pub fn into_vec(self) -> Vec<ReceiptEnvelope> {
-        self.list
+    /// With their bloom filters, the root of their trie, and the union of the filters.
+    pub fn digest(self) -> (Vec<ReceiptEnvelope>, B256, Bloom) {
+        let (mut hashes, mut union) = (BloomHashes::default(), Bloom::ZERO);
+        let complete = |(ty, receipt): (TxType, Receipt)| {
+            let logs_bloom = hashes.bloom(&receipt.logs);
+            union |= logs_bloom;
+            ReceiptEnvelope::from_typed(ty, ReceiptWithBloom { receipt, logs_bloom })
+        };
+        let list: Vec<ReceiptEnvelope> = self.0.into_iter().map(complete).collect();
+        let root = trie::ordered_root(list.iter().map(Encodable2718::encoded_2718));
+        (list, root, union)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::execution::Candidate;
 use crate::executor::Executed;
-use alloy_consensus::Transaction;
+use alloy_consensus::{ReceiptEnvelope, Transaction};
 use alloy_eips::Typed2718;
 use alloy_primitives::{Address, B256, Bytes, Log};
 use alloy_sol_types::SolEvent;
@@ -64,9 +64,9 @@ pub struct Body {
 }
 
 /// What a transaction adds to a rollup's body.
-pub(super) fn bytes_of(candidate: &Candidate<'_>, executed: &Executed) -> usize {
+pub(super) fn bytes_of(candidate: &Candidate<'_>, logs: &[Log]) -> usize {
     let log = |log: &Log| BODY_ENTRY_BYTES + log.data.data.len();
-    BODY_ENTRY_BYTES + candidate.raw.len() + executed.logs.iter().map(log).sum::<usize>()
+    BODY_ENTRY_BYTES + candidate.raw.len() + logs.iter().map(log).sum::<usize>()
 }
 
 pub(super) fn withdrawal(log: &Log) -> Option<Withdrawal> {
@@ -77,9 +77,10 @@ pub(super) fn withdrawal(log: &Log) -> Option<Withdrawal> {
     Some(Withdrawal { index: event.index, asset: event.asset, to: event.to, amount: event.amount })
 }
 
+/// Still without its events, which are in its receipt.
 pub(super) fn transaction(
     candidate: &Candidate<'_>,
-    executed: Executed,
+    executed: &Executed,
     first_log: u64,
 ) -> BodyTransaction {
     BodyTransaction {
@@ -92,14 +93,14 @@ pub(super) fn transaction(
         gas_used: executed.gas_used,
         contract: executed.contract_address.filter(|_| candidate.transaction.kind().is_create()),
         first_log,
-        logs: executed
-            .logs
-            .into_iter()
-            .map(|log| BodyLog {
-                address: log.address,
-                topics: log.topics().to_vec(),
-                data: log.data.data,
-            })
-            .collect(),
+        logs: Vec::new(),
     }
+}
+
+pub(super) fn logs(receipt: ReceiptEnvelope) -> Vec<BodyLog> {
+    let log = |Log { address, data }: Log| {
+        let (topics, data) = data.split();
+        BodyLog { address, topics, data }
+    };
+    receipt.into_logs().into_iter().map(log).collect()
 }

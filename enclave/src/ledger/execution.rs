@@ -67,7 +67,7 @@ pub enum OnReject {
 
 /// Executed transactions, before their roots are known.
 pub struct Draft<'l, 'a> {
-    /// With a header that lacks what is computed from all of them.
+    /// Without events, and with a header that lacks what is computed from all transactions.
     pub body: Body,
     /// Candidates, by position, that were left out and will never be valid.
     pub rejected: Vec<usize>,
@@ -176,6 +176,9 @@ impl<'a> Ledger<'a> {
         body.header.stateRoot = finished.applied.root;
         body.header.transactionsRoot = transactions_root.ok_or_else(unfinished)?;
         body.header.receiptsRoot = finished.receipts_root;
+        for (transaction, receipt) in body.transactions.iter_mut().zip(finished.receipts) {
+            transaction.logs = body::logs(receipt);
+        }
         Ok(Outcome { body, data_gas, nodes: finished.applied.nodes })
     }
 }
@@ -225,12 +228,12 @@ impl<'a, S: trie::NodeStore> Execution<'a, S> {
         self.block.set_prevrandao(B256::new(*prevrandao.expose()));
         let executed = self.block.transact(candidate.transaction, candidate.sender)?;
         self.history = history;
-        self.withdrawals.extend(executed.logs.iter().filter_map(body::withdrawal));
-        let logs = executed.logs.len() as u64;
-        self.body_bytes += body::bytes_of(candidate, &executed);
+        let logs = self.block.logs();
+        self.withdrawals.extend(logs.iter().filter_map(body::withdrawal));
+        self.body_bytes += body::bytes_of(candidate, logs);
         self.data_gas = self.data_gas.saturating_add(executed.data_gas);
-        self.transactions.push(body::transaction(candidate, executed, self.log_count));
-        self.log_count += logs;
+        self.transactions.push(body::transaction(candidate, &executed, self.log_count));
+        self.log_count += logs.len() as u64;
         Ok(())
     }
 
