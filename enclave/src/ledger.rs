@@ -129,13 +129,13 @@ impl<'a> Ledger<'a> {
         Ok(Rollup { hash, header, history_root, payload_bytes: 0, data_gas: 0 })
     }
 
-    /// The block that a child of `parent` proven by `proof` is executed in; `prevrandao` is set for each
-    /// transaction.
-    fn env(&self, parent: &Rollup, proof: &View) -> BlockEnv {
-        let base_fee = proof.fees.base_fee(parent.header.baseFee, self.config);
+    /// The block that a child of the head, proven by `proof`, is executed in; `prevrandao` is set for
+    /// each transaction.
+    fn env(&self, proof: &View) -> BlockEnv {
+        let base_fee = self.next_base_fee(proof);
         BlockEnv {
             chain_id: self.config.l2ChainId,
-            number: parent.header.number + 1,
+            number: proof.head.header.number + 1,
             timestamp: proof.timestamp,
             beneficiary: FEE_POOL,
             gas_limit: self.config.gasLimit,
@@ -146,12 +146,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// The block that the next rollup is executed in, if L1 has no further block.
-    pub fn next_env(&self, view: &View) -> BlockEnv {
-        self.env(&view.head, view)
-    }
-
-    /// What gas will cost in it.
+    /// What gas will cost in the next rollup, if L1 has no further block.
     pub fn next_base_fee(&self, view: &View) -> u64 {
         view.fees.base_fee(view.head.header.baseFee, self.config)
     }
@@ -214,7 +209,7 @@ impl<'a> Ledger<'a> {
         transaction: &TxEnvelope,
         sender: Address,
     ) -> Result<(), ExecutionError> {
-        let env = self.env(&view.head, view);
+        let env = self.env(view);
         executor::check(self.state(view.head.header.stateRoot), &env, transaction, sender)
     }
 }

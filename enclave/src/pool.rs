@@ -201,7 +201,7 @@ impl Pool {
         order: &Secret,
         bytes_max: usize,
         may_go: impl Fn(&Pooled) -> bool,
-        nonce_of: impl Fn(Address) -> Option<u64>,
+        mut nonce_of: impl FnMut(Address) -> Option<u64>,
     ) -> Vec<Arc<Pooled>> {
         let mut heap = BinaryHeap::new();
         let mut queues = Vec::with_capacity(self.senders.len());

@@ -6,10 +6,12 @@ use crate::{
     chain::Verdict,
     device::{self, Device, Entropy},
     epochs::NetworkKeys,
+    executor::Block,
     forced::Due,
     ledger::{Body, Candidate, Ledger, OnReject},
     node::{Node, Surroundings},
     pool::Pooled,
+    trie::NodeStore,
     view::{Rollup, View},
 };
 use alloy_consensus::{Transaction, TxEnvelope, transaction::SignerRecoverable};
@@ -154,8 +156,8 @@ impl Node {
             parsed.transactions.iter().map(|pooled| (&**pooled).into()).collect();
         let ledger = self.ledger(keys, around.store);
         let (nonce, due) = (header.nonce, self.due(proof, keys, around.device));
-        let executed =
-            ledger.execute(&proof.head, proof, nonce, &due, &candidates, OnReject::Fail)?;
+        let block = ledger.block(proof);
+        let executed = ledger.execute(block, proof, nonce, &due, &candidates, OnReject::Fail)?;
         let draft = match executed {
             Ok(draft) => draft,
             Err(reason) => return Ok(Verdict::Invalid(reason)),
@@ -300,15 +302,16 @@ impl Node {
         let nonce = lottery::nonce(&lottery_proof);
         let due = self.due(view, keys, around.device);
         for attempt in 1..=BUILD_ATTEMPTS_MAX {
+            let mut block = ledger.block(view);
             // What is forced has to fit, however much waits and however badly it compresses.
             let selected = match attempt < BUILD_ATTEMPTS_MAX {
-                true => self.select(view, &ledger, due.bytes())?,
+                true => self.select(view, &ledger, &mut block, due.bytes()),
                 false => Vec::new(),
             };
             let candidates: Vec<Candidate<'_>> =
                 selected.iter().map(|pooled| (&**pooled).into()).collect();
             let draft = ledger
-                .execute(&view.head, view, nonce, &due, &candidates, OnReject::Skip)?
+                .execute(block, view, nonce, &due, &candidates, OnReject::Skip)?
                 .map_err(DoorError::Rejected)?;
             self.drop_rejected(&selected, &draft.rejected);
             if draft.body.transactions.is_empty() && !self.is_due(view) {
@@ -359,20 +362,16 @@ impl Node {
     }
 
     /// What goes into a rollup behind this many bytes of forced transactions.
-    fn select(
+    fn select<S: NodeStore>(
         &self,
         view: &View,
         ledger: &Ledger<'_>,
+        block: &mut Block<'_, S>,
         forced_bytes: usize,
-    ) -> Result<Vec<Arc<Pooled>>, DoorError> {
+    ) -> Vec<Arc<Pooled>> {
         let order = ledger.order(view.head.hash, view.block.hash);
-        let state = ledger.state(view.head.header.stateRoot);
-        let nonce_of = |sender| match state.account(sender) {
-            Ok(account) => Some(account.map_or(0, |account| account.nonce)),
-            Err(_) => None,
-        };
         let bytes_max = self.build_bytes.load(Ordering::Relaxed).saturating_sub(forced_bytes);
-        let (epoch, env) = (view.epoch(), ledger.next_env(view));
+        let (epoch, env) = (view.epoch(), block.env());
         let (base_fee, intrinsic) = (u128::from(env.base_fee), env.intrinsic_gas());
         // Prices move both ways: what they exclude now waits, and takes nobody's room.
         let may_go = |next: &Pooled| {
@@ -380,7 +379,8 @@ impl Node {
                 && next.fee_max >= base_fee
                 && next.transaction.gas_limit() >= intrinsic.of(&next.transaction)
         };
-        Ok(self.pool.lock().select(&order, bytes_max, may_go, nonce_of))
+        let nonce_of = |sender| block.nonce_before(sender).ok();
+        self.pool.lock().select(&order, bytes_max, may_go, nonce_of)
     }
 
     fn seal_payload(

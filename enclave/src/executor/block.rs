@@ -100,6 +100,12 @@ impl<'a, S: NodeStore> Block<'a, S> {
         self.blob_gas_used
     }
 
+    /// An account's nonce before the block. What is read for it need not be read again in the block.
+    pub fn nonce_before(&mut self, address: Address) -> Result<u64, Fatal> {
+        let before = &mut self.evm.ctx.journaled_state.database;
+        before.nonce(address).map_err(Fatal::State)
+    }
+
     /// The logs of the last transaction.
     pub fn logs(&self) -> &[Log] {
         self.receipts.last_logs()

@@ -106,6 +106,12 @@ impl<'a, S: NodeStore> BlockState<'a, S> {
         Ok(changes)
     }
 
+    /// An account's nonce; zero if there is no account.
+    pub fn nonce(&mut self, address: Address) -> Result<u64, StateError> {
+        let id = self.load(address)?;
+        Ok(id.and_then(|id| self.read.get(id)).map_or(0, |loaded| loaded.account.nonce))
+    }
+
     /// Reads an account once.
     fn load(&mut self, address: Address) -> Result<Option<AccountId>, StateError> {
         let entry = match self.read.index.entry(address) {

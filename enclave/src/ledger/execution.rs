@@ -86,21 +86,25 @@ pub struct Outcome {
 }
 
 impl<'a> Ledger<'a> {
-    /// Executes rewards, deposits, then the forced transactions that are due, then the candidates, on
-    /// top of `parent` at `proof`. `Ok(Err(_))`: the payload is not what [`OnReject::Fail`] demands.
+    /// The block of a child of the head at `proof`.
+    pub fn block<'l>(&'l self, proof: &View) -> Block<'l, EncryptedStore<'a>> {
+        let Rollup { header, history_root, .. } = &*proof.head;
+        let (state, history_root) = (self.state(header.stateRoot), *history_root);
+        Block::new(state, self.env(proof), move |number| self.block_hash(history_root, number))
+    }
+
+    /// Executes rewards, deposits, then the forced transactions that are due, then the candidates, in
+    /// the block of `proof`. `Ok(Err(_))`: the payload is not what [`OnReject::Fail`] demands.
     pub fn execute<'l>(
-        &'l self,
-        parent: &Rollup,
+        &self,
+        mut block: Block<'l, EncryptedStore<'a>>,
         proof: &View,
         nonce: U256,
         forced: &Due,
         candidates: &[Candidate<'_>],
         on_reject: OnReject,
     ) -> Result<Result<Draft<'l, 'a>, String>, LedgerError> {
-        let history_root = parent.history_root;
-        let hashes = move |number| self.block_hash(history_root, number);
-        let mut block =
-            Block::new(self.state(parent.header.stateRoot), self.env(parent, proof), hashes);
+        let parent = &proof.head;
         apply_rewards(&mut block, &proof.rewards)?;
         apply_deposits(&mut block, &proof.deposits, self.config)?;
         let chance = self.chance(parent.hash, proof.block.hash, nonce);
