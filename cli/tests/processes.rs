@@ -44,23 +44,26 @@ fn a_node_whose_enclave_cannot_unseal_joins_anew() {
     let first = devnet.text("/nodes/0/rpc").to_string();
     let directory = tempfile::tempdir().unwrap();
     let forgetful = Forgetful::new(directory.path());
-    let enclaved = ["--enclaved", forgetful.program.to_str().unwrap()];
+    let enclaved = ["--stake", "1000", "--enclaved", forgetful.program.to_str().unwrap()];
     let mut node = start_node(&devnet, directory.path(), 5, &enclaved);
     transact(&devnet);
-    await_seed(&node.rpc);
+    let mut known = vec![await_aggregator(&node.rpc, &[])];
     let reached = agree(&first, &node.rpc, 0);
-    let mut known = vec![enclave(&node.rpc)];
 
     // The enclave alone dies, and its host goes on.
     forgetful.kill();
-    known.push(await_another(&node.rpc, &known));
-    transact(&devnet);
+    let second = await_aggregator(&node.rpc, &known);
+    known.push(second);
+    eventually("it wins a round", Duration::from_secs(120), || {
+        transact(&devnet);
+        (latest(&first)["aggregator"] == json!(second)).then_some(())
+    });
     let reached = agree(&first, &node.rpc, reached);
 
     // Both of them.
     node.kill();
     let node = start_node(&devnet, directory.path(), 5, &enclaved);
-    await_another(&node.rpc, &known);
+    await_aggregator(&node.rpc, &known);
     transact(&devnet);
     agree(&first, &node.rpc, reached);
 }
@@ -94,12 +97,12 @@ impl Forgetful {
     }
 }
 
-/// Waits until a node has the seed under an identity that it had not before.
-fn await_another(node: &str, known: &[Address]) -> Address {
-    eventually("a new identity has the seed", LIMIT, || {
+/// Waits until a node is an aggregator under an identity that it had not before.
+fn await_aggregator(node: &str, known: &[Address]) -> Address {
+    eventually("a new identity is an aggregator", LIMIT, || {
         let status = rpc(node, "obscuro_status", json!([])).ok()?;
         let enclave = serde_json::from_value(status["enclave"].clone()).ok()?;
-        (status["hasSeed"] == true && !known.contains(&enclave)).then_some(enclave)
+        (status["isAggregator"] == true && !known.contains(&enclave)).then_some(enclave)
     })
 }
 
