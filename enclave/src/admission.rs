@@ -65,8 +65,8 @@ impl Node {
         if raw.len() > TRANSACTION_BYTES_MAX {
             return Err(refused(CODE_REFUSED, "oversized data"));
         }
-        let pooled =
-            decode_transaction(raw.clone(), epoch).map_err(|error| refused(CODE_REFUSED, error))?;
+        let pooled = decode_transaction(raw.clone(), epoch, &self.checks)
+            .map_err(|error| refused(CODE_REFUSED, error))?;
         if pooled.transaction.chain_id().is_none() {
             return Err(refused(
                 CODE_REFUSED,
@@ -153,7 +153,9 @@ impl Node {
         let ledger = self.ledger(&keys, around.store);
         let state = ledger.state(head.header.stateRoot);
         for raw in raws {
-            let pooled = Arc::new(decode_transaction(raw, epoch).map_err(DoorError::Rejected)?);
+            let pooled = Arc::new(
+                decode_transaction(raw, epoch, &self.checks).map_err(DoorError::Rejected)?,
+            );
             let account = state.account(pooled.sender).map_err(LedgerError::from)?;
             let is_past = account.is_some_and(|account| account.nonce > pooled.nonce);
             let inserted = if is_past {

@@ -1,11 +1,7 @@
 //! The TEE as the enclave sees it. Not here: any implementation (`enclaved`, `software-tee`).
 
 use alloy_primitives::B256;
-use obscuro_protocol::{
-    attestation::Stripped,
-    lottery::{self, Verify},
-    secret::Secret,
-};
+use obscuro_protocol::{attestation::Stripped, checks::Checks, secret::Secret};
 use rand_core::{Infallible, TryCryptoRng, TryRng};
 
 /// The device cannot do what it was asked.
@@ -35,9 +31,9 @@ pub trait Device: Send + Sync + 'static {
         1
     }
 
-    /// What verifies lots. Only a simulation, which runs many enclaves, has a reason to give its own.
-    fn lots(&self) -> Verify {
-        lottery::verify
+    /// What checks signatures.
+    fn checks(&self) -> Checks {
+        Checks::default()
     }
 
     /// Does all tasks and returns when the last is done. The enclave starts no threads: whoever

@@ -13,6 +13,7 @@ use alloy_consensus::Transaction;
 use alloy_primitives::{B256, Bytes, keccak256};
 use lru::LruCache;
 use obscuro_protocol::{
+    checks::Checks,
     forced::ForcedEnvelope,
     limits::{FORCED_EXECUTED_BYTES_MAX, FORCED_OPENED_MAX, FORCED_TRANSACTION_BYTES_MAX},
 };
@@ -61,10 +62,11 @@ impl Opened {
         device: &dyn Device,
     ) -> Due {
         let tried = proof.forced.get(..FORCED_OPENED_MAX).unwrap_or(&proof.forced);
+        let checks = device.checks();
         let open = |forced: &Forced| {
             let named = named_key(&forced.envelope, &proof.network_keys)?;
-            let found = self
-                .find(&forced.envelope, named, || open(&forced.envelope, named, keys, config_hash));
+            let open = || open(&forced.envelope, named, keys, config_hash, &checks);
+            let found = self.find(&forced.envelope, named, open);
             Some((forced.index, found?))
         };
         let opened = device::map(device, Vec::new(), tried, open);
@@ -114,13 +116,14 @@ fn open(
     named: &Bytes,
     keys: &NetworkKeys,
     config_hash: B256,
+    checks: &Checks,
 ) -> Option<Arc<Pooled>> {
     let epoch = keys.newest_first().find(|epoch| epoch.network_public == *named)?;
     let raw = ForcedEnvelope::parse(envelope)?.open(&epoch.network, config_hash).ok()?;
     if raw.len() > FORCED_TRANSACTION_BYTES_MAX {
         return None;
     }
-    let pooled = decode_transaction(raw.into(), keys.epoch()).ok()?;
+    let pooled = decode_transaction(raw.into(), keys.epoch(), checks).ok()?;
     pooled.transaction.chain_id().is_some().then(|| Arc::new(pooled))
 }
 

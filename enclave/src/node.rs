@@ -19,6 +19,7 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use obscuro_protocol::{
+    checks::Checks,
     config::{L1BlockId, NetworkConfig},
     door::{self, DoorError, Folded, Head, L1Block, Peer, Retry},
     envelope,
@@ -44,6 +45,7 @@ const SNAPSHOT_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub struct Node {
     pub(crate) config: NetworkConfig,
     pub(crate) config_hash: B256,
+    pub(crate) checks: Checks,
     pub(crate) identity: RwLock<Identity>,
     ring: RwLock<KeyRing>,
     /// One block is folded at a time: what one brings may change what the keys and the tree are for the next.
@@ -126,6 +128,7 @@ impl Node {
             identity: RwLock::new(identity),
             config,
             config_hash,
+            checks: around.device.checks(),
         };
         node.start_at_checkpoint(around)?;
         let key = node.identity.read().snapshot_key();
@@ -356,7 +359,7 @@ impl Node {
         let epoch = proof.map_or(former_epoch, |proof| proof.epoch());
         let mut pool = self.pool.lock();
         for transaction in &body.transactions {
-            if let Ok(pooled) = decode_transaction(transaction.raw.clone(), epoch) {
+            if let Ok(pooled) = decode_transaction(transaction.raw.clone(), epoch, &self.checks) {
                 // A full pool or a replacement in the meantime: the sender sends again.
                 let _ = pool.insert(Arc::new(pooled), true);
             }

@@ -14,18 +14,19 @@ use crate::{
     trie::NodeStore,
     view::{Rollup, View},
 };
-use alloy_consensus::{Transaction, TxEnvelope, transaction::SignerRecoverable};
+use alloy_consensus::{Transaction, TxEnvelope};
 use alloy_eips::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_sol_types::SolStruct;
 use obscuro_protocol::{
+    checks::Checks,
     contracts::FEE_POOL,
     door::{Carrier, DoorError, ExecutionProof, L1Block, Retry},
     l1::{Executed, IRollupManagement::RollupPublished},
     limits::{PAYLOAD_BYTES_MAX, PROOF_AGE_BLOCKS_MAX, ROLLUP_BLOBS_MAX, TRANSACTION_BYTES_MAX},
     lottery::{self, Draw},
     payload::{self, Item, Payload, PayloadError},
-    rollup::{RollupHeader, SignedRollup, Withdrawal, recover, signing_domain},
+    rollup::{RollupHeader, SignedRollup, Withdrawal, signing_domain},
 };
 use std::sync::{Arc, atomic::Ordering};
 
@@ -123,7 +124,8 @@ impl Node {
             return Err("the aggregator is not attested and staked at the L1 proof".into());
         }
         let domain = signing_domain(self.config.l1ChainId, self.config.contracts.rollupManagement);
-        if recover(&header.signing_hash(&domain), signature) != Some(header.aggregator) {
+        let signer = (self.checks.signer)(&header.signing_hash(&domain), signature);
+        if signer != Some(header.aggregator) {
             return Err("the signature is not the aggregator's".into());
         }
         if lottery::nonce(lottery) != header.nonce {
@@ -144,8 +146,8 @@ impl Node {
     ) -> Result<Verdict, DoorError> {
         let header = claim.header;
         let key = proof.aggregator(header.aggregator).map(|node| &node.lottery_key[..]);
-        let verify = around.device.lots();
-        if verify(key.unwrap_or_default(), &self.draw(proof), claim.lottery) != Some(header.nonce) {
+        let drawn = (self.checks.lot)(key.unwrap_or_default(), &self.draw(proof), claim.lottery);
+        if drawn != Some(header.nonce) {
             return Ok(Verdict::Invalid("the aggregator did not draw this nonce".into()));
         }
         let parsed = match self.parse_payload(bytes, keys, around.device) {
@@ -224,7 +226,7 @@ impl Node {
         let known = self.pool.lock().get(keccak256(raw));
         match known {
             Some(pooled) if pooled.raw == *raw => Ok(pooled),
-            _ => decode_transaction(raw.clone(), epoch).map(Arc::new),
+            _ => decode_transaction(raw.clone(), epoch, &self.checks).map(Arc::new),
         }
     }
 
@@ -463,14 +465,16 @@ struct Parsed {
 }
 
 /// Decodes a signed transaction that came in a seed epoch, and recovers its sender.
-pub fn decode_transaction(raw: Bytes, epoch: u32) -> Result<Pooled, String> {
+pub fn decode_transaction(raw: Bytes, epoch: u32, checks: &Checks) -> Result<Pooled, String> {
     let mut rest = raw.as_ref();
     let transaction = TxEnvelope::decode_2718(&mut rest)
         .map_err(|error| format!("invalid transaction: {error}"))?;
     if !rest.is_empty() {
         return Err("invalid transaction: bytes left over".into());
     }
-    let sender = transaction.recover_signer().map_err(|_| "invalid sender".to_string())?;
+    let signature = transaction.signature().as_bytes();
+    let sender = (checks.signer)(&transaction.signature_hash(), &signature)
+        .ok_or_else(|| "invalid sender".to_string())?;
     Ok(Pooled {
         hash: *transaction.tx_hash(),
         nonce: transaction.nonce(),

@@ -16,10 +16,11 @@ use alloy_primitives::{Address, B256, Bytes};
 use candidates::{Aggregator, Candidates, Refused, Standing};
 use obscuro_protocol::{
     canonical::precedence,
+    checks::Checks,
     config::NetworkConfig,
     door::{Head, Peer},
     gossip::Announcement,
-    lottery::{self, Draw, Verify},
+    lottery::Draw,
     rollup::{RollupHeader, SignedRollup},
 };
 use std::{cmp::Ordering, collections::HashSet};
@@ -115,7 +116,7 @@ pub struct Rounds<M> {
     enclave: Address,
     config: NetworkConfig,
     config_hash: B256,
-    verify: Verify,
+    checks: Checks,
     current: Option<Round<M>>,
     early: Vec<(M, Box<Announcement>)>,
     /// Whether a round was opened since the start.
@@ -171,7 +172,7 @@ impl<M: Clone> Rounds<M> {
             enclave,
             config_hash: config.hash(),
             config,
-            verify: lottery::verify,
+            checks: Checks::default(),
             current: None,
             early: Vec::new(),
             has_listened: false,
@@ -184,9 +185,9 @@ impl<M: Clone> Rounds<M> {
         self.enclave
     }
 
-    /// The same, with something else that verifies lots.
-    pub fn verifying_with(self, verify: Verify) -> Self {
-        Self { verify, ..self }
+    /// The same, with something else that checks signatures.
+    pub fn checking_with(self, checks: Checks) -> Self {
+        Self { checks, ..self }
     }
 
     /// Takes note, and says what to do next.
@@ -231,7 +232,7 @@ impl<M: Clone> Rounds<M> {
             has_work: false,
             own: None,
             is_told: false,
-            candidates: Candidates::new(aggregators, draw, self.verify),
+            candidates: Candidates::new(aggregators, draw, self.checks),
             window: Window::NotOpen,
             running: 0,
             reopened: 0,
@@ -334,7 +335,7 @@ impl<M: Clone> Rounds<M> {
         if !is_worth_keeping {
             return vec![Effect::Ignore(message)];
         }
-        if !candidates::is_signed(&candidate, &self.config) {
+        if !candidates::is_signed(&candidate, &self.config, &self.checks) {
             return vec![Effect::Reject(message)];
         }
         self.early.push((message, candidate));

@@ -7,6 +7,7 @@
 
 pub mod attestation;
 pub mod canonical;
+pub mod checks;
 pub mod config;
 pub mod contracts;
 pub mod door;

@@ -65,9 +65,6 @@ pub fn nonce(proof: &[u8]) -> U256 {
     keccak256(proof).into()
 }
 
-/// [`verify`], or what gives the same answers: in a process with many nodes all of them ask the same.
-pub type Verify = fn(&[u8], &Draw, &[u8]) -> Option<U256>;
-
 /// The nonce of a draw by the owner of a public key; `None` unless both are the one encoding of a point of
 /// the right group, not infinity, and the proof is the key's for this draw. Takes about a millisecond.
 pub fn verify(public_key: &[u8], draw: &Draw, proof: &[u8]) -> Option<U256> {

@@ -2,11 +2,11 @@
 //! repeats bit for bit, and so that an adversary can be handed what a broken TEE would give away. Quotes
 //! are the software device's. Not here: what an adversary does with the keys.
 
-use crate::lots;
+use crate::checks;
 use alloy_primitives::{B256, keccak256};
 use obscuro_enclave::device::{Device, DeviceError};
 use obscuro_protocol::{
-    attestation::Stripped, envelope, keys::MasterSeed, lottery::Verify, secret::Secret, wire,
+    attestation::Stripped, checks::Checks, envelope, keys::MasterSeed, secret::Secret, wire,
 };
 use obscuro_software_tee::SoftwareDevice;
 use serde::Deserialize;
@@ -82,7 +82,7 @@ impl Device for SimulatedDevice {
         self.0.software.sealing_key()
     }
 
-    fn lots(&self) -> Verify {
-        lots::verify
+    fn checks(&self) -> Checks {
+        checks::REMEMBERED
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod adversaries;
 pub mod checkers;
+pub mod checks;
 pub mod chi_square;
 pub mod device;
 pub mod disk;
@@ -16,7 +17,6 @@ pub mod faults;
 pub mod journal;
 pub mod l1;
 pub mod leaks;
-pub mod lots;
 pub mod node;
 pub mod page;
 pub mod prosecutor;

@@ -104,6 +104,8 @@ pub struct Life {
     pub is_synced: bool,
     /// What L1 shows of forks.
     pub docket: Docket,
+    /// The L1 block up to which it does.
+    pub docketed: Option<B256>,
     outbox: Outbox,
     /// L1's head, as the publisher knows it.
     at: u64,
@@ -186,6 +188,7 @@ impl Node {
             rounds: None,
             rhythm: Rhythm::default(),
             docket: Docket::default(),
+            docketed: None,
             head: None,
             is_synced: false,
             outbox: Outbox::default(),

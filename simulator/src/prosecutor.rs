@@ -4,7 +4,7 @@
 //! (`checkers::withdrawals`).
 
 use crate::{node::Node, world::World};
-use alloy_primitives::{B256, U256};
+use alloy_primitives::U256;
 use obscuro_enclave::executor::CallRequest;
 use obscuro_host::{
     docket::Motion,
@@ -46,16 +46,19 @@ pub fn act(node: &mut Node, head: &Head, world: &mut World) {
 fn read(node: &mut Node, head: &Head, world: &World) {
     let Some(life) = &mut node.life else { return };
     let mut views = Vec::new();
-    let mut next: Option<B256> = Some(head.l1.hash);
-    while let Some(view) = next.and_then(|block| world.reference.view(block))
+    let mut next = head.l1.hash;
+    while life.docketed != Some(next)
+        && let Some(view) = world.reference.view(next)
         && view.number + LOOK_BACK_BLOCKS > head.l1.number
     {
         views.push(view);
-        next = Some(view.parent);
+        next = view.parent;
     }
-    let first = views.last().map_or(head.l1.number, |view| view.number);
-    life.docket.forget(first);
-    life.docket.strike(first.saturating_sub(1));
+    life.docket.forget((head.l1.number + 1).saturating_sub(LOOK_BACK_BLOCKS));
+    if life.docketed.replace(head.l1.hash) != Some(next) {
+        let first = views.last().map_or(head.l1.number, |view| view.number);
+        life.docket.strike(first.saturating_sub(1));
+    }
     for view in views.iter().rev() {
         for event in &view.docket {
             life.docket.enter(view.number, event.clone());

@@ -3,11 +3,8 @@
 use super::PER_AGGREGATOR_MAX;
 use alloy_primitives::{Address, B256, Bytes};
 use obscuro_protocol::{
-    canonical::precedence,
-    config::NetworkConfig,
-    gossip::Announcement,
-    lottery::{Draw, Verify},
-    rollup::{recover, signing_domain},
+    canonical::precedence, checks::Checks, config::NetworkConfig, gossip::Announcement,
+    lottery::Draw, rollup::signing_domain,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -61,16 +58,15 @@ pub struct Candidates<M> {
     aggregators: HashMap<Address, Aggregator>,
     /// What lots are drawn by.
     draw: Draw,
-    /// What verifies them.
-    verify: Verify,
+    checks: Checks,
     /// By hash.
     known: BTreeMap<B256, Candidate<M>>,
 }
 
 impl<M: Clone> Candidates<M> {
     /// None yet, from these aggregators.
-    pub fn new(aggregators: HashMap<Address, Aggregator>, draw: Draw, verify: Verify) -> Self {
-        Self { aggregators, draw, verify, known: BTreeMap::new() }
+    pub fn new(aggregators: HashMap<Address, Aggregator>, draw: Draw, checks: Checks) -> Self {
+        Self { aggregators, draw, checks, known: BTreeMap::new() }
     }
 
     /// Whether this is an aggregator.
@@ -96,8 +92,8 @@ impl<M: Clone> Candidates<M> {
         if !aggregator.counts || is_full || self.known.contains_key(&hash) {
             return Err((message, Refused::Useless));
         }
-        let drawn = |proof| (self.verify)(&aggregator.lottery_key, &self.draw, proof);
-        if !is_signed(&announcement, config)
+        let drawn = |proof| (self.checks.lot)(&aggregator.lottery_key, &self.draw, proof);
+        if !is_signed(&announcement, config, &self.checks)
             || drawn(&announcement.lottery_proof) != Some(header.nonce)
         {
             return Err((message, Refused::Wrong));
@@ -139,8 +135,9 @@ impl<M: Clone> Candidates<M> {
 }
 
 /// Whether the aggregator that a header names has signed it.
-pub fn is_signed(announcement: &Announcement, config: &NetworkConfig) -> bool {
+pub fn is_signed(announcement: &Announcement, config: &NetworkConfig, checks: &Checks) -> bool {
     let header = &announcement.header;
     let domain = signing_domain(config.l1ChainId, config.contracts.rollupManagement);
-    recover(&header.signing_hash(&domain), &announcement.signature) == Some(header.aggregator)
+    (checks.signer)(&header.signing_hash(&domain), &announcement.signature)
+        == Some(header.aggregator)
 }

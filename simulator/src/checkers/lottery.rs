@@ -2,7 +2,7 @@
 //! registered on L1 draws (protocol 5.5).
 
 use super::{Verdict, Violation};
-use crate::{lots, world::World};
+use crate::{checks::REMEMBERED, world::World};
 use alloy_primitives::{Address, B256, U256};
 use obscuro_protocol::{lottery::Draw, rollup::SignedRollup};
 use std::collections::HashMap;
@@ -35,5 +35,5 @@ fn is_drawn(rollup: &SignedRollup, world: &World) -> bool {
     let Some(key) = world.reference.lottery_key(header.aggregator) else { return false };
     let (config_hash, randao) = (world.config.hash(), block.header.mix_hash);
     let draw = Draw { config_hash, number: header.number, randao };
-    lots::verify(key, &draw, &rollup.lottery_proof) == Some(header.nonce)
+    (REMEMBERED.lot)(key, &draw, &rollup.lottery_proof) == Some(header.nonce)
 }

@@ -3,8 +3,9 @@
 
 use super::{Node, cost, fed};
 use crate::{
+    checks,
     events::{Fed, NodeEvent},
-    lots, prosecutor,
+    prosecutor,
     world::{Seen, World},
 };
 use alloy_eips::Encodable2718;
@@ -24,6 +25,7 @@ use obscuro_protocol::{
     config::{Contracts, L1BlockId},
     door::{CarriedPayload, Carrier, DoorError, Head, L1Block, Reply, Request, Retry},
     l1::IRollupManagement::RollupPublished,
+    secret::Secret,
 };
 use std::time::Duration;
 
@@ -56,7 +58,7 @@ impl Node {
                         if started.has_seed { "" } else { ", without the seed" }
                     ),
                 );
-                self.watch_secrets(world);
+                self.note_secrets(world);
                 if let Some(life) = &mut self.life {
                     life.is_started = true;
                     life.address = started.enclave;
@@ -73,14 +75,16 @@ impl Node {
         }
     }
 
-    /// From now on nothing that leaves an enclave may contain what this one has sealed.
-    fn watch_secrets(&self, world: &mut World) {
+    /// From now on nothing that leaves an enclave may contain what this one has sealed. Its lots are made
+    /// again to be verified.
+    fn note_secrets(&self, world: &mut World) {
         if let Some(stolen) = self.steal(world) {
             world.leaks.watch(format!("signing key of node {}", self.id), &stolen.signing);
             world.leaks.watch(format!("lottery key of node {}", self.id), &stolen.lottery);
             if let Some(seed) = stolen.seed {
                 world.leaks.watch("the master seed".to_owned(), seed.secret().expose());
             }
+            checks::know(&Secret::new(stolen.lottery));
         }
     }
 
@@ -167,7 +171,7 @@ impl Node {
             Ok(Reply::Folded(folded)) => {
                 if let Some(identity) = &folded.identity {
                     self.disk.keep_identity(identity);
-                    self.watch_secrets(world);
+                    self.note_secrets(world);
                 }
                 if folded.is_start_over {
                     self.disk.snapshot = None;
@@ -239,7 +243,7 @@ impl Node {
         life.rhythm.block(head.l1.number, world.now);
         let address = life.address;
         life.rounds.get_or_insert_with(|| {
-            round::Rounds::new(address, world.config.clone()).verifying_with(lots::verify)
+            round::Rounds::new(address, world.config.clone()).checking_with(checks::REMEMBERED)
         });
         if let Some(mut adversary) = self.adversary.take() {
             adversary.head(self, &head, world);
