@@ -22,8 +22,10 @@ contract BridgeHandler is Network, L2 {
 
     uint256 private constant WITHDRAWAL_BLOCKS = 5;
     uint256 public constant ASSETS = 4;
+    uint256 private constant RECENT = 8;
 
     struct Published {
+        uint256 includedAt;
         bytes32 rollup;
         Withdrawal[] withdrawals;
     }
@@ -174,21 +176,26 @@ contract BridgeHandler is Network, L2 {
         publishHonestly();
     }
 
-    /// @dev Forges a rollup on any rollup there is, honest or forged, that lists everything as the thief's.
+    /// @dev Forges one to three rollups on any rollup there is, honest or forged, that list everything as the thief's.
     function forge(uint256 random, bool nextIndex) external {
+        Published[] storage parents = random % 2 == 0 ? _honest : _forged;
+        bytes32 parent = parents.length == 0 ? CONFIG_HASH : parents[pick(parents.length, random >> 8)].rollup;
+        for (uint256 i = 0; i < 1 + random % 3; i++) {
+            parent = forgeOn(parent, nextIndex ? l2Bridge.withdrawalCount() : uint64(random >> 200));
+        }
+    }
+
+    function forgeOn(bytes32 parent, uint64 index) private returns (bytes32) {
         vm.roll(vm.getBlockNumber() + 1);
-        bytes32 parent = CONFIG_HASH;
-        uint256 choice = random % (_honest.length + 2 * _forged.length + 1);
-        if (choice < _honest.length) parent = _honest[_honest.length - 1 - choice].rollup;
-        else if (choice > _honest.length) parent = _forged[(choice - _honest.length - 1) / 2].rollup;
-        uint64 index = nextIndex ? l2Bridge.withdrawalCount() : uint64(random >> 200);
         Published storage forged = _forged.push();
         for (uint256 i = 0; i < ASSETS; i++) {
             uint256 all = bridge.locked(assets[i]);
             if (all > 0) forged.withdrawals.push(Withdrawal(index++, assets[i], thief, all));
         }
+        forged.includedAt = vm.getBlockNumber();
         forged.rollup = publishList(forgerKey(), parent, forged.withdrawals);
         publishHonestly();
+        return forged.rollup;
     }
 
     /// @dev Tries to take out of every forged rollup whatever it lists.
@@ -198,8 +205,11 @@ contract BridgeHandler is Network, L2 {
         }
     }
 
-    /// @dev Tries to pay every withdrawal of a random honest rollup, paid before or not.
+    /// @dev Tries to pay every withdrawal of the newest honest rollups and of a random one, paid before or not.
     function pay(uint256 random) external {
+        for (uint256 i = 1; i <= RECENT && i <= _honest.length; i++) {
+            attempt(_honest[_honest.length - i]);
+        }
         if (_honest.length != 0) attempt(_honest[random % _honest.length]);
     }
 
@@ -213,9 +223,15 @@ contract BridgeHandler is Network, L2 {
         return asset == address(0) ? thief.balance : IERC20(asset).balanceOf(thief);
     }
 
+    /// @dev Mostly a young one, or nothing would wait to be paid below a fork.
+    function pick(uint256 length, uint256 random) private pure returns (uint256) {
+        uint256 reach = length < RECENT || random % 4 == 0 ? length : RECENT;
+        return length - 1 - (random >> 8) % reach;
+    }
+
     function attempt(Published storage published) private {
         bytes32[] memory leaves = Merkle.leaves(published.withdrawals);
-        bool suspended = rollups.isSuspended();
+        bool suspended = isDeeplyForked();
         for (uint256 i = 0; i < leaves.length; i++) {
             Withdrawal memory w = published.withdrawals[i];
             try bridge.withdraw(published.rollup, w.index, w.asset, w.to, w.amount, leaves.proof(i)) {
@@ -225,6 +241,22 @@ contract BridgeHandler is Network, L2 {
                 if (w.to != thief) outbound[w.asset] -= w.amount;
             } catch {}
         }
+    }
+
+    /// @dev Whether a deep fork is alive for certain, by the words of the rule and not by what the contract remembers: a
+    /// forged branch progressed within the timeout, and both it and the canonical chain stand two above where they part.
+    function isDeeplyForked() private view returns (bool) {
+        for (uint256 i = _forged.length; i > 0; i--) {
+            Published storage forged = _forged[i - 1];
+            if (forged.includedAt + FORK_TIMEOUT_BLOCKS < vm.getBlockNumber()) return false;
+            uint256 number = _headers[forged.rollup].number;
+            uint256 meet = number;
+            for (bytes32 at = forged.rollup; meet >= _canonical.length || _canonical[meet] != at; meet--) {
+                at = _headers[at].parent;
+            }
+            if (number >= meet + 2 && _canonical.length - 1 >= meet + 2) return true;
+        }
+        return false;
     }
 
     /// @dev The next rollup of the canonical chain: withdrawals so far, then deposits so far.
