@@ -404,8 +404,10 @@ impl Folded {
         let winner =
             valid.iter().min_by(|a, b| canonical::precedence(&a.header, &b.header)).cloned();
         if let Some(winner) = winner {
-            let members: Vec<_> =
-                self.view.members().map(|(enclave, node)| (enclave, node.owner)).collect();
+            // As in the lottery, none of this block: whoever made it could have registered nodes until
+            // the draw suited them.
+            let members = self.view.members().filter(|(_, member)| member.registered < block);
+            let members: Vec<_> = members.map(|(enclave, node)| (enclave, node.owner)).collect();
             self.view.rewards.include(&winner, &valid, around);
             let chance = (self.view.randao, self.proposer);
             self.view.rewards.draw(&winner, chance, &members, around);

@@ -158,6 +158,36 @@ fn a_prize_is_owed_for_the_signature_of_the_enclave_that_executed() {
     assert_eq!(total_owed(&node, &reader), amount);
 }
 
+/// Whoever makes an L1 block could otherwise register nodes in it until the draw suits them.
+#[test]
+fn who_registers_in_the_block_that_includes_a_rollup_is_not_drawn_for_it() {
+    let (node, l1, alice) = network();
+    let reader = Reader::new(&node, 7, &[&alice]);
+    let raw = alice.transaction(0, TxKind::Call(OWNER), 1, Bytes::new());
+    assert_eq!(send(&reader, &node, raw), Ok(()));
+    let rollup = node.seal().unwrap();
+    let newcomer = Node::start_on(TestDevice::new(2, 0), config(), &l1.tip, false);
+    for salt in 0..6 {
+        let mut branch = L1 { salt, ..l1.clone() };
+        let logs = vec![
+            platform(&newcomer.registration.certificates),
+            registering(&newcomer.registration, 0, &l1.tip),
+        ];
+        node.follow(&branch.publish_before(&rollup, logs));
+        idle_round(&node, &mut branch, 1);
+        let [of_the_member, of_the_newcomer] = [&node, &newcomer].map(|drawn| {
+            let (rollup, enclave) = (rollup.header.hash(), drawn.registration.enclave);
+            let data = IRewardPool::prizeOfCall { rollup, enclave }.abi_encode().into();
+            let call = CallRequest { to: Some(FEE_POOL), data, ..Default::default() };
+            match reader.ask(&node, Query::Call(call, At::Latest)) {
+                Answer::Bytes(bytes) => U256::from_be_slice(&bytes),
+                other => panic!("{other:?}"),
+            }
+        });
+        assert!(!of_the_member.is_zero() && of_the_newcomer.is_zero(), "{salt}");
+    }
+}
+
 #[test]
 fn another_base_fee_makes_a_rollup_invalid() {
     let (node, mut l1, _) = network();
