@@ -150,7 +150,7 @@ impl Node {
         if drawn != Some(header.nonce) {
             return Ok(Verdict::Invalid("the aggregator did not draw this nonce".into()));
         }
-        let parsed = match self.parse_payload(bytes, keys, around.device) {
+        let parsed = match self.parse_payload(bytes, proof, keys, around.device) {
             Ok(parsed) => parsed,
             Err(reason) => return Ok(Verdict::Invalid(reason)),
         };
@@ -194,11 +194,13 @@ impl Node {
     fn parse_payload(
         &self,
         bytes: &[u8],
+        proof: &View,
         keys: &NetworkKeys,
         device: &dyn Device,
     ) -> Result<Parsed, String> {
-        let payload =
-            payload::open(bytes, &keys.current().seed).map_err(|error| error.to_string())?;
+        let interval = |option| self.config.reveal_interval(option, proof.block.number);
+        let payload = payload::open_in(bytes, &keys.current().seed, interval)
+            .map_err(|error| error.to_string())?;
         let expected = self.config.default_reveal();
         if payload.items.iter().any(|item| item.option != expected) {
             return Err("a transaction has the wrong reveal option".into());

@@ -116,11 +116,32 @@ pub fn seal(
 
 /// Decrypts and decodes.
 pub fn open(bytes: &[u8], seed: &MasterSeed) -> Result<Payload, PayloadError> {
+    open_if(bytes, seed, |_| true)
+}
+
+/// The same, if `interval` gives the interval of each group: nothing is encrypted with a key that is already
+/// revealed, or that will be too late.
+pub fn open_in(
+    bytes: &[u8],
+    seed: &MasterSeed,
+    interval: impl Fn(RevealOption) -> u64,
+) -> Result<Payload, PayloadError> {
+    open_if(bytes, seed, |group| group.interval == interval(group.option))
+}
+
+fn open_if(
+    bytes: &[u8],
+    seed: &MasterSeed,
+    is_right: impl Fn(&GroupPosition) -> bool,
+) -> Result<Payload, PayloadError> {
     let (withdrawals, map, groups) = split(bytes)?;
     let map = envelope::open(&seed.derive(Label::PositionMap), map, &[VERSION])?;
     let map = padding::unpad(&map).ok_or(PayloadError::Malformed("map padding"))?;
     let map: PositionMap =
         wire::decode(map, PAYLOAD_BYTES_MAX).map_err(|_| PayloadError::Malformed("map"))?;
+    if !map.groups.iter().all(is_right) {
+        return Err(PayloadError::Malformed("interval"));
+    }
     let groups = open_groups(&map, groups, seed)?;
     Ok(Payload { items: interleave(&map, groups)?, withdrawals })
 }

@@ -3,10 +3,12 @@
 
 use super::*;
 use alloy_primitives::{B256, U256, keccak256};
+use obscuro_enclave::{device::Entropy, identity::Identity};
 use obscuro_protocol::{
     door::{DoorError, Retry},
     l1::INetworkManagement::NodeLeft,
     limits::PROOF_AGE_BLOCKS_MAX,
+    payload,
 };
 
 /// What an enclave says of a rollup before L1 has it.
@@ -88,6 +90,29 @@ fn every_field_and_the_payload_are_judged() {
         }
     }
     assert_eq!(opinion(&scene.second, &genuine), "valid");
+}
+
+/// A broken TEE could encrypt with a key that everybody has already, or that nobody will ever have.
+#[test]
+fn groups_are_of_the_interval_of_the_proof() {
+    let scene = Scene::new();
+    scene.pay(0);
+    let genuine = scene.first.seal().unwrap();
+    let device = TestDevice::new(1, 0);
+    let identity = &scene.first.registration.identity;
+    let identity = Identity::unseal(&device, config().hash(), identity).unwrap();
+    let seed = &identity.seeds()[0];
+    let content = payload::open(&genuine.payload, seed).unwrap();
+    for (later, expected) in [(0, "valid"), (1, "malformed payload: interval")] {
+        let number = genuine.header.l1ProofNumber;
+        let interval = |option| config().reveal_interval(option, number) + later;
+        let payload = payload::seal(&content, seed, interval, &mut Entropy(&device)).unwrap();
+        let header = RollupHeader { payloadHash: keccak256(&payload), ..genuine.header.clone() };
+        let signature = sign_as(1, &scene.first, &header);
+        let rollup = SignedRollup { header, signature, payload, ..genuine.clone() };
+        let said = opinion(&follower_of(&scene.first, &scene.l1), &rollup);
+        assert_eq!(said, expected, "{later} intervals later");
+    }
 }
 
 #[test]
