@@ -93,9 +93,8 @@ impl Checkers {
             Seen::Disturbed => self.liveness.disturbed(world),
             Seen::Fatal { node, reason } => {
                 self.liveness.disturbed(world);
-                let is_expected =
-                    !world.scenario.faults.is_empty() || !world.scenario.adversaries.is_empty();
-                if !is_expected {
+                let stopped = &nodes[*node];
+                if stopped.is_honest() && !stopped.disk.is_damaged() {
                     return Err(Violation::new("nodes go on", reason.clone(), [*node]));
                 }
             }

@@ -5,7 +5,7 @@
 use alloy_primitives::{B256, Bytes};
 use obscuro_enclave::store::{Store, StoreError};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 /// Writes remembered for going back.
 const HISTORY_MAX: usize = 20_000;
@@ -35,6 +35,10 @@ struct Records {
     durable: usize,
     /// Whether nothing answers.
     is_failing: bool,
+    /// How often something did not.
+    refused: u64,
+    /// Whether it ever did what no good disk does.
+    is_damaged: bool,
 }
 
 impl Disk {
@@ -77,6 +81,15 @@ impl Disk {
         if let Ok(mut records) = self.records.lock() {
             records.undo(writes);
             records.durable = records.history.len();
+            records.is_damaged = true;
+        }
+    }
+
+    /// The sealed identity is that of these former ones.
+    pub fn roll_identity_back(&mut self, which: usize) {
+        self.identity = self.former.get(which).cloned();
+        if let Ok(mut records) = self.records.lock() {
+            records.is_damaged = true;
         }
     }
 
@@ -89,7 +102,27 @@ impl Disk {
     pub fn fail(&self, is_failing: bool) {
         if let Ok(mut records) = self.records.lock() {
             records.is_failing = is_failing;
+            records.is_damaged |= is_failing;
         }
+    }
+
+    fn records(&self) -> Result<MutexGuard<'_, Records>, StoreError> {
+        let mut records = self.records.lock().map_err(|_| failing())?;
+        if records.is_failing {
+            records.refused += 1;
+            return Err(failing());
+        }
+        Ok(records)
+    }
+
+    /// How often it did not answer.
+    pub fn refused(&self) -> u64 {
+        self.records.lock().map_or(0, |records| records.refused)
+    }
+
+    /// Whether a node may stop because of it.
+    pub fn is_damaged(&self) -> bool {
+        self.records.lock().is_ok_and(|records| records.is_damaged)
     }
 
     /// Writes that could be undone.
@@ -112,18 +145,12 @@ impl Records {
 
 impl Store for Disk {
     fn get(&self, key: B256) -> Result<Option<Vec<u8>>, StoreError> {
-        let records = self.records.lock().map_err(|_| failing())?;
-        if records.is_failing {
-            return Err(failing());
-        }
+        let records = self.records()?;
         Ok(records.values.get(&key).cloned())
     }
 
     fn put(&self, batch: Vec<(B256, Vec<u8>)>) -> Result<(), StoreError> {
-        let mut records = self.records.lock().map_err(|_| failing())?;
-        if records.is_failing {
-            return Err(failing());
-        }
+        let mut records = self.records()?;
         for (key, value) in batch {
             let former = records.values.insert(key, value);
             records.history.push((key, former));
@@ -177,5 +204,6 @@ mod tests {
         assert_eq!(get(&disk, 1), Some(vec![1]));
         disk.fail(true);
         assert!(disk.get(B256::repeat_byte(1)).is_err());
+        assert_eq!(disk.refused(), 1);
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     random::Random,
     reference::short,
     scenario::{FaultKind, Recurring},
-    world::{Lines, World},
+    world::{Lines, Seen, World},
 };
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::Encodable2718;
@@ -222,7 +222,7 @@ impl Faults {
             FaultKind::IdentityRolledBack => {
                 let which = self.random.index(disk.former.len());
                 world.say(Some(node), "its sealed identity is an older one");
-                disk.identity = disk.former.get(which).cloned();
+                disk.roll_identity_back(which);
                 if self.random.per_mille(500) {
                     disk.snapshot = None;
                 }
@@ -244,6 +244,8 @@ impl Faults {
         if depth == 0 {
             return false;
         }
+        // A branch that is not seen before it is longer has no rollups while it is made.
+        world.seen.push(Seen::Disturbed);
         world.l1.go_back(miner, depth);
         world.say(None, format!("L1 node {miner} turns away, {depth} blocks deep"));
         for _ in 0..=depth {

@@ -26,6 +26,8 @@ pub struct L1 {
     nodes: Vec<L1Node>,
     /// Tells blocks of the same parent and time apart.
     salt: u64,
+    /// Transactions that proposers have left out, each once for every block.
+    pub left_out: u64,
 }
 
 /// One of them.
@@ -77,7 +79,7 @@ impl L1 {
             pool: Pool::default(),
             censored: HashSet::new(),
         };
-        Ok(Self { nodes: (0..nodes).map(|_| node()).collect(), chain, salt: 0 })
+        Ok(Self { nodes: (0..nodes).map(|_| node()).collect(), chain, salt: 0, left_out: 0 })
     }
 
     /// How many nodes there are.
@@ -158,6 +160,7 @@ impl L1 {
                 .filter(|tx| censored.contains(&tx.signer()))
                 .map(|tx| *tx.inner().tx_hash())
                 .collect();
+            self.left_out += unwanted.len() as u64;
             for hash in unwanted {
                 rest.remove(&hash);
             }

@@ -67,8 +67,13 @@ pub struct Report {
     pub restarts: u64,
     /// Nodes that stopped and were mended.
     pub mended: u64,
-    /// Gossiped messages that were lost, doubled, cut off by a partition, or overtook earlier ones.
+    /// Gossiped messages that were lost, doubled, cut off by a partition, held up by slow nodes, or overtook
+    /// earlier ones.
     pub messages: BTreeMap<String, u64>,
+    /// How often disks did not answer.
+    pub disk_refusals: u64,
+    /// Transactions that L1 proposers left out on purpose, each once for every block.
+    pub left_out: u64,
     /// L1 blocks that were full.
     pub full_blocks: u64,
     /// The highest base fee of an L1 block, gwei.
@@ -127,6 +132,8 @@ pub fn measure(world: &World, nodes: &[Node], longest_gap: u64) -> Report {
         faults: names(&counts.faults),
         attacks: names(&counts.attacks),
         orders: counts.publications.clone(),
+        disk_refusals: nodes.iter().map(|node| node.disk.refused()).sum(),
+        left_out: world.l1.left_out,
         transactions: counts.transactions,
         forced: counts.forced,
         wins: vec![0; aggregators],
@@ -360,10 +367,17 @@ impl Report {
         );
         row(
             "L1 base fee",
-            format!("{:.2} gwei at most, {} blocks full", self.base_fee_max_gwei, self.full_blocks),
+            format!(
+                "{:.2} gwei at most, {} blocks full, {} transactions left out",
+                self.base_fee_max_gwei, self.full_blocks, self.left_out
+            ),
         );
         row("gossip", list(&self.messages));
-        row("enclave starts", format!("{}, {} nodes mended", self.restarts, self.mended));
+        let (restarts, mended, refusals) = (self.restarts, self.mended, self.disk_refusals);
+        row(
+            "enclave starts",
+            format!("{restarts}, {mended} nodes mended, {refusals} times no answer from a disk"),
+        );
         if !self.faults.is_empty() {
             row("faults", list(&self.faults));
         }

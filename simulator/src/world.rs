@@ -168,7 +168,8 @@ pub struct Counts {
     pub restarts: u64,
     /// Nodes that stopped and were mended by their operator.
     pub mended: u64,
-    /// Gossiped messages that were lost, doubled, or overtaken by later ones of the same sender.
+    /// Gossiped messages that were lost, doubled, held up by slow nodes, or overtaken by later ones of the
+    /// same sender.
     pub messages: BTreeMap<&'static str, u64>,
     /// Faults by name.
     pub faults: BTreeMap<&'static str, u64>,
@@ -469,6 +470,7 @@ impl World {
         let most = most + self.network.lines.delay_max;
         let extra = self.slowness(from) + self.slowness(to);
         let delay = self.network.chance.between(least, most) + extra;
+        *self.counts.messages.entry("of slow nodes").or_default() += u64::from(!extra.is_zero());
         let arrival = self.network.arrivals.entry((from, to)).or_default();
         let is_overtaken = *arrival > self.now + delay;
         *arrival = (*arrival).max(self.now + delay);

@@ -11,6 +11,9 @@ use simulator::{
 /// Blocks of calm at the end of a short run: enough for everything to arrive.
 const CALM_BLOCKS_MAX: u64 = 22;
 
+/// A seed in which L1 once turns back by forty blocks.
+const DEEP_SEED: u64 = 5;
+
 /// A short run of a scenario.
 fn quick(name: &str, seed: u64, rounds: u64) -> Scenario {
     let scenario = Scenario::named(name, seed).expect("a scenario");
@@ -86,6 +89,17 @@ fn faults_and_adversaries_together() {
     holds("everything", 2, 12);
 }
 
+/// L1 turns to a branch that nobody has seen, nearly as deep as what it calls final.
+#[test]
+fn l1_turns_back_deeply() {
+    let mut scenario = quick("reorg", DEEP_SEED, 70);
+    scenario.rhythm = Rhythm::Slots { rivals_per_mille: 0 };
+    scenario.aggregators = 3;
+    let report = held("reorg", play(DEEP_SEED, scenario, false).expect("a network")).report;
+    assert!(report.reorgs.keys().any(|depth| *depth >= 40), "{:?}", report.reorgs);
+    assert_eq!(report.transactions_included, report.transactions);
+}
+
 #[test]
 fn each_fault_alone() {
     use FaultKind::*;
@@ -93,22 +107,21 @@ fn each_fault_alone() {
     type Shows = fn(&Report) -> bool;
     let has_restarted: Shows = |report| report.restarts > report.aggregators as u64;
     let has_reorganised: Shows = |report| report.reorgs.keys().any(|depth| *depth > 0);
-    let only_counted: Shows = |_| true;
     let cases: [(FaultKind, Shows); FaultKind::ALL.len()] = [
         (Crash, has_restarted),
         (DiskLost, has_restarted),
         (DiskRolledBack, has_restarted),
         (IdentityRolledBack, has_restarted),
-        (DiskFails, only_counted),
+        (DiskFails, |report| report.disk_refusals > 0),
         (Partition, |report| report.messages["cut off"] > 0),
-        (Slow, only_counted),
+        (Slow, |report| report.messages["of slow nodes"] > 0),
         (BadLines, |report| {
             ["lost", "doubled", "overtaking"].iter().all(|what| report.messages[*what] > 0)
         }),
         (Reorg, has_reorganised),
         (L1Split, has_reorganised),
         (FeeSpike, |report| report.full_blocks > 0),
-        (Censorship, only_counted),
+        (Censorship, |report| report.left_out > 0),
         (Blackout, has_restarted),
     ];
     for (kind, shows) in cases {

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::{
+    adversaries::Kind,
     leaks::MARK,
     run::Run,
     scenario::{Rhythm, Scenario},
@@ -323,7 +324,14 @@ fn rollups_that_do_not_come() {
 #[test]
 fn a_node_that_stops_without_a_reason() {
     let mut run = network();
+    // Nothing that others do may stop it, nor a crash.
+    run.world.scenario.adversaries = vec![(2, Kind::Flooder)];
+    run.world.scenario.faults = Scenario::faults().faults;
     let Run { nodes, world, .. } = &mut run;
     nodes[0].stop("for no reason".to_owned(), world);
     finds(&mut run, "nodes go on");
+    let Run { nodes, world, .. } = &mut run;
+    nodes[1].disk.fail(true);
+    nodes[1].stop("for its disk".to_owned(), world);
+    verdict(&mut run).unwrap();
 }
