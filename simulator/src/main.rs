@@ -58,7 +58,7 @@ struct Arguments {
 fn after_help() -> String {
     let names = Scenario::names();
     format!(
-        "Scenarios:\n  steady       a steady L1, nobody cheats\n  quiet        little to publish\n  forks        latencies of a fifteenth of the block time, L1 proposers compete\n  race         the same, L1 blocks at exponentially distributed times\n  race-2022    the same, with the block times of the simulation of 2022\n  faults       everything breaks now and then\n  adversaries  one to three cheat: the seed decides who and how\n  everything   faults and adversaries together\n  any          one of all these and the following: the seed decides\n\nAnd one of its own for each fault and adversary:\n  {}",
+        "Scenarios:\n  steady       a steady L1, nobody cheats\n  quiet        little to publish\n  forks        latencies of a fifteenth of the block time, L1 proposers compete\n  race         the same, L1 blocks at exponentially distributed times\n  race-2022    the same, with the block times of the simulation of 2022\n  archive      L1 prunes the blobs that carry payloads, and disks are lost\n  faults       everything breaks now and then\n  adversaries  one to three cheat: the seed decides who and how\n  everything   faults and adversaries together\n  any          one of all these and the following: the seed decides\n\nAnd one of its own for each fault and adversary:\n  {}",
         names[GENERAL.len()..].join(", ")
     )
 }

@@ -1,8 +1,9 @@
 //! A node: the real enclave behind its serialised door, and the host's real cores, driven under virtual
 //! time. What tokio drivers do in `host` the files in this folder do here: feeding L1 (`feed`), playing
-//! rounds (`play`), carrying payloads (`content`), publishing (`publish`), membership and relaying (`join`).
+//! rounds (`play`), carrying payloads (`content`), keeping them (`archive`), publishing (`publish`), membership and relaying (`join`).
 //! Not here: any decision that the cores make.
 
+mod archive;
 pub mod content;
 pub mod feed;
 mod join;
@@ -117,6 +118,8 @@ pub struct Life {
     messages: VecDeque<B256>,
     taken: HashSet<B256>,
     kept: HashMap<B256, Arc<Message>>,
+    /// Blocks that wait for blobs from other nodes.
+    incomplete: Vec<archive::Incomplete>,
     pulls: Pulls<usize, ContentRequest>,
     /// Candidates that wait for a payload.
     pulling: BTreeMap<Wanted, Vec<B256>>,
@@ -200,6 +203,7 @@ impl Node {
             messages: VecDeque::new(),
             taken: HashSet::new(),
             kept: HashMap::new(),
+            incomplete: Vec::new(),
             pulls: Pulls::default(),
             pulling: BTreeMap::new(),
             blamed: BTreeSet::new(),
@@ -214,7 +218,7 @@ impl Node {
         world.seen.push(Seen::Disturbed);
         // A newcomer runs the chain too, but nobody waits for it.
         let delay = if self.lives == 1 { Duration::from_millis(100) } else { STARTUP };
-        let neighbours = world.network.mesh.get(self.id).cloned().unwrap_or_default();
+        let neighbours = world.neighbours(self.id);
         self.move_content(pull::Input::Neighbours(neighbours), world);
         self.plan(world, delay, NodeEvent::Start);
     }

@@ -63,6 +63,10 @@ pub struct Report {
     pub bytes_per_node_and_round: f64,
     /// Reorganisations of L1 nodes, by depth.
     pub reorgs: BTreeMap<usize, u64>,
+    /// Blobs that L1 had pruned and other nodes gave.
+    pub blobs_from_peers: u64,
+    /// What other nodes gave for such blobs, and was something else.
+    pub blobs_refused: u64,
     /// Restarts of enclaves.
     pub restarts: u64,
     /// Nodes that stopped and were mended.
@@ -126,6 +130,8 @@ pub fn measure(world: &World, nodes: &[Node], longest_gap: u64) -> Report {
         candidates: counts.sealed,
         candidates_checked: counts.checked,
         reorgs: counts.reorgs.clone(),
+        blobs_from_peers: counts.blobs_from_peers,
+        blobs_refused: counts.blobs_refused,
         restarts: counts.restarts,
         mended: counts.mended,
         messages: names(&counts.messages),
@@ -378,6 +384,10 @@ impl Report {
             "enclave starts",
             format!("{restarts}, {mended} nodes mended, {refusals} times no answer from a disk"),
         );
+        if self.blobs_from_peers > 0 {
+            let (given, refused) = (self.blobs_from_peers, self.blobs_refused);
+            row("pruned blobs from others", format!("{given}, {refused} refused"));
+        }
         if !self.faults.is_empty() {
             row("faults", list(&self.faults));
         }

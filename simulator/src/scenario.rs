@@ -5,8 +5,18 @@ use crate::adversaries::Kind;
 use std::time::Duration;
 
 /// Scenarios that are not of one fault or adversary.
-pub const GENERAL: [&str; 9] =
-    ["steady", "quiet", "forks", "race", "race-2022", "faults", "adversaries", "everything", "any"];
+pub const GENERAL: [&str; 10] = [
+    "steady",
+    "quiet",
+    "forks",
+    "race",
+    "race-2022",
+    "archive",
+    "faults",
+    "adversaries",
+    "everything",
+    "any",
+];
 
 /// How L1 blocks come about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +98,8 @@ pub struct Scenario {
     pub gossip_latency: (Duration, Duration),
     /// The time of a message among L1 nodes.
     pub l1_latency: (Duration, Duration),
+    /// L1 blocks after which L1 forgets blobs, in which payloads travel then; none: they travel in calldata.
+    pub blob_blocks: Option<u64>,
     /// So many gossiped messages in a thousand are lost.
     pub loss_per_mille: u64,
     /// So many arrive twice.
@@ -116,6 +128,7 @@ impl Scenario {
             rhythm: Rhythm::Slots { rivals_per_mille: 0 },
             gossip_latency: (ms(20), ms(120)),
             l1_latency: (ms(50), ms(250)),
+            blob_blocks: None,
             loss_per_mille: 0,
             duplication_per_mille: 0,
             faults: Vec::new(),
@@ -200,6 +213,20 @@ impl Scenario {
         Self { name, transactions_per_block: 0.2, ..Self::forks() }
     }
 
+    /// L1 soon forgets what carried the payloads, and disks are lost: who begins anew has them from others, one
+    /// of whom gives noise.
+    pub fn archive() -> Self {
+        Self {
+            name: "archive".to_owned(),
+            verifiers: 1,
+            blob_blocks: Some(4),
+            faults: vec![Recurring { kind: FaultKind::DiskLost, every_blocks: 8 }],
+            adversaries: vec![(2, Kind::Flooder)],
+            calm_blocks: 40,
+            ..Self::steady()
+        }
+    }
+
     /// Some cheat while everything breaks.
     pub fn everything(seed: u64) -> Self {
         let adversaries = Self::adversaries(seed).adversaries;
@@ -236,6 +263,7 @@ impl Scenario {
             "forks" => Self::forks(),
             "race" => Self::race(),
             "race-2022" => Self::race_2022(),
+            "archive" => Self::archive(),
             "faults" => Self::faults(),
             "quiet" => Self::quiet(),
             "adversaries" => Self::adversaries(seed),

@@ -164,6 +164,10 @@ pub struct Counts {
     pub gossip_bytes: u64,
     /// Nodes that gave others wrong content, and how often.
     pub blamed: BTreeMap<usize, u64>,
+    /// Blobs that L1 had pruned and other nodes gave.
+    pub blobs_from_peers: u64,
+    /// What other nodes gave for such blobs, and was something else.
+    pub blobs_refused: u64,
     /// Restarts of enclaves.
     pub restarts: u64,
     /// Nodes that stopped and were mended by their operator.
@@ -427,6 +431,13 @@ impl World {
             self.count_bytes(message.bytes.len());
             self.after(delay, Event::Gossip { to, from, message: message.clone() });
         }
+    }
+
+    /// Whom a node can ask for content. A node that only follows has links too, though no candidates come
+    /// to it over them.
+    pub fn neighbours(&self, node: usize) -> Vec<usize> {
+        let aggregators = 0..self.scenario.aggregators.min(3);
+        self.network.mesh.get(node).cloned().unwrap_or_else(|| aggregators.collect())
     }
 
     /// A node asks another for content.

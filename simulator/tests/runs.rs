@@ -63,6 +63,15 @@ fn forks_of_l1() {
     holds("race-2022", 1, 15);
 }
 
+/// Who loses its disk begins anew with what others have kept; one of them gives noise.
+#[test]
+fn payloads_come_from_others_when_l1_has_pruned_its_blobs() {
+    let report = holds("archive", 1, 20).report;
+    assert!(report.faults["disk-lost"] > 0);
+    assert!(report.blobs_from_peers > 0, "{report:?}");
+    assert!(report.blobs_refused > 0, "{report:?}");
+}
+
 #[test]
 fn faults() {
     for seed in 0..2 {

@@ -53,7 +53,7 @@ impl Twin {
             branch.push(block);
         }
         for block in branch.iter().rev() {
-            let fetched = gather_all(block, world);
+            let fetched = gather_all(block, &node.disk, world);
             let _ = node.ask_enclave(enclave, world, Request::L1Block(Box::new(fetched.block)));
         }
         match node.ask_enclave(enclave, world, Request::SetHead(head.l1.hash)) {

@@ -5,7 +5,7 @@ use super::{Node, cost};
 use crate::{events::NodeEvent, reference::short, world::World};
 use alloy_primitives::{Address, B256, Bytes};
 use obscuro_host::{
-    pull::{Answer, Effect, Input},
+    pull::{Answer, Effect, Input, Mismatch},
     round,
 };
 use obscuro_protocol::gossip::{Announcement, Wanted};
@@ -60,6 +60,7 @@ impl Node {
                 Effect::Blame(peer, mismatch) => {
                     world.say(Some(self.id), format!("closes the link to node {peer}: {mismatch}"));
                     *world.counts.blamed.entry(peer).or_default() += 1;
+                    world.counts.blobs_refused += u64::from(mismatch == Mismatch::Blob);
                     if let Some(life) = &mut self.life {
                         life.blamed.insert(peer);
                     }
@@ -85,6 +86,9 @@ impl Node {
     }
 
     fn pulled(&mut self, wanted: Wanted, payload: Option<Bytes>, world: &mut World) {
+        if let Wanted::Blob(hash) = wanted {
+            return self.take_blob(hash, payload, world);
+        }
         let Some(life) = &mut self.life else { return };
         for candidate in life.pulling.remove(&wanted).unwrap_or_default() {
             if payload.is_none() {

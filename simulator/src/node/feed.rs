@@ -1,9 +1,14 @@
 //! Feeds the enclave L1, as `host::l1::feed` does: fetches what the follower wants, asks the enclave, and
 //! tells the follower what came of it. Not here: which blocks (the follower's).
 
-use super::{Node, cost, fed};
+use super::{
+    Node,
+    archive::{self, Asked},
+    cost, fed,
+};
 use crate::{
     checks,
+    disk::Disk,
     events::{Fed, NodeEvent},
     prosecutor,
     world::{Seen, World},
@@ -22,15 +27,13 @@ use obscuro_host::{
     pull, round,
 };
 use obscuro_protocol::{
-    config::{Contracts, L1BlockId},
+    config::L1BlockId,
     door::{CarriedPayload, Carrier, DoorError, Head, L1Block, Reply, Request, Retry},
     l1::IRollupManagement::RollupPublished,
     secret::Secret,
 };
 use std::time::Duration;
 
-/// From an L1 node, by JSON-RPC.
-const FETCH: Duration = Duration::from_millis(8);
 /// Wait before something that failed is tried again.
 const BACK_OFF: Duration = Duration::from_millis(400);
 /// Gathered blocks that are kept for other nodes.
@@ -122,14 +125,12 @@ impl Node {
             Effect::FetchAt(number) => {
                 let l1 = world.network.l1_of[self.id];
                 let block = world.l1.at(l1, number).cloned();
-                let fetched = block.map(|block| Box::new(gather(&block, world)));
-                self.plan(world, FETCH, NodeEvent::Fetched(Input::At(number, fetched)));
+                self.fetch(Asked::At(number), block, world);
             }
             Effect::Fetch(hash) => {
                 let l1 = world.network.l1_of[self.id];
                 let block = world.l1.block(hash).filter(|_| world.l1.knows(l1, hash)).cloned();
-                let fetched = block.map(|block| Box::new(gather(&block, world)));
-                self.plan(world, FETCH, NodeEvent::Fetched(Input::Block(hash, fetched)));
+                self.fetch(Asked::Block(hash), block, world);
             }
             Effect::Feed(block) => {
                 let block = match self.adversary.take() {
@@ -173,6 +174,7 @@ impl Node {
                     self.disk.keep_identity(identity);
                     self.note_secrets(world);
                 }
+                self.archive(block.blobs);
                 if folded.is_start_over {
                     self.disk.snapshot = None;
                     world.say(Some(self.id), "the enclave's seed changed");
@@ -199,7 +201,7 @@ impl Node {
                 let l1 = world.network.l1_of[self.id];
                 let id = block.id.hash;
                 let known = world.l1.block(id).filter(|_| world.l1.knows(l1, id)).cloned();
-                let fresh = known.map(|known| Box::new(gather_all(&known, world)));
+                let fresh = known.map(|known| Box::new(gather_all(&known, &self.disk, world)));
                 again(fresh.unwrap_or(block), attempt)
             }
         }
@@ -269,16 +271,19 @@ fn delay_of(answer: &Fed, usual: Duration) -> Duration {
 }
 
 /// A block as the host presents it, without receipts if the bloom excludes the contracts.
-pub fn gather(block: &Block, world: &World) -> Fetched {
+pub fn gather(block: &Block, archive: &Disk, world: &World) -> Fetched {
     let header = L1Header { hash: block.hash, fields: block.header.clone() };
     if !may_concern(&world.config.contracts, &header) {
         return bare(header);
+    }
+    if archive::is_pruned(block, world) {
+        return gather_all(block, archive, world);
     }
     // Every host gathers the same: once is enough.
     if let Some(known) = world.gathered.borrow().iter().find(|known| known.id.hash == block.hash) {
         return known.clone();
     }
-    let fetched = gather_all(block, world);
+    let fetched = gather_all(block, archive, world);
     let mut gathered = world.gathered.borrow_mut();
     gathered.truncate(GATHERED_MAX - 1);
     gathered.insert(0, fetched.clone());
@@ -286,10 +291,9 @@ pub fn gather(block: &Block, world: &World) -> Fetched {
 }
 
 /// The same with everything that L1 says of it.
-pub fn gather_all(block: &Block, world: &World) -> Fetched {
+pub fn gather_all(block: &Block, archive: &Disk, world: &World) -> Fetched {
     let mut fetched = bare(L1Header { hash: block.hash, fields: block.header.clone() });
-    let contracts = &world.config.contracts;
-    fetched.block.payloads = payloads(block, contracts, world);
+    (fetched.block.payloads, fetched.blobs) = payloads(block, archive, world);
     let receipts = block.outcomes.iter().map(|outcome| outcome.receipt.encoded_2718().into());
     fetched.block.receipts = Some(receipts.collect());
     fetched
@@ -309,8 +313,14 @@ fn bare(header: L1Header) -> Fetched {
     }
 }
 
-fn payloads(block: &Block, contracts: &Contracts, world: &World) -> Vec<CarriedPayload> {
-    let mut payloads = Vec::new();
+/// The payloads of the rollups published in a block, and the blobs among what carried them.
+fn payloads(
+    block: &Block,
+    archive: &Disk,
+    world: &World,
+) -> (Vec<CarriedPayload>, Vec<(B256, Bytes)>) {
+    let contracts = &world.config.contracts;
+    let (mut payloads, mut blobs) = (Vec::new(), Vec::new());
     for (tx, outcome) in block.included() {
         for log in outcome.logs().iter().filter(|log| log.address == contracts.rollupManagement) {
             let Ok(event) = RollupPublished::decode_log(log) else { continue };
@@ -318,13 +328,15 @@ fn payloads(block: &Block, contracts: &Contracts, world: &World) -> Vec<CarriedP
                 let input = alloy_consensus::Transaction::input(tx.inner());
                 find_payload(input, &event.data).map(Carrier::Calldata)
             } else {
-                let blobs: Option<Vec<Bytes>> =
-                    event.blobs.iter().map(|hash| world.l1.blob(*hash)).collect();
-                blobs.map(Carrier::Blobs)
+                let blob = |hash: &B256| archive::blob(*hash, block, archive, world);
+                let found: Option<Vec<Bytes>> = event.blobs.iter().map(blob).collect();
+                let found = found.unwrap_or_default();
+                blobs.extend(event.blobs.iter().copied().zip(found.iter().cloned()));
+                (!found.is_empty()).then_some(Carrier::Blobs(found))
             };
             payloads
                 .extend(carrier.map(|carrier| CarriedPayload { rollup: event.rollup, carrier }));
         }
     }
-    payloads
+    (payloads, blobs)
 }

@@ -4,8 +4,18 @@
 
 use super::Node;
 use crate::{events::NodeEvent, l1::Called, world::World};
-use alloy_eips::eip7825::MAX_TX_GAS_LIMIT_OSAKA;
-use alloy_primitives::{B256, U256};
+use alloy_consensus::{Signed, TxEip4844Variant, TxEnvelope, transaction::Recovered};
+use alloy_eips::{
+    Decodable2718,
+    eip4844::{
+        Blob, Bytes48,
+        builder::{SidecarBuilder, SimpleCoder},
+    },
+    eip7594::BlobTransactionSidecarEip7594,
+    eip7825::MAX_TX_GAS_LIMIT_OSAKA,
+};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use obscuro_devnet::l1::{Incoming, StoredBlob};
 use obscuro_enclave::executor::CallRequest;
 use obscuro_host::publisher::{
     PublishError,
@@ -17,7 +27,7 @@ use obscuro_host::publisher::{
     turn,
 };
 use obscuro_protocol::door::Head;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The node's questions to L1 before it sends.
 const QUESTIONS: Duration = Duration::from_millis(20);
@@ -134,8 +144,11 @@ impl Node {
         };
         let Some(life) = &self.life else { return Err(PublishError::Stopped) };
         let block_gas = quoted.head.header.gas_limit;
-        // As on a development network: proofs for blobs cost seconds of the machine that simulates.
-        let policy = CarrierPolicy::Calldata;
+        // Blobs cost much of the machine that simulates.
+        let policy = match world.scenario.blob_blocks {
+            Some(_) => CarrierPolicy::Blobs,
+            None => CarrierPolicy::Calldata,
+        };
         let carrying = turn::carrying(&life.outbox, purpose, content, &prices, policy, block_gas);
         let at = life.at;
         let prepared = self.prepare(content, carrying, world)?;
@@ -148,7 +161,9 @@ impl Node {
         };
         let gas = match world.l1.estimate(l1, &request, world.now) {
             Ok(gas) => turn::gas_limit(gas),
-            Err(Called::Reverted(data)) if turn::is_blind(&data, at, false) => {
+            Err(Called::Reverted(data))
+                if turn::is_blind(&data, at, prepared.sidecar.is_some()) =>
+            {
                 prepared.gas_unsimulated()
             }
             Err(Called::Reverted(data)) => {
@@ -157,7 +172,7 @@ impl Node {
             Err(Called::Returned(_)) => MAX_TX_GAS_LIMIT_OSAKA,
         };
         self.check_turn(purpose, content)?;
-        let offer = prices.offer(false);
+        let offer = prices.offer(prepared.sidecar.is_some());
         let Some(life) = &self.life else { return Err(PublishError::Stopped) };
         let fees = match life.outbox.find(purpose) {
             Some((_, former)) => former.fees.bumped().max(offer),
@@ -176,18 +191,30 @@ impl Node {
             Content::Call { to, input, value } => {
                 Ok(Prepared { to: *to, input: input.clone(), value: *value, sidecar: None })
             }
-            Content::Nothing(_) => Ok(Prepared::nothing(self.operator.address(), None)),
+            Content::Nothing(_) => {
+                let sidecar = (carrying == Carrying::Blobs).then(|| unproven(&[])).transpose()?;
+                Ok(Prepared::nothing(self.operator.address(), sidecar))
+            }
             Content::Rollup(rollup, answers) => {
-                if carrying == Carrying::Blobs {
-                    return Err(PublishError::Blobs("not simulated".to_owned()));
-                }
-                let payload = rollup.payload.clone();
-                self.disk.payloads.insert(rollup.header.payloadHash, payload);
+                let sidecar = match carrying {
+                    Carrying::Calldata => {
+                        let payload = rollup.payload.clone();
+                        self.disk.payloads.insert(rollup.header.payloadHash, payload);
+                        None
+                    }
+                    Carrying::Blobs => {
+                        let sidecar = unproven(&rollup.payload)?;
+                        let blobs = sidecar.blobs.iter();
+                        let blobs = blobs.map(|blob| Bytes::copy_from_slice(blob.as_slice()));
+                        self.archive(sidecar.versioned_hashes().zip(blobs).collect());
+                        Some(sidecar)
+                    }
+                };
                 Ok(Prepared {
                     to: world.config.contracts.rollupManagement,
                     input: carrier::publish_input(rollup, answers, carrying),
                     value: U256::ZERO,
-                    sidecar: None,
+                    sidecar,
                 })
             }
         }
@@ -213,7 +240,13 @@ impl Node {
             let nonce = life.outbox.nonce(purpose, count);
             let signed = prepared.sign(&self.operator, chain_id, nonce, gas, fees);
             let (hash, raw) = signed.map_err(|_| PublishError::Stopped)?;
-            let refusal = world.send_raw(l1, &raw).err().map(|error| Refusal::of(&error));
+            let sent = match prepared.sidecar {
+                None => world.send_raw(l1, &raw),
+                Some(_) => unverified(&raw, self.operator.address())
+                    .ok_or_else(|| "malformed".to_owned())
+                    .and_then(|incoming| world.send_incoming(l1, incoming)),
+            };
+            let refusal = sent.err().map(|error| Refusal::of(&error));
             match refusal {
                 None | Some(Refusal::Known) => {}
                 Some(Refusal::Underpriced) => {
@@ -261,6 +294,33 @@ impl Node {
             self.order(slot.purpose, slot.content, world);
         }
     }
+}
+
+/// A payload in blobs without cell proofs, which take half a second of a processor for each blob.
+fn unproven(payload: &[u8]) -> Result<BlobTransactionSidecarEip7594, PublishError> {
+    let blobs = SidecarBuilder::<SimpleCoder>::from_slice(payload).take();
+    let settings = carrier::load_setup();
+    let commit = |blob: &Blob| -> Result<Bytes48, c_kzg::Error> {
+        let blob = c_kzg::Blob::from_bytes(blob.as_slice())?;
+        Ok(settings.blob_to_kzg_commitment(&blob)?.to_bytes().into_inner().into())
+    };
+    let commitments: Result<_, _> = blobs.iter().map(commit).collect();
+    let commitments = commitments.map_err(|error| PublishError::Blobs(error.to_string()))?;
+    Ok(BlobTransactionSidecarEip7594::new(blobs, commitments, Vec::new()))
+}
+
+/// A transaction with such blobs as an L1 node takes it that does not ask for proofs.
+fn unverified(raw: &[u8], sender: Address) -> Option<Incoming> {
+    let TxEnvelope::Eip4844(signed) = TxEnvelope::decode_2718_exact(raw).ok()? else { return None };
+    let (TxEip4844Variant::TxEip4844WithSidecar(whole), signature, hash) = signed.into_parts()
+    else {
+        return None;
+    };
+    let (tx, sidecar) = whole.into_parts();
+    let blobs = sidecar.blobs().iter().map(|blob| Arc::new(StoredBlob::new(blob)));
+    let blobs = tx.blob_versioned_hashes.iter().copied().zip(blobs).collect();
+    let tx = Signed::new_unchecked(tx, signature, hash).into();
+    Some(Incoming { tx: Recovered::new_unchecked(tx, sender), blobs })
 }
 
 fn first_word(reason: &str) -> &str {
