@@ -49,6 +49,21 @@ pub enum Command {
         #[command(flatten)]
         node: NodeUrl,
     },
+    /// Pay out a withdrawal that was burned on L2 before, when the contract allows it; anybody may
+    Pay {
+        #[command(flatten)]
+        network: Network,
+        #[command(flatten)]
+        key: Key,
+        #[command(flatten)]
+        node: NodeUrl,
+        /// The rollup that burned it
+        #[arg(value_name = "ROLLUP")]
+        rollup: B256,
+        /// The withdrawal's index
+        #[arg(value_name = "INDEX")]
+        index: u64,
+    },
     /// What the bridge holds, and the withdrawals of a rollup with their state
     Status {
         #[command(flatten)]
@@ -118,6 +133,14 @@ pub async fn run(command: Command) -> Result<()> {
     match command {
         Command::Deposit { transfer } => deposit(&transfer).await,
         Command::Withdraw { transfer, gateway, node } => withdraw(&transfer, &gateway, &node).await,
+        Command::Pay { network, key, node, rollup, index } => {
+            let config = network.config()?;
+            let l1 = network.l1_as(&config, &key).await?;
+            let receipt = pay(&l1, &config, &node, rollup, index).await?;
+            let block = receipt.block_number.unwrap_or_default();
+            println!("paid withdrawal {index} in L1 block {block}");
+            Ok(())
+        }
         Command::Status { network, node, asset, rollup, json } => {
             status(&network, &node, &asset, rollup, json).await
         }
@@ -234,9 +257,20 @@ pub async fn pay_out(
         ordered.block_hash.ok_or_eyre("the gateway returned a receipt without a rollup")?;
     let index = withdrawal_index(ordered)?;
     eprintln!(
-        "burned in rollup {} ({rollup}), withdrawal {index}; waiting until L1 allows it ...",
+        "burned in rollup {} ({rollup}), withdrawal {index}; waiting until L1 allows it ...\n\
+         (if this ends before, go on with: obscuro bridge pay {rollup} {index})",
         ordered.block_number.unwrap_or_default()
     );
+    pay(l1, config, node, rollup, index).await
+}
+
+async fn pay(
+    l1: &impl Provider,
+    config: &NetworkConfig,
+    node: &NodeUrl,
+    rollup: B256,
+    index: u64,
+) -> Result<TransactionReceipt> {
     let withdrawal = proven(node, rollup, index).await?;
     await_confirmed(l1, config, rollup).await?;
     let call = IBridgeManagement::withdrawCall {

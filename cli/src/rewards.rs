@@ -12,14 +12,14 @@ use alloy_provider::{Provider, ProviderBuilder};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_sol_types::SolCall;
 use clap::{Args, Subcommand};
-use eyre::{Context, OptionExt, Result};
+use eyre::{Context, OptionExt, Result, ensure};
 use obscuro_host::rpc::NodeStatus;
 use obscuro_protocol::{
     contracts::FEE_POOL,
     door::ExecutionProof,
-    l1::{IObscuroToken, IRewardPool},
+    l1::{IERC20, IObscuroToken, IRewardPool},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -38,13 +38,20 @@ pub enum Command {
         /// Who is paid on L2 [default: the owner]
         #[arg(long, value_name = "ADDRESS")]
         to: Option<Address>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
-    /// Burn what the pool holds beyond what it owes and its reserve; anybody may
+    /// Burn what the pool holds beyond what it owes and its reserve, and what came from it to L1 before;
+    /// anybody may
     Burn {
         #[command(flatten)]
         operator: Operator,
         #[command(flatten)]
         network: Network,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -62,8 +69,8 @@ pub struct Operator {
 pub async fn run(command: Command) -> Result<()> {
     match command {
         Command::Status { operator, json } => status(&operator, json).await,
-        Command::Claim { operator, to } => claim(&operator, to).await,
-        Command::Burn { operator, network } => burn(&operator, &network).await,
+        Command::Claim { operator, to, json } => claim(&operator, to, json).await,
+        Command::Burn { operator, network, json } => burn(&operator, &network, json).await,
     }
 }
 
@@ -84,10 +91,8 @@ async fn status(operator: &Operator, as_json: bool) -> Result<()> {
     let every = node_status(&node, &operator.node).await?.claims_every;
     let prizes = prizes(&l2, &node).await?;
     if as_json {
-        let prizes: Vec<_> = prizes
-            .iter()
-            .map(|prize| json!({ "rollup": prize.rollup, "amount": prize.amount.to_string() }))
-            .collect();
+        let prizes: Vec<_> =
+            prizes.iter().map(|prize| listed(prize.rollup, prize.amount)).collect();
         let (owed, balance) = (owed.to_string(), balance.to_string());
         let status =
             json!({ "owed": owed, "balance": balance, "prizes": prizes, "claimsEvery": every });
@@ -111,40 +116,70 @@ async fn status(operator: &Operator, as_json: bool) -> Result<()> {
     Ok(())
 }
 
-async fn claim(operator: &Operator, to: Option<Address>) -> Result<()> {
+fn listed(rollup: B256, amount: U256) -> Value {
+    json!({ "rollup": rollup, "amount": amount.to_string() })
+}
+
+async fn claim(operator: &Operator, to: Option<Address>, as_json: bool) -> Result<()> {
     let signer = operator.key.signer()?;
     let l2 = operator.gateway.connect_as(&signer).await?;
+    let mut claimed = Vec::new();
     for prize in prizes(&l2, &connect(&operator.node)?).await? {
         let OpenPrize { rollup, amount, proof: ExecutionProof { enclave, signature } } = prize;
         let call = IRewardPool::claimPrizeCall { rollup, enclave, signature };
         send(&l2, FEE_POOL, call.abi_encode(), U256::ZERO).await?;
-        println!("claimed {} OBX for having executed {rollup}", format_ether(amount));
+        if !as_json {
+            println!("claimed {} OBX for having executed {rollup}", format_ether(amount));
+        }
+        claimed.push(listed(rollup, amount));
     }
     let owner = signer.address();
-    let owed = ask(&l2, Some(owner), IRewardPool::owedCall { owner }).await?;
-    if owed.is_zero() {
-        return Ok(());
-    }
     let recipient = to.unwrap_or(owner);
-    let call = IRewardPool::claimCall { recipient };
-    let paid = ask(&l2, Some(owner), call.clone()).await.wrap_err("the pool does not pay")?;
-    send(&l2, FEE_POOL, call.abi_encode(), U256::ZERO).await?;
-    println!("paid {} of {} OBX to {recipient}", format_ether(paid), format_ether(owed));
+    let owed = ask(&l2, Some(owner), IRewardPool::owedCall { owner }).await?;
+    let mut paid = U256::ZERO;
+    if !owed.is_zero() {
+        let call = IRewardPool::claimCall { recipient };
+        paid = ask(&l2, Some(owner), call.clone()).await.wrap_err("the pool does not pay")?;
+        send(&l2, FEE_POOL, call.abi_encode(), U256::ZERO).await?;
+    }
+    if as_json {
+        let (owed, paid) = (owed.to_string(), paid.to_string());
+        println!("{}", json!({ "prizes": claimed, "owed": owed, "paid": paid, "to": recipient }));
+    } else if !owed.is_zero() {
+        println!("paid {} of {} OBX to {recipient}", format_ether(paid), format_ether(owed));
+    }
     Ok(())
 }
 
-/// The whole way: out of the pool on L2, over the bridge, out of existence on L1.
-async fn burn(operator: &Operator, network: &Network) -> Result<()> {
+/// The whole way: out of the pool on L2, over the bridge, out of existence on L1; or the rest of it, if that
+/// was interrupted.
+async fn burn(operator: &Operator, network: &Network, as_json: bool) -> Result<()> {
     let config = network.config()?;
     let l1 = network.l1_as(&config, &operator.key).await?;
     let l2 = operator.gateway.connect_as(&operator.key.signer()?).await?;
     let call = IRewardPool::burnExcessCall {};
-    let excess = ask(&l2, None, call.clone()).await.wrap_err("the pool has no excess")?;
-    let ordered = send(&l2, FEE_POOL, call.abi_encode(), U256::ZERO).await?;
-    pay_out(&l1, &config, &operator.node, &ordered).await?;
+    let request = TransactionRequest::default().with_to(FEE_POOL).with_input(call.abi_encode());
+    match l2.call(request).await {
+        Ok(_) => {
+            let ordered = send(&l2, FEE_POOL, call.abi_encode(), U256::ZERO).await?;
+            pay_out(&l1, &config, &operator.node, &ordered).await?;
+        }
+        // The pool refuses: it has no excess.
+        Err(error) if error.is_error_resp() => {}
+        Err(error) => return Err(error.into()),
+    }
+    let token = config.contracts.obscuroToken;
+    let call = IERC20::balanceOfCall { account: token };
+    let request = TransactionRequest::default().with_to(token).with_input(call.abi_encode());
+    let burnt = IERC20::balanceOfCall::abi_decode_returns(&l1.call(request).await?)?;
+    ensure!(!burnt.is_zero(), "the pool has no excess, and nothing came from it to L1");
     let call = IObscuroToken::burnExcessCall {};
-    send(&l1, config.contracts.obscuroToken, call.abi_encode(), U256::ZERO).await?;
-    println!("burnt about {} OBX", format_ether(excess));
+    send(&l1, token, call.abi_encode(), U256::ZERO).await?;
+    if as_json {
+        println!("{}", json!({ "burnt": burnt.to_string() }));
+    } else {
+        println!("burnt {} OBX", format_ether(burnt));
+    }
     Ok(())
 }
 
