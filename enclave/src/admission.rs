@@ -25,6 +25,9 @@ const NO_AGGREGATOR: &str = "this node is not an aggregator and cannot pass tran
 /// L1 blocks for which what an aggregator passes on is taken. Hosts recognise what they have seen for a
 /// part of that time.
 const GOSSIP_AGE_BLOCKS_MAX: u64 = 64;
+/// The newest seeds that are tried for what a peer says to have encrypted after this head: nobody is blamed
+/// if none fits. A peer is ahead by an epoch or two.
+const SEEDS_AHEAD_MAX: usize = 4;
 
 /// Where a transaction comes from.
 #[derive(Clone, Copy)]
@@ -122,7 +125,7 @@ impl Node {
         around: Surroundings<'_>,
     ) -> Result<(), DoorError> {
         let keys = self.keys()?;
-        let opened = self.open_transactions(sealed, &keys)?;
+        let opened = self.open_transactions(sealed, &keys, SEEDS_AHEAD_MAX)?;
         let head = self.chain.read().head().block.number;
         if opened.l1_number.saturating_add(GOSSIP_AGE_BLOCKS_MAX) < head {
             // Who passes it on may be honest, and one L1 block behind.
@@ -145,7 +148,7 @@ impl Node {
     pub fn readmit(&self, sealed: &[u8], around: Surroundings<'_>) -> Result<(), DoorError> {
         let keys = self.keys()?;
         let SealedTransactions { epoch, raws, .. } = self
-            .open_transactions(sealed, &keys)
+            .open_transactions(sealed, &keys, usize::MAX)
             // The host is not to wait for what may never come.
             .map_err(|_| DoorError::from(Unopened::Never))?;
         let kept = keccak256(sealed);

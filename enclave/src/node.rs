@@ -456,11 +456,13 @@ impl Node {
             .map_err(|error| DoorError::Fatal(error.to_string()))
     }
 
-    /// The transactions that an enclave of this network encrypted.
+    /// The transactions that an enclave of this network encrypted. At most so many seeds are tried if it says
+    /// that it was ahead of this head.
     pub(crate) fn open_transactions(
         &self,
         bytes: &[u8],
         keys: &NetworkKeys,
+        seeds_ahead_max: usize,
     ) -> Result<SealedTransactions, Unopened> {
         let (epoch, sealed) = bytes.split_first_chunk::<4>().ok_or(Unopened::Never)?;
         let context = self.transactions_context(*epoch);
@@ -471,7 +473,8 @@ impl Node {
         let epoch = u32::from_be_bytes(*epoch);
         // What was encrypted before an epoch began is still on its way, or in a host's keeping; and a
         // former life, or a peer, may be ahead of this head.
-        let padded = self.ring().newest_first().find_map(open);
+        let tried = if epoch > keys.epoch() { seeds_ahead_max } else { usize::MAX };
+        let padded = self.ring().newest_first().take(tried).find_map(open);
         let padded = padded.ok_or(match epoch > keys.epoch() {
             true => Unopened::Yet,
             false => Unopened::Never,

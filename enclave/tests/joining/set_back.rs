@@ -108,6 +108,28 @@ fn what_is_ahead_of_a_node_is_not_held_against_its_sender() {
     assert_eq!(second.seal().expect("both").header.gasUsed, 42_000);
 }
 
+/// Garbage that claims to be ahead is nobody's fault, and must not cost a try of every seed there is.
+#[test]
+fn few_seeds_are_tried_for_what_is_ahead() {
+    let (node, mut l1, alice) = network();
+    let before = l1.tip.hash;
+    let gossip: Vec<Bytes> = (2..=6)
+        .map(|epoch| {
+            node.follow(&l1.block(vec![epoch_begun(epoch, Address::ZERO)], vec![]));
+            let opened = opened(&opening(&node).unwrap());
+            node.follow(&l1.block(opened, vec![]));
+            pay(&Reader::new(&node, 7, &[&alice]), &node, &alice, u64::from(epoch) - 2);
+            taken(&node)
+        })
+        .collect();
+    node.set_head(before);
+    let ask = |sealed: &Bytes| node.ask(Request::PeerTransactions(sealed.clone())).map(|_| ());
+    assert_eq!(ask(&gossip[0]), Err(DoorError::Retry(Retry::Seed)));
+    for sealed in &gossip[1..] {
+        assert_eq!(ask(sealed), Ok(()));
+    }
+}
+
 /// Recorded gossip cannot be played again for ever.
 #[test]
 fn old_gossip_is_ignored() {
