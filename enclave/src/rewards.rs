@@ -201,13 +201,16 @@ impl Around<'_> {
         self.config.obx(self.prices.publication(rollup.payload_bytes))
     }
 
-    /// Published in the L1 block after its proof: the cost and a margin. One block late: the cost. Later
-    /// anybody may publish, and earns again.
+    /// Published in the L1 block after its proof: the cost and a margin, at most twice what the cheaper
+    /// carrier costs. One block late: the cost. Later anybody may publish, and earns again.
     fn reward_of(&self, rollup: &Rollup) -> u128 {
         let cost = self.cost_of(rollup);
         match self.block.saturating_sub(rollup.header.l1ProofNumber) {
             2 => cost,
-            _ => self.config.with_margin(cost),
+            _ => {
+                let most = self.config.obx(self.prices.reward_max(rollup.payload_bytes));
+                self.config.with_margin(cost).min(most)
+            }
         }
     }
 

@@ -42,8 +42,22 @@ pub struct L1Prices {
 impl L1Prices {
     /// What it costs to publish a payload of this length, in wei: in calldata, or in blobs where they save
     /// enough. The same for everybody, whatever the publisher chose and paid, and nothing but gas: the
-    /// burden of blobs is what the margin is for, so that nobody is paid more than twice the gas (5.7).
+    /// burden of blobs is what the margin is for.
     pub fn publication(&self, payload_bytes: u64) -> u128 {
+        let (in_calldata, in_blobs) = self.carriers(payload_bytes);
+        let burden = u128::from(self.gas).saturating_mul(BLOB_BURDEN_GAS.into());
+        if in_calldata <= in_blobs.saturating_add(burden) { in_calldata } else { in_blobs }
+    }
+
+    /// The most that is paid for it, in wei: twice what it costs whoever chooses what is cheaper for him
+    /// (5.7).
+    pub fn reward_max(&self, payload_bytes: u64) -> u128 {
+        let (in_calldata, in_blobs) = self.carriers(payload_bytes);
+        in_calldata.min(in_blobs).saturating_mul(2)
+    }
+
+    /// What it costs in calldata, and in blobs.
+    fn carriers(&self, payload_bytes: u64) -> (u128, u128) {
         let standard = PUBLICATION_GAS
             .saturating_add(CALLDATA_GAS_PER_BYTE.saturating_mul(payload_bytes))
             .max(
@@ -55,10 +69,7 @@ impl L1Prices {
         let in_calldata = gas(standard);
         let in_blobs =
             gas(PUBLICATION_GAS).saturating_add(self.blob_gas.saturating_mul(blob_gas.into()));
-        match in_calldata <= in_blobs.saturating_add(gas(BLOB_BURDEN_GAS)) {
-            true => in_calldata,
-            false => in_blobs,
-        }
+        (in_calldata, in_blobs)
     }
 
     /// What a thousand bytes more cost, in wei, in a rollup that is full enough.
@@ -83,7 +94,7 @@ impl NetworkConfig {
     }
 
     /// What the pool pays for a publication on time that costs this much, both in OBX: a margin more,
-    /// and never more than twice the cost (protocol 5.7).
+    /// and never more than twice the cost (protocol 5.7), nor than [`L1Prices::reward_max`].
     pub fn with_margin(&self, cost: u128) -> u128 {
         let percent = u64::from(self.rewardMarginPercent).min(100);
         (U256::from(cost) * U256::from(100 + percent) / U256::from(100)).saturating_to()
@@ -139,7 +150,7 @@ mod tests {
 
     #[test]
     fn nobody_is_paid_more_than_twice_the_gas() {
-        // Wei, and what the same publication would pay for with the cheaper carrier's gas alone.
+        // Wei, and what the same publication costs with the cheaper carrier's gas alone.
         let config =
             NetworkConfig { rewardMarginPercent: 255, obxPerEth: GWEI, ..Default::default() };
         for (bytes, blob_gas) in [(0, 1), (3_125, 1), (3_126, 1), (40_000, 7), (500_000, 1 << 40)] {
@@ -148,8 +159,8 @@ mod tests {
             let in_blobs =
                 u128::from(150_000 * GWEI) + u128::from(131_072 * blobs(bytes)) * blob_gas;
             let paid = config.with_margin(config.obx(prices.publication(bytes)));
-            let gas = [u128::from(calldata), in_blobs];
-            assert!(gas.iter().any(|gas| paid == 2 * gas), "{bytes} bytes: {paid} for {gas:?}");
+            let paid = paid.min(config.obx(prices.reward_max(bytes)));
+            assert_eq!(paid, 2 * in_blobs.min(calldata.into()), "{bytes} bytes");
         }
     }
 

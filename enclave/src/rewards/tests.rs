@@ -86,6 +86,22 @@ fn play(blocks: &[(u64, &[Made])]) -> Vec<(u8, u128)> {
     rewards.due().map(|reward| (number(reward), reward.amount)).collect()
 }
 
+/// Rule: a reward never exceeds twice the gas, also of a publisher that uses blobs where calldata is the
+/// standard.
+#[test]
+fn twice_the_cheaper_carrier_is_the_most() {
+    let (config, nodes) = (NetworkConfig { rewardMarginPercent: 100, ..config() }, nodes());
+    let prices = L1Prices { gas: 1_000, blob_gas: 1 };
+    let around = Around { block: 11, prices, nodes: &nodes, config: &config };
+    let of = |payload_bytes| {
+        let rollup = Rollup { payload_bytes, ..(*rollup(Made(0, 1, 5, 10))).clone() };
+        around.reward_of(&rollup)
+    };
+    assert_eq!(of(0), 2 * COST);
+    assert_eq!(prices.publication(3_000), COST + 16 * 3_000 * 1_000, "in calldata");
+    assert_eq!(of(3_000), 2 * (COST + 131_072));
+}
+
 #[test]
 fn the_rules_of_publication() {
     type Case<'a> = (&'a str, &'a [(u64, &'a [Made])], &'a [(u8, u128)]);

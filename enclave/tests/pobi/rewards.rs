@@ -78,7 +78,8 @@ fn publications_earn_at(margin_percent: u8, full: u128) {
     scene.pay(1);
     for (rule, blocks, expected) in cases {
         let mut branch = scene.l1.clone();
-        branch.base_fee = GWEI;
+        // Blobs are dear: calldata is the cheaper carrier.
+        (branch.base_fee, branch.excess_blob_gas) = (GWEI, 25 * 5_007_716);
         for rollups in &blocks {
             publish_all(&mut branch, rollups);
         }
