@@ -23,6 +23,8 @@ contract ObscuroToken is ERC20, ERC20Permit, ERC20Votes, Ownable2Step {
     uint256 private constant SUPPLY_SHARE = 5;
     uint256 private constant PERIODS = 48;
 
+    /// @notice Takes stakes from those who register, and OBX from nobody else: it needs no allowance for that.
+    address public immutable network;
     /// @notice Most that is ever minted, and most within a period.
     uint256 public immutable mintableMax;
     uint256 public immutable mintablePerPeriod;
@@ -47,7 +49,13 @@ contract ObscuroToken is ERC20, ERC20Permit, ERC20Votes, Ownable2Step {
 
     /// @param holder receives the first supply and owns the contract. Must not be zero.
     /// @param supply in units of 1e-18 OBX. With what can be minted, at most 2^208 - 1 (the bound of ERC20Votes).
-    constructor(address holder, uint256 supply) ERC20("Obscuro", "OBX") ERC20Permit("Obscuro") Ownable(holder) {
+    /// @param network_ the NetworkManagement that there will be. It must take OBX from its callers only.
+    constructor(address holder, uint256 supply, address network_)
+        ERC20("Obscuro", "OBX")
+        ERC20Permit("Obscuro")
+        Ownable(holder)
+    {
+        network = network_;
         mintableMax = supply / SUPPLY_SHARE;
         mintablePerPeriod = mintableMax / PERIODS;
         _mint(holder, supply);
@@ -73,6 +81,12 @@ contract ObscuroToken is ERC20, ERC20Permit, ERC20Votes, Ownable2Step {
         _approve(address(this), address(bridge), amount);
         emit Minted(amount);
         bridge.deposit(address(this), amount, POOL);
+    }
+
+    /// @notice What a spender may take from an owner: everything, if it is `network`, so that who joins sends one
+    /// transaction.
+    function allowance(address owner, address spender) public view override returns (uint256) {
+        return spender == network ? type(uint256).max : super.allowance(owner, spender);
     }
 
     /// @notice Burns what this contract holds: the excess that the pool on L2 has sent here. Anyone may call.

@@ -9,6 +9,7 @@ import {IBridgeManagement} from "../src/interfaces/IBridgeManagement.sol";
 import {IRollupManagement} from "../src/interfaces/IRollupManagement.sol";
 import {Test} from "./support/Test.sol";
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 
 contract ObscuroTokenTest is Test {
     uint256 private constant KEY = 0xbeef;
@@ -16,20 +17,21 @@ contract ObscuroTokenTest is Test {
     address private constant POOL = 0x0b5c000000000000000000000000000000000002;
     address private immutable holder = vm.addr(KEY);
     address private immutable other = makeAddress("other");
+    address private immutable network = makeAddress("network");
     ObscuroToken private token;
 
     function setUp() public {
-        token = new ObscuroToken(holder, 1000);
+        token = new ObscuroToken(holder, 1000, network);
     }
 
     function test_constructor_revertsForZeroHolder() public {
         vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableInvalidOwner.selector, address(0)));
-        new ObscuroToken(address(0), 1);
+        new ObscuroToken(address(0), 1, network);
     }
 
     function test_constructor_revertsAboveVotesBound() public {
         vm.expectRevert();
-        new ObscuroToken(holder, 1 << 208);
+        new ObscuroToken(holder, 1 << 208, network);
     }
 
     function test_constructor_givesWholeSupplyToHolder() public view {
@@ -38,6 +40,19 @@ contract ObscuroTokenTest is Test {
         vm.assertEq(token.name(), "Obscuro");
         vm.assertEq(token.symbol(), "OBX");
         vm.assertEq(uint256(token.decimals()), 18);
+    }
+
+    function test_allowance_isTheNetworksWithoutApproval() public {
+        vm.assertEq(token.allowance(holder, network), type(uint256).max);
+        vm.assertEq(token.allowance(holder, other), 0);
+        vm.prank(network);
+        assert(token.transferFrom(holder, network, 7));
+        vm.assertEq(token.balanceOf(network), 7);
+        vm.assertEq(token.allowance(holder, network), type(uint256).max);
+        vm.expectRevert(abi.encodeWithSelector(IERC20Errors.ERC20InsufficientAllowance.selector, other, 0, 7));
+        vm.prank(other);
+        bool taken = token.transferFrom(holder, network, 7);
+        assert(!taken);
     }
 
     function test_permit_approvesBySignature() public {
@@ -95,7 +110,7 @@ contract ObscuroTokenTest is Test {
     }
 
     function test_mintIntoPool_revertsWithoutBridge() public {
-        token = new ObscuroToken(holder, SUPPLY);
+        token = new ObscuroToken(holder, SUPPLY, network);
         vm.expectRevert();
         vm.prank(holder);
         token.mintIntoPool(1);
@@ -157,7 +172,7 @@ contract ObscuroTokenTest is Test {
 
     /// @dev A larger token with a bridge.
     function start() private returns (BridgeManagement bridge) {
-        token = new ObscuroToken(holder, SUPPLY);
+        token = new ObscuroToken(holder, SUPPLY, network);
         bridge = newBridge();
         vm.prank(holder);
         token.nameBridge(bridge);

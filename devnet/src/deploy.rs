@@ -126,7 +126,7 @@ pub fn creations(
     let creations: [(Contract, Vec<u8>, Address); 5] = [
         (
             Contract::ObscuroToken,
-            (funder, U256::from(SUPPLY_OBX) * obx).abi_encode_params(),
+            (funder, U256::from(SUPPLY_OBX) * obx, contracts.networkManagement).abi_encode_params(),
             contracts.obscuroToken,
         ),
         (

@@ -20,7 +20,6 @@ use obscuro_protocol::{
     door::{Duty, Head, Reply, Request, SeedRejected, SeedShare},
     l1::{
         IAttestationVerifier::{registerAuthorityCall, registerPlatformCall},
-        IERC20::{allowanceCall, approveCall},
         INetworkManagement::{
             openSeedEpochCall, reattestCall, registerCall, registrationFeeCall, rejectSeedCall,
             setHostAddressCall, shareSeedCall,
@@ -154,37 +153,17 @@ impl Membership {
     }
 
     async fn join(&self, head: &Head, sent: &mut Sent) -> Result<(), MembershipError> {
-        let allowance = if self.stake.is_zero() { U256::ZERO } else { self.allowance().await? };
-        match sent.join(head, self.stake, allowance, self.genesis) {
-            Join::Wait => {}
-            Join::Approve => {
-                self.approve().await?;
-                sent.approval(head.l1.number);
-            }
-            Join::Register { genesis } => {
-                if self.register(head, genesis).await? {
-                    sent.registration(head.l1.number);
-                }
-            }
+        if let Join::Register { genesis } = sent.join(head, self.genesis)
+            && self.register(head, genesis).await?
+        {
+            sent.registration(head.l1.number);
         }
         Ok(())
-    }
-
-    async fn allowance(&self) -> Result<U256, MembershipError> {
-        let spender = self.config.contracts.networkManagement;
-        let call = allowanceCall { owner: self.owner, spender };
-        self.number(self.config.contracts.obscuroToken, call.abi_encode()).await
     }
 
     async fn number(&self, to: Address, input: Vec<u8>) -> Result<U256, MembershipError> {
         let answer = self.l1.call(to, input.into()).await?;
         U256::abi_decode(&answer).map_err(|_| MembershipError::Answer(answer.len()))
-    }
-
-    async fn approve(&self) -> Result<(), MembershipError> {
-        let spender = self.config.contracts.networkManagement;
-        let input = approveCall { spender, amount: self.stake }.abi_encode();
-        self.send(Purpose::Approve, self.config.contracts.obscuroToken, input, U256::ZERO).await
     }
 
     /// Registers the enclave, if L1 knows its machine; otherwise the machine. Whether the enclave is on

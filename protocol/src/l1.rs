@@ -215,7 +215,6 @@ sol! {
         function approve(address spender, uint256 amount) external returns (bool);
         function transfer(address to, uint256 amount) external returns (bool);
         function balanceOf(address account) external view returns (uint256);
-        function allowance(address owner, address spender) external view returns (uint256);
     }
 
     /// What the protocol uses of OBX beyond that: coming into being and ending (protocol 10.1).

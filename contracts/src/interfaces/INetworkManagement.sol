@@ -208,7 +208,7 @@ interface INetworkManagement {
     ///   first registration and absent from all others;
     /// - the hash of block `l1Block` is available (EIP-2935: the last 8,191 blocks);
     /// - the attestation verifier accepts the quote over the report data above, with the caller as owner;
-    /// - the stake is zero or at least the minimum, and the caller has approved it.
+    /// - the stake is zero or at least the minimum, which the caller has.
     /// The genesis node holds the seed at once and its fee is credited back to its owner.
     function register(Registration calldata registration) external payable;
 

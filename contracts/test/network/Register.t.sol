@@ -7,6 +7,7 @@ import {NetworkManagement} from "../../src/NetworkManagement.sol";
 import {IAttestationVerifier} from "../../src/interfaces/IAttestationVerifier.sol";
 import {INetworkManagement} from "../../src/interfaces/INetworkManagement.sol";
 import {Network} from "../support/Network.sol";
+import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 contract RegisterTest is Network {
@@ -226,12 +227,14 @@ contract RegisterTest is Network {
         expectRegisterRevert(r, abi.encodeWithSelector(INetworkManagement.BadStake.selector, r.stake));
     }
 
-    function test_register_revertsWithoutAllowance() public {
+    function test_register_revertsWithoutTheStake() public {
+        uint256 balance = obx.balanceOf(operator);
         vm.prank(operator);
-        obx.approve(address(network), MINIMUM_STAKE - 1);
+        assert(obx.transfer(governor, balance - MINIMUM_STAKE + 1));
         INetworkManagement.Registration memory r = genesisRegistration();
         attest(r, operator);
-        vm.expectRevert();
+        bytes4 poor = IERC20Errors.ERC20InsufficientBalance.selector;
+        vm.expectRevert(abi.encodeWithSelector(poor, operator, MINIMUM_STAKE - 1, MINIMUM_STAKE));
         vm.prank(operator);
         network.register{value: FEE}(r);
     }

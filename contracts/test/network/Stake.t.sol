@@ -101,6 +101,7 @@ contract StakeTest is Network {
         network = new NetworkManagement(
             obx, attestation, CONFIG_HASH, MINIMUM_STAKE, FEE, type(uint256).max, governor, address(rollups)
         );
+        // The token knows another.
         vm.prank(operator);
         obx.approve(address(network), MINIMUM_STAKE);
         registerGenesis();

@@ -40,16 +40,15 @@ abstract contract Network is Quotes {
 
     function deployNetwork(uint256 slashDepth) internal {
         vm.roll(START);
-        obx = new ObscuroToken(operator, 1_000_000e18);
         deployAttestation();
-        // Each of the two knows the other: the address of the second follows from the nonce.
-        address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        // Each of the three knows another: their addresses follow from the nonce.
+        uint256 nonce = vm.getNonce(address(this));
+        obx = new ObscuroToken(operator, 1_000_000e18, vm.computeCreateAddress(address(this), nonce + 1));
+        address next = vm.computeCreateAddress(address(this), nonce + 2);
         network =
             new NetworkManagement(obx, attestation, CONFIG_HASH, MINIMUM_STAKE, FEE, UNBONDING_BLOCKS, governor, next);
         rollups = new RollupManagement(network, CONFIG_HASH, FORK_TIMEOUT_BLOCKS, slashDepth, SLASH_DELAY_BLOCKS);
         vm.deal(operator, 100 ether);
-        vm.prank(operator);
-        obx.approve(address(network), type(uint256).max);
     }
 
     /// @dev A registration that is acceptable but for the quote, see {attest}.

@@ -2,7 +2,7 @@
 //! What is said to be sent has been taken by the publisher; what failed is asked for again at the next L1
 //! block. Not here: asking and sending.
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::Address;
 use obscuro_protocol::door::{Duty, Head, SeedShare};
 use std::collections::BTreeMap;
 
@@ -18,8 +18,6 @@ const PATIENCE_BLOCKS: u64 = 6;
 pub enum Join {
     /// Nothing now.
     Wait,
-    /// Let `NetworkManagement` take the stake.
-    Approve,
     /// Register.
     Register {
         /// With the network's seed and key.
@@ -30,7 +28,6 @@ pub enum Join {
 /// What was sent, and at which L1 block.
 #[derive(Debug, Default)]
 pub struct Sent {
-    approval: Option<u64>,
     registration: Option<u64>,
     address: Option<u64>,
     attestation: Option<u64>,
@@ -40,22 +37,13 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// What to do as long as L1 does not show the node. `allowance` is what the contract may take.
-    pub fn join(&self, head: &Head, stake: U256, allowance: U256, genesis: bool) -> Join {
-        let now = head.l1.number;
-        if allowance < stake {
-            return if is_due(self.approval, now) { Join::Approve } else { Join::Wait };
-        }
+    /// What to do as long as L1 does not show the node.
+    pub fn join(&self, head: &Head, genesis: bool) -> Join {
         let network_exists = !head.network_key.is_empty();
-        if !network_exists && !genesis || !is_due(self.registration, now) {
+        if !network_exists && !genesis || !is_due(self.registration, head.l1.number) {
             return Join::Wait;
         }
         Join::Register { genesis: genesis && !network_exists }
-    }
-
-    /// The approval was sent.
-    pub fn approval(&mut self, now: u64) {
-        self.approval = Some(now);
     }
 
     /// The registration was sent.
@@ -148,28 +136,24 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_approves_then_registers_and_repeats_what_l1_does_not_show() {
-        let (mut sent, one) = (Sent::default(), U256::from(1));
+    fn a_newcomer_registers_and_repeats_what_l1_does_not_show() {
+        let mut sent = Sent::default();
         let register = Join::Register { genesis: false };
-        assert_eq!(sent.join(&head(1, b"key"), one, U256::ZERO, false), Join::Approve);
-        sent.approval(1);
-        assert_eq!(sent.join(&head(6, b"key"), one, U256::ZERO, false), Join::Wait);
-        assert_eq!(sent.join(&head(7, b"key"), one, U256::ZERO, false), Join::Approve);
-        assert_eq!(sent.join(&head(7, b"key"), one, one, false), register);
+        assert_eq!(sent.join(&head(1, b"key"), false), register);
+        sent.registration(1);
+        assert_eq!(sent.join(&head(6, b"key"), false), Join::Wait);
+        assert_eq!(sent.join(&head(7, b"key"), false), register);
         sent.registration(7);
-        assert_eq!(sent.join(&head(8, b"key"), one, one, false), Join::Wait);
-        assert_eq!(sent.join(&head(5, b"key"), one, one, false), register, "L1 was taken back");
+        assert_eq!(sent.join(&head(8, b"key"), false), Join::Wait);
+        assert_eq!(sent.join(&head(5, b"key"), false), register, "L1 was taken back");
     }
 
     #[test]
     fn only_the_first_node_makes_a_network() {
-        let (sent, none) = (Sent::default(), U256::ZERO);
-        assert_eq!(sent.join(&head(1, b""), none, none, false), Join::Wait);
-        assert_eq!(sent.join(&head(1, b""), none, none, true), Join::Register { genesis: true });
-        assert_eq!(
-            sent.join(&head(1, b"key"), none, none, true),
-            Join::Register { genesis: false }
-        );
+        let sent = Sent::default();
+        assert_eq!(sent.join(&head(1, b""), false), Join::Wait);
+        assert_eq!(sent.join(&head(1, b""), true), Join::Register { genesis: true });
+        assert_eq!(sent.join(&head(1, b"key"), true), Join::Register { genesis: false });
     }
 
     #[test]

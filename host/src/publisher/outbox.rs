@@ -9,8 +9,6 @@ use std::collections::BTreeMap;
 /// What a transaction is for. Of each purpose at most one is under way: a newer one replaces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// Lets `NetworkManagement` take the stake.
-    Approve,
     /// Registers a CA of machines.
     RegisterAuthority,
     /// Registers the machine.
@@ -174,16 +172,16 @@ mod tests {
     #[test]
     fn nonces_are_reused_by_purpose_and_gaps_are_filled() {
         let mut outbox = Outbox::default();
-        assert_eq!(outbox.nonce(Purpose::Approve, 7), 7);
-        outbox.sent(7, slot(Purpose::Approve, 1, 10));
+        assert_eq!(outbox.nonce(Purpose::Move, 7), 7);
+        outbox.sent(7, slot(Purpose::Move, 1, 10));
         assert_eq!(outbox.nonce(Purpose::Register, 7), 8);
         outbox.sent(8, slot(Purpose::Register, 2, 10));
-        assert_eq!(outbox.nonce(Purpose::Approve, 7), 7, "a replacement");
-        outbox.sent(7, slot(Purpose::Approve, 3, 11));
-        let (_, replaced) = outbox.find(Purpose::Approve).unwrap();
+        assert_eq!(outbox.nonce(Purpose::Move, 7), 7, "a replacement");
+        outbox.sent(7, slot(Purpose::Move, 3, 11));
+        let (_, replaced) = outbox.find(Purpose::Move).unwrap();
         assert_eq!(replaced.hashes, [B256::repeat_byte(1), B256::repeat_byte(3)]);
 
-        assert_eq!(purposes(&outbox.settle(8)), [Purpose::Approve]);
+        assert_eq!(purposes(&outbox.settle(8)), [Purpose::Move]);
         assert_eq!(outbox.nonce(Purpose::Publish, 8), 9);
         // A reorganisation undoes the first one.
         assert_eq!(outbox.nonce(Purpose::Publish, 7), 7);

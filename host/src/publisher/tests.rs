@@ -114,16 +114,16 @@ async fn sends_what_the_next_block_takes() {
 #[tokio::test]
 async fn one_purpose_has_one_nonce() {
     let desk = Desk::open(|_| {}).await;
-    desk.call(Purpose::Approve).await.unwrap();
+    desk.call(Purpose::Move).await.unwrap();
     desk.call(Purpose::Register).await.unwrap();
-    desk.call(Purpose::Approve).await.unwrap();
+    desk.call(Purpose::Move).await.unwrap();
     let sent = desk.sent();
     let nonces: Vec<u64> = sent.iter().map(Transaction::nonce).collect();
     assert_eq!(nonces, [0, 1, 0]);
     assert!(sent[2].max_fee_per_gas() * 8 >= sent[0].max_fee_per_gas() * 9);
     // The first is included: the next one takes a new nonce, at the ordinary price.
     desk.l1.state.lock().nonce = 1;
-    desk.call(Purpose::Approve).await.unwrap();
+    desk.call(Purpose::Move).await.unwrap();
     let last = desk.sent().pop().unwrap();
     assert_eq!((last.nonce(), last.max_fee_per_gas()), (2, 3 * GWEI));
 }
@@ -164,7 +164,7 @@ async fn unknown_transactions_in_the_way_are_outbid() {
     assert!(sent[0].max_fee_per_gas() >= 3 * GWEI * 81 / 64);
 
     desk.l1.state.lock().send_errors.extend([underpriced; 20]);
-    let error = desk.call(Purpose::Approve).await.unwrap_err();
+    let error = desk.call(Purpose::Move).await.unwrap_err();
     assert!(matches!(error, PublishError::TooDear(_)), "{error}");
 }
 
@@ -180,7 +180,7 @@ async fn refusals_are_told_apart() {
 
     // Another program uses the account, or the node that counts lags behind.
     desk.l1.state.lock().send_errors.push_back("nonce too low: next nonce 2, tx nonce 1");
-    desk.call(Purpose::Approve).await.unwrap();
+    desk.call(Purpose::Move).await.unwrap();
     assert_eq!(desk.sent().last().unwrap().nonce(), 2);
 
     let dear = Desk::open(|options| options.max_fee_per_gas = GWEI).await;

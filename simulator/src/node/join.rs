@@ -17,7 +17,6 @@ use obscuro_protocol::{
     gossip::Gossip,
     l1::{
         IAttestationVerifier::registerPlatformCall,
-        IERC20::{allowanceCall, approveCall},
         INetworkManagement::{
             reattestCall, registerCall, registrationFeeCall, setHostAddressCall, shareSeedCall,
         },
@@ -55,32 +54,13 @@ impl Node {
     }
 
     fn join(&mut self, head: &Head, world: &mut World) {
-        let allowance = if self.stake.is_zero() { U256::ZERO } else { self.allowance(world) };
-        let Some(life) = &mut self.life else { return };
-        let now = head.l1.number;
-        match life.sent.join(head, self.stake, allowance, self.is_genesis) {
-            Join::Wait => {}
-            Join::Approve => {
-                life.sent.approval(now);
-                let spender = world.config.contracts.networkManagement;
-                let input = approveCall { spender, amount: self.stake }.abi_encode();
-                let token = world.config.contracts.obscuroToken;
-                self.call(Purpose::Approve, token, input, U256::ZERO, world);
-            }
-            Join::Register { genesis } => {
-                if self.register(head, genesis, world)
-                    && let Some(life) = &mut self.life
-                {
-                    life.sent.registration(now);
-                }
-            }
+        let Some(life) = &self.life else { return };
+        if let Join::Register { genesis } = life.sent.join(head, self.is_genesis)
+            && self.register(head, genesis, world)
+            && let Some(life) = &mut self.life
+        {
+            life.sent.registration(head.l1.number);
         }
-    }
-
-    fn allowance(&self, world: &World) -> U256 {
-        let spender = world.config.contracts.networkManagement;
-        let call = allowanceCall { owner: self.operator.address(), spender };
-        self.number(world.config.contracts.obscuroToken, call.abi_encode(), world)
     }
 
     fn number(&self, to: Address, input: Vec<u8>, world: &World) -> U256 {
