@@ -70,6 +70,7 @@ impl Network {
             }
         }
         node.follow(&l1.block(logs, vec![]));
+        node.follow(&l1.block(vec![], vec![]));
         let rollup = node.seal().unwrap();
         node.follow(&l1.publish(&rollup));
         let reader = Reader::new(&node, 5, &[]);

@@ -250,7 +250,11 @@ impl Node {
         };
         let valid = judge(std::mem::take(&mut folded.published))?;
         let late = judge(std::mem::take(&mut folded.late))?;
-        let view = folded.decide(valid, late, &self.config);
+        let members: Vec<_> = match valid.is_empty() {
+            true => Vec::new(),
+            false => parent.members().map(|(enclave, node)| (enclave, node.owner)).collect(),
+        };
+        let view = folded.decide(valid, late, &members, &self.config);
         let (block, snapshot) = (view.block.clone(), self.snapshot(&view, around));
         self.chain.write().insert(view);
         Ok(Folded { block, identity, is_start_over: false, snapshot })

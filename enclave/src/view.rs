@@ -306,13 +306,13 @@ impl View {
     }
 
     /// A node whose enclave may take part in the round proven by this block. The contract has checked
-    /// the amount of the stake. Not in the block of its registration: whoever made that one could have
-    /// chosen a lottery key that suits its RANDAO.
+    /// the amount of the stake. Not in the block after its registration: its RANDAO mix is known to whoever
+    /// made the one before (EIP-4399), who could have chosen a lottery key that suits it.
     pub fn aggregator(&self, enclave: Address) -> Option<&RegisteredNode> {
         self.member(enclave).filter(|member| {
             self.holds_seed(member)
                 && !member.stake.is_zero()
-                && member.registered < self.block.number
+                && member.registered.saturating_add(1) < self.block.number
         })
     }
 
@@ -382,16 +382,18 @@ impl Folded {
     /// The view of an enclave that cannot read rollups.
     pub fn unread(mut self, config: &NetworkConfig) -> View {
         self.view.is_blind = !self.view.network_keys.is_empty();
-        self.decide(Vec::new(), Vec::new(), config)
+        self.decide(Vec::new(), Vec::new(), &[], config)
     }
 
     /// The view once the valid ones among [`Self::published`] are known: the canonical rule picks
     /// one (protocol 5.3); a sibling in a later block never competes. `late` are the valid ones among
-    /// [`Self::late`].
+    /// [`Self::late`]; of the `members` before this block, with their owners, one is drawn for a prize: whoever
+    /// made the block could have changed those after it until the draw suited them.
     pub fn decide(
         mut self,
         valid: Vec<Arc<Rollup>>,
         late: Vec<Arc<Rollup>>,
+        members: &[(Address, Address)],
         config: &NetworkConfig,
     ) -> View {
         if valid.is_empty() && self.has_published {
@@ -404,13 +406,9 @@ impl Folded {
         let winner =
             valid.iter().min_by(|a, b| canonical::precedence(&a.header, &b.header)).cloned();
         if let Some(winner) = winner {
-            // As in the lottery, none of this block: whoever made it could have registered nodes until
-            // the draw suited them.
-            let members = self.view.members().filter(|(_, member)| member.registered < block);
-            let members: Vec<_> = members.map(|(enclave, node)| (enclave, node.owner)).collect();
             self.view.rewards.include(&winner, &valid, around);
             let chance = (self.view.randao, self.proposer);
-            self.view.rewards.draw(&winner, chance, &members, around);
+            self.view.rewards.draw(&winner, chance, members, around);
             let RollupHeader { depositCursor, forcedCursor, .. } = winner.header;
             Arc::make_mut(&mut self.view.deposits).retain(|deposit| deposit.index >= depositCursor);
             Arc::make_mut(&mut self.view.forced).retain(|forced| forced.index >= forcedCursor);

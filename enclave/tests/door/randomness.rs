@@ -8,6 +8,7 @@ fn second_aggregator(node: &Node, l1: &mut L1) -> Node {
     node.follow(&l1.block(registered(&second.registration, 1_000), vec![]));
     let Ok(Reply::SeedShares(shares)) = node.ask(Request::SeedShares) else { panic!() };
     node.follow(&l1.block(vec![answered(&shares[0])], vec![]));
+    node.follow(&l1.block(vec![], vec![]));
     let head = second.catch_up(l1);
     assert!(head.has_seed && head.is_aggregator);
     second

@@ -84,6 +84,7 @@ fn only_enclaves_of_the_network_say_what_was_accepted() {
         other.follow(&l1.block(registered(&other.registration, 1_000), vec![]));
         let obx = config().contracts.obscuroToken;
         other.follow(&l1.block(vec![deposited(0, obx, alice.address(), OBX)], vec![]));
+        other.follow(&l1.block(vec![], vec![]));
         round(&other, &mut l1);
         let reader = Reader::new(&other, 7, &[&alice]);
         let raw = alice.transaction(0, TxKind::Call(alice.address()), 0, Bytes::new());

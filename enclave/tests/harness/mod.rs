@@ -44,7 +44,9 @@ pub fn network_on(mut l1: L1) -> (Node, L1, User) {
     assert!(head.has_seed && head.is_registered && !head.is_aggregator);
     let obx = config().contracts.obscuroToken;
     let deposit = deposited(0, obx, alice.address(), 100 * OBX);
-    assert!(node.follow(&l1.block(vec![deposit], vec![])).is_aggregator);
+    let next = node.follow(&l1.block(vec![deposit], vec![]));
+    assert!(!next.is_aggregator, "who made the block before knows this one's RANDAO");
+    assert!(node.follow(&l1.block(vec![], vec![])).is_aggregator);
     assert_eq!(round(&node, &mut l1).header.number, 1);
     (node, l1, alice)
 }

@@ -356,7 +356,7 @@ fn sound_registrations_are_answered() {
         assert_eq!(shares.len(), 1, "{case}");
         assert_eq!(shares[0].answer.enclave, claim.shown.enclave, "{case}");
         let head = node.follow(&l1.block(vec![answered(&shares[0])], vec![]));
-        assert_eq!((has(&head, Duty::ShareSeed), head.peers.len()), (false, 1), "{case}");
+        assert!(!has(&head, Duty::ShareSeed), "{case}");
     }
 }
 

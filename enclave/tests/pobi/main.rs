@@ -81,6 +81,7 @@ fn join(member: &Node, node: &Node, stake: u64, l1: &mut L1) {
     member.follow(&l1.block(registered(&node.registration, stake), vec![]));
     let Ok(Reply::SeedShares(shares)) = member.ask(Request::SeedShares) else { panic!() };
     member.follow(&l1.block(vec![answered(&shares[0])], vec![]));
+    member.follow(&l1.block(vec![], vec![]));
 }
 
 /// An L1 block that publishes several rollups, in this order.
