@@ -124,8 +124,8 @@ impl Docket {
         missing
     }
 
-    /// Numbers of canonical rollups that only the enclave can tell.
-    pub fn questions(&self, head: &Head) -> BTreeSet<u64> {
+    /// Numbers of canonical rollups that only the enclave can tell, besides those that it has told.
+    pub fn questions(&self, head: &Head, told: &BTreeMap<u64, B256>) -> BTreeSet<u64> {
         let (chain, accused) = (self.chain(head), self.accused());
         let mut doubtful = self.entries();
         doubtful.retain(|entry| chain.get(&entry.header.number) != Some(&entry.hash));
@@ -134,7 +134,8 @@ impl Docket {
             .sort_by_key(|entry| Reverse((accused.contains_key(&entry.hash), entry.header.number)));
         let mut questions = BTreeSet::new();
         for number in doubtful.iter().flat_map(|e| [e.header.number, e.header.number - 1]) {
-            let is_unknown = number <= head.number && !chain.contains_key(&number);
+            let is_known = chain.contains_key(&number) || told.contains_key(&number);
+            let is_unknown = number <= head.number && !is_known;
             if is_unknown && questions.len() < QUESTIONS_MAX {
                 questions.insert(number);
             }
@@ -142,9 +143,15 @@ impl Docket {
         questions
     }
 
-    /// What this enclave's node could tell L1 now, the most urgent first; `answers` are to
-    /// [`Self::questions`]. Send the first that L1 would take.
-    pub fn motions(&self, own: Address, head: &Head, answers: &BTreeMap<u64, B256>) -> Vec<Motion> {
+    /// What an operator could tell L1 now, the most urgent first; `enclave` is that of its node, `former` are
+    /// others that it registered, `answers` are to [`Self::questions`]. Send the first that L1 would take.
+    pub fn motions(
+        &self,
+        enclave: Address,
+        former: &BTreeSet<Address>,
+        head: &Head,
+        answers: &BTreeMap<u64, B256>,
+    ) -> Vec<Motion> {
         let now = head.l1.number;
         // A reorganisation may have taken L1 back.
         if self.moved.is_some_and(|moved| moved <= now && now - moved < PATIENCE_BLOCKS) {
@@ -155,13 +162,14 @@ impl Docket {
         let entries = self.entries();
         let suspects = self.suspects(&entries, head, &canonical);
         let accused = self.accused();
+        let is_own = |publisher: Address| publisher == enclave || former.contains(&publisher);
         let mut motions = Vec::new();
-        if is_turn(own, head) {
-            motions = self.against(&suspects, &accused, own);
+        if is_turn(enclave, head) {
+            motions = self.against(&suspects, &accused, is_own);
         }
         // L1 knows whether it is innocent; what its sibling did may be too old to be entered.
         for entry in &entries {
-            if entry.header.aggregator == own
+            if is_own(entry.header.aggregator)
                 && accused.contains_key(&entry.hash)
                 && let Some(survivor) = canonical.get(&entry.header.number)
             {
@@ -177,13 +185,13 @@ impl Docket {
         &self,
         suspects: &[Suspect<'_>],
         accused: &BTreeMap<B256, Address>,
-        own: Address,
+        is_own: impl Fn(Address) -> bool,
     ) -> Vec<Motion> {
         let mut publishers: BTreeMap<Address, Vec<&Suspect<'_>>> = BTreeMap::new();
         for suspect in suspects {
             publishers.entry(suspect.entry.header.aggregator).or_default().push(suspect);
         }
-        publishers.retain(|enclave, _| *enclave != own && !self.is_slashed(*enclave));
+        publishers.retain(|enclave, _| !is_own(*enclave) && !self.is_slashed(*enclave));
         let (mut accusations, mut verdicts) = (Vec::new(), Vec::new());
         for theirs in publishers.values() {
             let header = |suspect: &Suspect<'_>| Box::new(suspect.entry.header.clone());
@@ -332,7 +340,7 @@ mod tests {
     }
 
     fn motions(docket: &Docket, head: &Head) -> Vec<Motion> {
-        docket.motions(OWN, head, &BTreeMap::new())
+        docket.motions(OWN, &BTreeSet::new(), head, &BTreeMap::new())
     }
 
     fn accuse(header: &RollupHeader, rival: &RollupHeader) -> Motion {
@@ -393,13 +401,18 @@ mod tests {
         let chain = honest(&mut docket);
         docket.forget(12);
         let head = head(&chain[2], 300);
-        assert_eq!(docket.questions(&head), BTreeSet::new());
+        assert_eq!(docket.questions(&head, &BTreeMap::new()), BTreeSet::new());
         let late = rollup(&RollupHeader::default(), FORGER, 299);
         publish(&mut docket, 300, &late);
-        assert_eq!(docket.questions(&head), BTreeSet::from([0, 1]));
+        assert_eq!(docket.questions(&head, &BTreeMap::new()), BTreeSet::from([0, 1]));
+        let told = BTreeMap::from([(0, B256::ZERO)]);
+        assert_eq!(docket.questions(&head, &told), BTreeSet::from([1]), "the others first");
         assert_eq!(motions(&docket, &head), [], "unknown is not guilty");
         let answers = BTreeMap::from([(0, B256::ZERO), (1, chain[0].hash())]);
-        assert_eq!(docket.motions(OWN, &head, &answers), [accuse(&late, &chain[0])]);
+        assert_eq!(
+            docket.motions(OWN, &BTreeSet::new(), &head, &answers),
+            [accuse(&late, &chain[0])]
+        );
     }
 
     #[test]
@@ -427,7 +440,7 @@ mod tests {
             let peers = all.map(peer).collect();
             let head = Head { peers, is_aggregator, ..head(&chain[2], l1) };
             let own = Address::repeat_byte(own);
-            !docket.motions(own, &head, &BTreeMap::new()).is_empty()
+            !docket.motions(own, &BTreeSet::new(), &head, &BTreeMap::new()).is_empty()
         };
         for l1 in 12..30 {
             let acting: Vec<u8> = (1..=3).filter(|own| acts(*own, l1, true)).collect();

@@ -408,6 +408,7 @@ impl Parts {
             records: self.records.clone(),
             l1: self.l1.clone(),
             publisher,
+            operator: self.options.operator.address(),
             config: self.options.config.clone(),
             followed: self.followed.clone(),
             stop: self.stop.clone(),

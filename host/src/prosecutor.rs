@@ -14,21 +14,26 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, U256};
 use alloy_rpc_types_eth::{Filter, Log};
-use alloy_sol_types::SolEvent;
+use alloy_sol_types::{SolCall, SolEvent};
 use obscuro_protocol::{
     config::{L1BlockId, NetworkConfig},
     door::{Head, Reply, Request, RollupId},
     l1::{
-        INetworkManagement::NodeSlashed,
+        INetworkManagement::{NodeSlashed, ownerOfCall},
         IRollupManagement::{Accused, Acquitted, RollupPublished},
     },
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 /// L1 blocks whose events are asked for at once: public L1 nodes refuse more.
 const BLOCKS_AT_ONCE: u64 = 1_000;
+/// Accused rollups that are looked for at once: L1 nodes refuse more.
+const ROLLUPS_AT_ONCE: usize = 500;
 /// Fork timeouts for which rollups are remembered: one to answer, one to die, and as much again.
 const TIMEOUTS_KEPT: u64 = 4;
 /// Events about accusations.
@@ -56,6 +61,8 @@ pub struct Prosecutor {
     pub l1: Arc<L1Client>,
     /// Who sends.
     pub publisher: Publisher,
+    /// Who owns this node, and perhaps others of before.
+    pub operator: Address,
     /// The network.
     pub config: NetworkConfig,
     /// Where the enclave stands.
@@ -72,7 +79,11 @@ struct Reading {
     /// The block before it, if nothing went wrong.
     last: Option<L1BlockId>,
     /// Open accusations that were looked into.
-    known: BTreeMap<B256, Address>,
+    known: BTreeSet<B256>,
+    /// Accused enclaves, and whether they are the operator's.
+    owned: BTreeMap<Address, bool>,
+    /// Canonical rollups that the enclave was asked for, on this branch of L1.
+    told: BTreeMap<u64, B256>,
 }
 
 impl Prosecutor {
@@ -82,7 +93,9 @@ impl Prosecutor {
             docket: Docket::default(),
             next: self.config.checkpoint.number + 1,
             last: None,
-            known: BTreeMap::new(),
+            known: BTreeSet::new(),
+            owned: BTreeMap::new(),
+            told: BTreeMap::new(),
         };
         let stop = self.stop.clone();
         let work = async {
@@ -110,8 +123,11 @@ impl Prosecutor {
         let head = &followed.head;
         self.read(&head.l1, reading).await?;
         self.look_into_accusations(followed, reading).await?;
-        let answers = self.canonical(head, &reading.docket).await?;
-        for motion in reading.docket.motions(followed.enclave, head, &answers) {
+        self.ask_what_is_canonical(head, reading).await?;
+        let former: BTreeSet<Address> =
+            reading.owned.iter().filter(|(_, is_own)| **is_own).map(|(own, _)| *own).collect();
+        let motions = reading.docket.motions(followed.enclave, &former, head, &reading.told);
+        for motion in motions {
             if self.file(motion).await? {
                 reading.docket.moved(head.l1.number);
                 break;
@@ -122,7 +138,7 @@ impl Prosecutor {
 
     /// Reads L1 up to a block: accusations since the checkpoint, everything else of late.
     async fn read(&self, head: &L1BlockId, reading: &mut Reading) -> Result<(), ProsecutorError> {
-        let Reading { docket, next, last, .. } = reading;
+        let Reading { docket, next, last, told, .. } = reading;
         let oldest = self.oldest(head);
         let is_unchanged = match last.take() {
             Some(read) => {
@@ -133,6 +149,7 @@ impl Prosecutor {
         };
         if !is_unchanged {
             *next = oldest.min(*next);
+            told.clear();
         }
         docket.strike(*next - 1);
         while *next <= head.number {
@@ -143,7 +160,15 @@ impl Prosecutor {
                 events.push(RollupPublished::SIGNATURE_HASH);
             }
             let filter = self.filter(*next, to).event_signature(events);
-            for (block, event) in self.l1.logs(&filter).await?.iter().filter_map(event) {
+            let logs = match self.l1.logs(&filter).await {
+                Err(error @ L1Error::Refused { .. }) if *next < oldest => {
+                    warn!(%error, before = oldest, "the L1 node does not tell who was accused before");
+                    *next = oldest;
+                    continue;
+                }
+                logs => logs?,
+            };
+            for (block, event) in logs.iter().filter_map(event) {
                 docket.enter(block, event);
             }
             *next = to + 1;
@@ -159,15 +184,22 @@ impl Prosecutor {
         head.number.saturating_sub(kept).max(self.config.checkpoint.number + 1)
     }
 
-    /// Finds what new accusations are about, and tells the operator if it is this node.
+    /// Finds what new accusations are about, and tells the operator whose nodes they concern.
     async fn look_into_accusations(
         &self,
         followed: &Followed,
         reading: &mut Reading,
     ) -> Result<(), ProsecutorError> {
-        let accused = reading.docket.accused();
+        let mut accused = reading.docket.accused();
+        reading.known.retain(|rollup| accused.contains_key(rollup));
         let mut missing = reading.docket.missing();
-        missing.retain(|rollup| !reading.known.contains_key(rollup));
+        missing.retain(|rollup| !reading.known.contains(rollup));
+        // The others when these are known.
+        if let Some(first) = missing.iter().nth(ROLLUPS_AT_ONCE).copied() {
+            missing.split_off(&first).iter().for_each(|later| {
+                accused.remove(later);
+            });
+        }
         // Down from the newest that are not remembered.
         let (mut to, first) =
             (self.oldest(&followed.head.l1) - 1, self.config.checkpoint.number + 1);
@@ -175,7 +207,14 @@ impl Prosecutor {
             let from = to.saturating_sub(BLOCKS_AT_ONCE - 1).max(first);
             let wanted: Vec<B256> = missing.iter().copied().collect();
             let filter = self.filter(from, to).event_signature(RollupPublished::SIGNATURE_HASH);
-            for log in self.l1.logs(&filter.topic1(wanted)).await? {
+            let logs = match self.l1.logs(&filter.topic1(wanted)).await {
+                Err(error @ L1Error::Refused { .. }) => {
+                    warn!(%error, up_to = to, "the L1 node does not tell what old accusations are about");
+                    break;
+                }
+                logs => logs?,
+            };
+            for log in logs {
                 if let Some((block, Event::Published(header))) = event(&log)
                     && missing.remove(&header.hash())
                 {
@@ -184,13 +223,32 @@ impl Prosecutor {
             }
             to = from - 1;
         }
-        for (rollup, enclave) in &accused {
-            if *enclave == followed.enclave && !reading.known.contains_key(rollup) {
-                warn!(%rollup, "this node is accused: its stake is frozen until its branch has survived");
+        for (rollup, enclave) in accused {
+            if !reading.known.contains(&rollup) && self.is_own(enclave, followed, reading).await? {
+                warn!(%rollup, %enclave, "your node is accused: its stake is frozen until its branch has survived");
             }
+            reading.known.insert(rollup);
         }
-        reading.known = accused;
         Ok(())
+    }
+
+    /// Whether an enclave is the operator's: this node's, or one that it was before.
+    async fn is_own(
+        &self,
+        enclave: Address,
+        followed: &Followed,
+        reading: &mut Reading,
+    ) -> Result<bool, ProsecutorError> {
+        if let Some(is_own) = reading.owned.get(&enclave) {
+            return Ok(*is_own);
+        }
+        let is_own = enclave == followed.enclave || {
+            let to = self.config.contracts.networkManagement;
+            let owner = self.l1.call(to, ownerOfCall { enclave }.abi_encode().into()).await?;
+            ownerOfCall::abi_decode_returns(&owner).is_ok_and(|owner| owner == self.operator)
+        };
+        reading.owned.insert(enclave, is_own);
+        Ok(is_own)
     }
 
     fn filter(&self, from: u64, to: u64) -> Filter {
@@ -201,25 +259,21 @@ impl Prosecutor {
             .to_block(to)
     }
 
-    /// What the enclave holds for canonical, as far as it is asked.
-    async fn canonical(
+    /// What the enclave holds for canonical, a few at a time.
+    async fn ask_what_is_canonical(
         &self,
         head: &Head,
-        docket: &Docket,
-    ) -> Result<BTreeMap<u64, B256>, ProsecutorError> {
-        let mut answers = BTreeMap::new();
-        for number in docket.questions(head) {
-            if number == 0 {
-                answers.insert(0, self.config.hash());
-                continue;
-            }
+        reading: &mut Reading,
+    ) -> Result<(), ProsecutorError> {
+        reading.told.insert(0, self.config.hash());
+        for number in reading.docket.questions(head, &reading.told) {
             let question = Request::Rollup(RollupId::Number(number));
             if let Reply::Rollup(Some(header)) = ask(&self.enclave, &self.records, question).await?
             {
-                answers.insert(number, header.hash());
+                reading.told.insert(number, header.hash());
             }
         }
-        Ok(answers)
+        Ok(())
     }
 
     /// Sends a motion that L1 would take; whether it would.
@@ -239,7 +293,9 @@ impl Prosecutor {
             Motion::Slash(header, _) => {
                 info!(enclave = %header.aggregator, "having a forger slashed: its branch is dead");
             }
-            Motion::Acquit(..) => info!("this node was accused: its branch has survived"),
+            Motion::Acquit(header, _) => {
+                info!(enclave = %header.aggregator, "your node was accused: its branch has survived");
+            }
         }
         Ok(true)
     }

@@ -172,6 +172,7 @@ sol! {
         function withdrawStake(address enclave) external;
         function withdrawFees() external;
         function fees(address owner) external view returns (uint256);
+        function ownerOf(address enclave) external view returns (address);
         function isMember(address enclave) external view returns (bool);
         function isAggregator(address enclave) external view returns (bool);
         function minimumStake() external view returns (uint256);

@@ -11,7 +11,7 @@ use obscuro_host::{
     publisher::outbox::{Content, Purpose},
 };
 use obscuro_protocol::door::{Head, Reply, Request, RollupId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// L1 blocks in which rollups are looked at.
 const LOOK_BACK_BLOCKS: u64 = 40;
@@ -23,16 +23,16 @@ pub fn act(node: &mut Node, head: &Head, world: &mut World) {
     }
     read(node, head, world);
     let Some(life) = &node.life else { return };
-    let (address, questions) = (life.address, life.docket.questions(head));
+    let address = life.address;
     let mut answers = BTreeMap::from([(0, world.config.hash())]);
-    for number in questions.into_iter().filter(|number| *number > 0) {
+    for number in life.docket.questions(head, &answers) {
         let question = Request::Rollup(RollupId::Number(number));
         if let Ok(Reply::Rollup(Some(header))) = node.ask(world, question) {
             answers.insert(number, header.hash());
         }
     }
     let Some(life) = &node.life else { return };
-    for motion in life.docket.motions(address, head, &answers) {
+    for motion in life.docket.motions(address, &BTreeSet::new(), head, &answers) {
         if file(node, &motion, world) {
             if let Some(life) = &mut node.life {
                 life.docket.moved(head.l1.number);

@@ -35,6 +35,8 @@ pub struct State {
     pub nonce: u64,
     /// Errors for the next transactions.
     pub send_errors: VecDeque<&'static str>,
+    /// What calls answer.
+    pub called: B256,
     /// What estimates of calls answer on the newest block.
     pub estimate: Result<u64, (String, Bytes)>,
     /// On the pending block, if that answers otherwise.
@@ -88,6 +90,7 @@ impl FakeL1 {
             blocks: HashMap::new(),
             nonce: 0,
             send_errors: VecDeque::new(),
+            called: B256::ZERO,
             estimate: Ok(100_000),
             estimate_pending: None,
             priority_fee: 1_000_000_000,
@@ -165,7 +168,7 @@ fn module(state: Arc<Mutex<State>>, heads: broadcast::Sender<L1Header>) -> RpcMo
         let found = state.logs.iter().filter(|log| filter.rpc_matches(log));
         Ok(json!(found.collect::<Vec<_>>()))
     });
-    method("eth_call", |_, _| Ok(json!(B256::ZERO)));
+    method("eth_call", |state, _| Ok(json!(state.called)));
     method("eth_estimateGas", |state, params| {
         let is_call = params[0]["input"] != json!("0x");
         let estimate = match params[1].as_str() {

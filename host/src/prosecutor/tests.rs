@@ -18,6 +18,7 @@ use obscuro_protocol::{config::Contracts, rollup::RollupHeader};
 
 const OWN: Address = Address::repeat_byte(1);
 const OTHER: Address = Address::repeat_byte(2);
+const OPERATOR: Address = Address::repeat_byte(3);
 /// L1 blocks: more than are asked for at once, and the rollups' are not remembered.
 const L1_BLOCKS: u64 = 2_100;
 
@@ -108,6 +109,7 @@ impl Court {
             records: Arc::new(NoRecords),
             l1: client,
             publisher,
+            operator: OPERATOR,
             config,
             followed: followed_in,
             stop,
@@ -179,7 +181,12 @@ impl Court {
 
     /// What the prosecutor sends when it has seen L1's newest block, and then its end.
     async fn sends(self) -> Vec<Bytes> {
-        self.followed.send_replace(Some(self.stand()));
+        self.sends_as(OWN).await
+    }
+
+    /// The same with this enclave.
+    async fn sends_as(self, enclave: Address) -> Vec<Bytes> {
+        self.followed.send_replace(Some(Followed { enclave, ..self.stand() }));
         drop(self.followed);
         self.prosecutor.run().await;
         let l1 = self.l1.state.lock();
@@ -211,4 +218,17 @@ async fn a_node_is_acquitted_of_an_old_rollup_that_lost() {
     court.publish(winner.number + 10, &loser);
     court.accuse(L1_BLOCKS, &loser);
     assert_eq!(court.sends().await, [acquittal(&loser, &winner)]);
+}
+
+/// A node whose enclave comes back as another leaves the former one's stake on L1.
+#[tokio::test]
+async fn what_a_node_was_before_is_acquitted_by_its_operator() {
+    for (owner, is_acquitted) in [(OPERATOR, true), (OTHER, false)] {
+        let court = Court::open().await;
+        let third = court.chain[2].clone();
+        court.accuse(L1_BLOCKS, &third);
+        court.l1.state.lock().called = owner.into_word();
+        let acquittals = if is_acquitted { vec![acquittal(&third, &third)] } else { vec![] };
+        assert_eq!(court.sends_as(Address::repeat_byte(4)).await, acquittals);
+    }
 }
