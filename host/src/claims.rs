@@ -111,6 +111,7 @@ impl Claims {
         let mut pace = Pace::new(self.options.every);
         // Said once, not at every look.
         let mut said = String::new();
+        let mut waiting = None;
         loop {
             let newest = match rollups.recv().await {
                 Ok(header) if rollups.is_empty() => header,
@@ -118,7 +119,7 @@ impl Claims {
                 Err(RecvError::Closed) => return,
             };
             let Some(due) = pace.at(newest.number) else { continue };
-            let mut result = self.look(&newest, due).await;
+            let mut result = self.look(&newest, due, &mut waiting).await;
             if due.payment {
                 result = result.and(self.withdraw_fees().await);
             }
@@ -130,11 +131,22 @@ impl Claims {
         }
     }
 
-    async fn look(&self, newest: &RollupHeader, due: Due) -> Result<(), ClaimError> {
+    /// `waiting` is the nonce with which something waited at the last look.
+    async fn look(
+        &self,
+        newest: &RollupHeader,
+        due: Due,
+        waiting: &mut Option<u64>,
+    ) -> Result<(), ClaimError> {
         let l2 = Account::open(&*self.node, &self.operator, newest.timestamp)?;
-        // What waits since the last look may offer less than gas costs now: then what is sent takes its place.
         let nonce = l2.nonce(false).await?;
         let is_waiting = l2.nonce(true).await? != nonce;
+        // What has waited since the last look may offer less than gas costs now: then what is sent takes its
+        // place. What is newer is on its way.
+        let former = std::mem::replace(waiting, is_waiting.then_some(nonce));
+        if is_waiting && former != Some(nonce) {
+            return Ok(());
+        }
         let mut offers = self.prizes(&l2, newest.number).await?;
         if due.payment {
             let recipient = self.options.recipient.unwrap_or(l2.address());

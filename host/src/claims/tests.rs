@@ -151,19 +151,21 @@ async fn claims(node: Arc<FakeNode>) -> (Claims, FakeL1, Stopper, tempfile::Temp
 async fn a_claim_that_the_base_fee_outran_is_replaced() {
     let node = Arc::new(FakeNode::new());
     let (claims, ..) = claims(node.clone()).await;
-    let look = async |number, base_fee: u64| {
+    let mut waiting = None;
+    let mut look = async |number, base_fee: u64| {
         let newest = RollupHeader { number, baseFee: base_fee, ..Default::default() };
-        let result = claims.look(&newest, Due { payment: true }).await;
+        let result = claims.look(&newest, Due { payment: true }, &mut waiting).await;
         let pending = node.pending.lock();
         let fees: Vec<u128> = pending.values().map(TxEnvelope::max_fee_per_gas).collect();
         (fees, result.err().map_or_else(String::new, |error| error.to_string()))
     };
     assert_eq!(look(64, 1_000).await, (vec![1_250], String::new()));
+    assert_eq!(look(128, 2_000).await, (vec![1_250], String::new()), "it is on its way");
     // It can still be paid: the operator is told that nobody takes it.
-    let (fees, complaint) = look(128, 1_000).await;
+    let (fees, complaint) = look(192, 1_000).await;
     assert_eq!(fees, [1_250]);
     assert!(complaint.contains("no rollup includes"), "{complaint}");
-    assert_eq!(look(192, 2_000).await, (vec![2_500], String::new()));
+    assert_eq!(look(256, 2_000).await, (vec![2_500], String::new()));
 }
 
 #[tokio::test]
