@@ -154,7 +154,7 @@ fn senders() -> Vec<PrivateKeySigner> {
 async fn deploy(url: &str) -> Result<Address> {
     let owner = senders().remove(0);
     let supply = U256::from(10).pow(U256::from(27));
-    let arguments = (owner.address(), supply).abi_encode_params();
+    let arguments = (owner.address(), supply, Address::ZERO).abi_encode_params();
     let code = [Contract::ObscuroToken.creation_code().as_ref(), &arguments].concat();
     let provider = ProviderBuilder::new().wallet(owner.clone()).connect_http(url.parse()?);
     let deployment = TransactionRequest::default().with_deploy_code(code);

@@ -258,7 +258,8 @@ pub async fn pay_out(
     let index = withdrawal_index(ordered)?;
     eprintln!(
         "burned in rollup {} ({rollup}), withdrawal {index}; waiting until L1 allows it ...\n\
-         (if this ends before, go on with: obscuro bridge pay {rollup} {index})",
+         (if this ends before, go on with `obscuro bridge pay {rollup} {index}` and the same options for\n \
+         network, L1, node and key)",
         ordered.block_number.unwrap_or_default()
     );
     pay(l1, config, node, rollup, index).await
@@ -319,15 +320,20 @@ async fn withdrawals(node: &NodeUrl, rollup: B256) -> Result<Vec<ProvenWithdrawa
 
 /// The withdrawal once the node has seen its rollup on L1.
 async fn proven(node: &NodeUrl, rollup: B256, index: u64) -> Result<ProvenWithdrawal> {
+    let mut has_waited = false;
     loop {
-        let found = withdrawals(node, rollup)
-            .await?
-            .into_iter()
-            .find(|withdrawal| withdrawal.index == index);
-        match found {
-            Some(withdrawal) => return Ok(withdrawal),
-            None => tokio::time::sleep(POLL).await,
+        let ordered = withdrawals(node, rollup).await?;
+        let is_known = !ordered.is_empty();
+        if let Some(found) = ordered.into_iter().find(|withdrawal| withdrawal.index == index) {
+            return Ok(found);
         }
+        ensure!(!is_known, "rollup {rollup} orders no withdrawal {index}");
+        if !std::mem::replace(&mut has_waited, true) {
+            eprintln!(
+                "waiting until the node has seen rollup {rollup} on L1, with withdrawals ..."
+            );
+        }
+        tokio::time::sleep(POLL).await;
     }
 }
 

@@ -21,6 +21,9 @@ use obscuro_protocol::{
 };
 use serde_json::{Value, json};
 
+/// The code of JSON-RPC with which nodes answer calls that revert.
+const REVERTED: i64 = 3;
+
 #[derive(Subcommand)]
 pub enum Command {
     /// What the owner of nodes can claim, and whether its node claims by itself
@@ -165,7 +168,7 @@ async fn burn(operator: &Operator, network: &Network, as_json: bool) -> Result<(
             pay_out(&l1, &config, &operator.node, &ordered).await?;
         }
         // The pool refuses: it has no excess.
-        Err(error) if error.is_error_resp() => {}
+        Err(error) if error.as_error_resp().is_some_and(|refused| refused.code == REVERTED) => {}
         Err(error) => return Err(error.into()),
     }
     let token = config.contracts.obscuroToken;

@@ -256,7 +256,7 @@ fn call_contract<C: SolCall>(url: &str, to: Address, from: Option<Address>, call
 async fn deploy_token(l1: &str, key: &str) -> Address {
     let signer: PrivateKeySigner = key.parse().unwrap();
     let supply = U256::from(10).pow(U256::from(24));
-    let arguments = (signer.address(), supply).abi_encode_params();
+    let arguments = (signer.address(), supply, Address::ZERO).abi_encode_params();
     let code = [Contract::ObscuroToken.creation_code().as_ref(), &arguments].concat();
     let provider = ProviderBuilder::new().wallet(signer).connect_http(l1.parse().unwrap());
     let creation = TransactionRequest::default().with_deploy_code(code);

@@ -95,6 +95,10 @@ pub fn describe(message: &str, data: &Bytes) -> String {
             "the operator's account {} holds {} units of OBX and needs {} for the stake",
             error.sender, error.balance, error.needed
         ),
+        Some(Revert::ERC20InsufficientAllowance(error)) => format!(
+            "OBX was made for another network: approve {} to take {} units for the stake",
+            error.spender, error.needed
+        ),
         Some(Revert::QuoteNotTrusted(_)) => {
             "L1 does not accept the enclave's attestation".to_owned()
         }
