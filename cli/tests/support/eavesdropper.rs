@@ -1,5 +1,5 @@
-//! A host that only listens: its operator registered a node, as anybody may, so that other hosts let it
-//! in; then it joins gossip in that node's place, keeps what it is told, and asks for every payload. The
+//! A host that only listens: its operator registered an aggregator, as anybody with a stake may, so that
+//! other hosts let it in and tell it what they know; then it joins gossip in that node's place, keeps what it is told, and asks for every payload. The
 //! links are encrypted from host to host, so what hosts see is not on the wire but here. Not here: what
 //! the messages mean.
 
@@ -76,7 +76,7 @@ impl Eavesdropper {
 /// Makes the other hosts know the eavesdropper: a node of its operator registers, and goes.
 fn register(devnet: &Devnet, others: usize) {
     let directory = tempfile::tempdir().unwrap();
-    let mut node = start_node(devnet, directory.path(), OPERATOR, &[]);
+    let mut node = start_node(devnet, directory.path(), OPERATOR, &["--stake", "1000"]);
     eventually("the eavesdropper's node is registered", CONNECT_LIMIT, || {
         (host_addresses(devnet).len() > others).then_some(())
     });
