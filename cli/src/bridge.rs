@@ -258,8 +258,8 @@ pub async fn pay_out(
     let index = withdrawal_index(ordered)?;
     eprintln!(
         "burned in rollup {} ({rollup}), withdrawal {index}; waiting until L1 allows it ...\n\
-         (if this ends before, go on with `obscuro bridge pay {rollup} {index}` and the same options for\n \
-         network, L1, node and key)",
+         (if this ends before, go on with the same options for network, L1, node and key:\n \
+         obscuro bridge pay {rollup} {index})",
         ordered.block_number.unwrap_or_default()
     );
     pay(l1, config, node, rollup, index).await
