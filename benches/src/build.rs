@@ -27,7 +27,14 @@ use revm::{
     database::{CacheDB, EmptyDB},
     state::{AccountInfo, Bytecode},
 };
-use std::{cell::Cell, fs, sync::atomic::Ordering, thread, time::Duration};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    fs,
+    sync::{Mutex, atomic::Ordering},
+    thread,
+    time::Duration,
+};
 
 const ROUNDS: usize = 5;
 const OBX: u128 = 1_000_000_000_000_000_000;
@@ -236,18 +243,27 @@ fn timed<T>(run: impl FnOnce() -> T) -> (Duration, T) {
     (processor_time() + WAITED.get() - before, result)
 }
 
-/// Does tasks on threads of their own and waits as long as they take on so many cores, each of which
-/// takes the next task when it has done one.
+/// Does tasks on so many threads, each of which takes the next when it has done one, and waits as long as they
+/// take on as many cores.
 fn on_cores(tasks: Vec<Task<'_>>) {
     let mut cores = vec![Duration::ZERO; CORES.load(Ordering::Relaxed)];
     if cores.len() == 1 {
         return tasks.into_iter().for_each(|task| task());
     }
-    let times: Vec<Duration> = thread::scope(|scope| {
-        let threads: Vec<_> = tasks.into_iter().map(|task| scope.spawn(|| timed(task).0)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    let queue = Mutex::new(tasks.into_iter().enumerate());
+    let next = || queue.lock().unwrap().next();
+    let times = Mutex::new(BTreeMap::new());
+    thread::scope(|scope| {
+        for _ in &cores {
+            scope.spawn(|| {
+                while let Some((number, task)) = next() {
+                    let (time, ()) = timed(task);
+                    times.lock().unwrap().insert(number, time);
+                }
+            });
+        }
     });
-    for time in times {
+    for time in times.into_inner().unwrap().into_values() {
         *cores.iter_mut().min().unwrap() += time;
     }
     WAITED.set(WAITED.get() + cores.into_iter().max().unwrap());

@@ -15,6 +15,8 @@ use std::{
 /// L1 blocks below the head that stay in memory: the deepest reorganisation that needs no restart,
 /// and more than a rollup's proof may be old.
 pub const VIEWS_RETAINED_BLOCKS: u64 = 320;
+/// To forget what is older means to look at all there is, so it waits until there are so many blocks of it.
+const FORGOTTEN_AT_ONCE_BLOCKS: u64 = 16;
 /// Rounds whose own candidate is remembered, so that a round is never sealed twice.
 const SEALED_RETAINED: usize = 256;
 
@@ -35,6 +37,8 @@ pub struct Forgotten;
 pub struct Chain {
     views: HashMap<B256, Arc<View>>,
     head: Arc<View>,
+    /// The number of the head when old views were forgotten last.
+    cleared: u64,
     /// The last head that was not blind: what the pool and the index stand at.
     followed: Arc<View>,
     verdicts: HashMap<B256, (u64, Verdict)>,
@@ -54,6 +58,7 @@ impl Chain {
             views: views.map(|view| (view.block.hash, view)).collect(),
             verdicts: HashMap::from([(root.head.hash, verdict)]),
             followed: root.clone(),
+            cleared: root.block.number,
             head: root,
             sealed: BTreeMap::new(),
             candidates: HashMap::new(),
@@ -110,18 +115,25 @@ impl Chain {
 
     /// Makes a view the head and forgets what lies too deep below it.
     pub fn set_head(&mut self, view: Arc<View>) {
-        let oldest_block = view.block.number.saturating_sub(VIEWS_RETAINED_BLOCKS);
         if !view.is_blind {
             self.followed = view.clone();
         }
         self.head = view;
-        self.views.retain(|_, view| view.block.number >= oldest_block);
-        let oldest_rollup = self.head.head.header.number.saturating_sub(VIEWS_RETAINED_BLOCKS);
-        self.verdicts.retain(|_, (number, _)| *number >= oldest_rollup);
-        self.candidates.retain(|(proof, _), _| self.views.contains_key(proof));
+        if self.head.block.number.abs_diff(self.cleared) >= FORGOTTEN_AT_ONCE_BLOCKS {
+            self.forget_old();
+        }
         while self.sealed.len() > SEALED_RETAINED {
             self.sealed.pop_first();
         }
+    }
+
+    fn forget_old(&mut self) {
+        self.cleared = self.head.block.number;
+        let oldest_block = self.cleared.saturating_sub(VIEWS_RETAINED_BLOCKS);
+        let oldest_rollup = self.head.head.header.number.saturating_sub(VIEWS_RETAINED_BLOCKS);
+        self.views.retain(|_, view| view.block.number >= oldest_block);
+        self.verdicts.retain(|_, (number, _)| *number >= oldest_rollup);
+        self.candidates.retain(|(proof, _), _| self.views.contains_key(proof));
     }
 
     /// What is known of a rollup.

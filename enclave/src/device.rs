@@ -1,5 +1,6 @@
 //! The TEE as the enclave sees it. Not here: any implementation (`enclaved`, `software-tee`).
 
+use crate::trie::DEFAULT_CACHED_NODES;
 use alloy_primitives::B256;
 use obscuro_protocol::{attestation::Stripped, checks::Checks, secret::Secret};
 use rand_core::{Infallible, TryCryptoRng, TryRng};
@@ -29,6 +30,11 @@ pub trait Device: Send + Sync + 'static {
     /// How many tasks [`Self::run`] works on at once.
     fn cores(&self) -> usize {
         1
+    }
+
+    /// How many nodes of the state's tries it has memory for.
+    fn cached_nodes(&self) -> usize {
+        DEFAULT_CACHED_NODES
     }
 
     /// What checks signatures.

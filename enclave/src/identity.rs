@@ -9,6 +9,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use k256::ecdsa::SigningKey;
 use obscuro_protocol::{
     attestation::{ReportData, Stripped, keys_hash},
+    checks::Checks,
     config::{L1BlockId, NetworkConfig},
     door::{Attestation, Registration},
     envelope,
@@ -115,8 +116,8 @@ impl Identity {
 
     /// The proof of this enclave's lot in a round. There is one only, so that no restart draws again
     /// (protocol 5.5).
-    pub fn lottery_proof(&self, draw: &Draw) -> Bytes {
-        LotteryKey::new(&self.lottery).prove(draw)
+    pub fn lottery_proof(&self, draw: &Draw, checks: &Checks) -> Bytes {
+        (checks.prove)(&self.lottery, draw)
     }
 
     /// Seals snapshots, for this enclave's own next life only: a snapshot is believed, so nobody else,

@@ -14,7 +14,7 @@ use crate::{
     pool::Pool,
     rollups::{decode_transaction, is_too_old},
     store::Store,
-    trie::{DEFAULT_CACHED_NODES, EMPTY_ROOT, NodeCache},
+    trie::{EMPTY_ROOT, NodeCache},
     view::{RegisteredNode, Rollup, View},
 };
 use alloy_primitives::{Address, B256, Bytes, keccak256};
@@ -121,7 +121,7 @@ impl Node {
             sealing: Mutex::default(),
             forced: forced::Opened::new(),
             pool: Mutex::default(),
-            cache: NodeCache::new(DEFAULT_CACHED_NODES),
+            cache: NodeCache::new(around.device.cached_nodes()),
             index: Index::new(),
             sessions: crate::answer::Sessions::new(),
             build_bytes: AtomicUsize::new(PAYLOAD_BYTES_MAX),

@@ -302,7 +302,7 @@ impl Node {
         around: Surroundings<'_>,
     ) -> Result<Option<SignedRollup>, DoorError> {
         let ledger = self.ledger(keys, around.store);
-        let lottery_proof = self.identity.read().lottery_proof(&self.draw(view));
+        let lottery_proof = self.identity.read().lottery_proof(&self.draw(view), &self.checks);
         let nonce = lottery::nonce(&lottery_proof);
         let due = self.due(view, keys, around.device);
         for attempt in 1..=BUILD_ATTEMPTS_MAX {
@@ -324,9 +324,10 @@ impl Node {
             let raw_bytes: usize = draft.body.transactions.iter().map(|t| t.raw.len()).sum();
             let mut payload = Err(PayloadError::Malformed("not sealed"));
             let outcome = Ledger::conclude(draft, around.device, |body| {
-                payload = self.seal_payload(body, view, keys, around);
+                let sealed = self.seal_payload(body, view, keys, around);
+                payload = sealed.map(|payload| (keccak256(&payload), payload));
             })?;
-            let payload = match payload {
+            let (payload_hash, payload) = match payload {
                 Ok(payload) => payload,
                 Err(PayloadError::TooLong(bytes)) => {
                     self.learn_compression(raw_bytes, bytes);
@@ -338,7 +339,7 @@ impl Node {
             let header = RollupHeader {
                 aggregator: enclave,
                 nonce,
-                payloadHash: keccak256(&payload),
+                payloadHash: payload_hash,
                 ..outcome.body.header.clone()
             };
             let domain =

@@ -8,6 +8,7 @@
 
 mod cache;
 mod node;
+pub(crate) mod ordered;
 #[cfg(test)]
 mod tests;
 mod update;
@@ -23,6 +24,7 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::Nibbles;
 use cache::{Hint, Walked};
 use node::{Node, NodeRef, Step, step};
+use ordered::Part;
 use update::{Change, Updater};
 
 /// Root of the trie that holds nothing: keccak256 of the empty RLP string.
@@ -138,7 +140,8 @@ pub fn prove<S: NodeStore>(
 
 /// Root of the trie that maps `rlp(index)` to each item: transactions, receipts, withdrawals.
 pub fn ordered_root(items: impl ExactSizeIterator<Item = impl AsRef<[u8]>>) -> B256 {
-    alloy_trie::root::ordered_trie_root_encoded(&items.collect::<Vec<_>>())
+    let items: Vec<_> = items.collect();
+    ordered::root([Part::new(0, &items, |item, out| out.extend_from_slice(item.as_ref()))])
 }
 
 /// The contract code with this keccak256, through the cache.

@@ -1,22 +1,33 @@
 //! Threads for what the enclave can do side by side: it starts none itself. Not here: what they do.
 
 use obscuro_enclave::device::Task;
-use std::thread;
+use std::{
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 /// How many threads are worth starting.
 pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Does the last task here and every other on a thread of its own.
-pub fn run(mut tasks: Vec<Task<'_>>) {
-    let here = tasks.pop();
-    thread::scope(|scope| {
-        for task in tasks {
-            scope.spawn(task);
-        }
-        if let Some(task) = here {
+/// Does all tasks, here and on as many threads more as there are cores: whoever has done one takes the next.
+pub fn run(tasks: Vec<Task<'_>>) {
+    let helpers = tasks.len().min(cores()).saturating_sub(1);
+    let queue = Mutex::new(tasks.into_iter());
+    let work = || {
+        while let Some(task) = next(&queue) {
             task();
         }
+    };
+    thread::scope(|scope| {
+        for _ in 0..helpers {
+            scope.spawn(work);
+        }
+        work();
     });
+}
+
+fn next<T>(queue: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).next()
 }

@@ -23,6 +23,8 @@ use alloy_rlp::Decodable;
 use alloy_sol_types::SolValue;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
+use std::{cell::RefCell, io};
+use zstd::bulk::{Compressor, Decompressor};
 
 const VERSION: u8 = 1;
 const COMPRESSION_LEVEL: i32 = 3;
@@ -184,8 +186,7 @@ fn seal_group(
     if plain.len() > GROUP_BYTES_MAX {
         return Err(PayloadError::TooLong(plain.len()));
     }
-    let compressed = zstd::bulk::compress(&plain, COMPRESSION_LEVEL)
-        .map_err(|_| PayloadError::Malformed("compression"))?;
+    let compressed = compress(&plain).map_err(|_| PayloadError::Malformed("compression"))?;
     Ok(envelope::seal(
         &seed.reveal_key(option, interval),
         &padding::pad(&compressed),
@@ -228,9 +229,28 @@ pub fn open_group(
 ) -> Result<Vec<Bytes>, PayloadError> {
     let padded = envelope::open(key, sealed, &group_aad(option, interval))?;
     let compressed = padding::unpad(&padded).ok_or(PayloadError::Malformed("group padding"))?;
-    let plain = zstd::bulk::decompress(compressed, GROUP_BYTES_MAX)
-        .map_err(|_| PayloadError::Malformed("compression"))?;
+    let plain = decompress(compressed).map_err(|_| PayloadError::Malformed("compression"))?;
     decode_transactions(&plain)
+}
+
+// To make a context costs more than to use it for a small rollup, so each thread keeps its own.
+thread_local! {
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(plain: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| match kept {
+        Some(compressor) => compressor.compress(plain),
+        None => kept.insert(Compressor::new(COMPRESSION_LEVEL)?).compress(plain),
+    })
+}
+
+fn decompress(compressed: &[u8]) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| match kept {
+        Some(decompressor) => decompressor.decompress(compressed, GROUP_BYTES_MAX),
+        None => kept.insert(Decompressor::new()?).decompress(compressed, GROUP_BYTES_MAX),
+    })
 }
 
 /// Reads no more than a rollup may hold: empty transactions would take many times their bytes.

@@ -4,6 +4,7 @@
 use alloy_primitives::{Address, B256, Bytes, Signature, U256, keccak256};
 use alloy_sol_types::{Eip712Domain, SolStruct, SolValue, eip712_domain};
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
 pub use crate::l1::RollupHeader;
 
@@ -24,12 +25,20 @@ impl RollupHeader {
     /// The identity of the rollup, and its L2 block hash. Rollup 0 is not published and has no
     /// parent: its hash is the network's config hash, which stands in the place of the parent.
     pub fn hash(&self) -> B256 {
-        if self.number == 0 { self.parent } else { self.eip712_hash_struct() }
+        if self.number == 0 { self.parent } else { self.struct_hash() }
     }
 
     /// What the aggregator's enclave signs.
     pub fn signing_hash(&self, domain: &Eip712Domain) -> B256 {
-        self.eip712_signing_hash(domain)
+        let (prefix, domain) = ([0x19, 0x01], domain.separator());
+        keccak256([&prefix, domain.as_slice(), self.struct_hash().as_slice()].concat())
+    }
+
+    /// EIP-712's `hashStruct`. The type, a third of what goes into it, is hashed once.
+    fn struct_hash(&self) -> B256 {
+        static TYPE: OnceLock<B256> = OnceLock::new();
+        let kind = TYPE.get_or_init(|| self.eip712_type_hash());
+        keccak256([kind.as_slice(), &self.eip712_encode_data()].concat())
     }
 
     /// The round of the lottery in which this rollup competes.

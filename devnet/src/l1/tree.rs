@@ -125,6 +125,14 @@ impl Tree {
         let mut out = Vec::with_capacity(count);
         let mut next = self.blocks.get(block);
         while let Some(block) = next.filter(|_| out.len() < count) {
+            if self.is_canonical(block) {
+                // Below it there is one branch, which is at hand.
+                let branch = self.canonical.iter().copied().enumerate();
+                let branch = branch.map(|(number, hash)| (number as u64, hash)).rev();
+                let left = count - out.len();
+                out.extend(branch.skip_while(|(number, _)| *number > block.number()).take(left));
+                break;
+            }
             out.push((block.number(), block.hash));
             next = self.blocks.get(&block.header.parent_hash);
         }

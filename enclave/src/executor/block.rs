@@ -17,14 +17,14 @@ use crate::{
 use alloy_consensus::{Receipt, Transaction};
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
 use revm::{
-    ExecuteEvm, MainBuilder, MainnetEvm, SystemCallEvm,
+    ExecuteEvm, MainnetEvm, SystemCallEvm,
     context_interface::{
-        JournalTr,
+        FrameStack, JournalTr,
         either::Either,
         journaled_state::account::JournaledAccountTr,
         result::{EVMError, InvalidTransaction},
     },
-    handler::MainnetContext,
+    handler::{EthPrecompiles, MainnetContext, instructions::EthInstructions},
     state::AccountStatus,
 };
 
@@ -50,10 +50,17 @@ impl<S: NodeStore> std::fmt::Debug for Block<'_, S> {
 
 /// An EVM over this state, for these block parameters.
 pub(super) fn evm<'a, S: NodeStore>(state: BlockState<'a, S>, env: &BlockEnv) -> Evm<'a, S> {
-    let mut evm = MainnetContext::new(state, super::env::SPEC)
+    let ctx = MainnetContext::new(state, super::env::SPEC)
         .with_cfg(env.revm_cfg())
-        .with_block(env.revm())
-        .build_mainnet();
+        .with_block(env.revm());
+    let mut evm = Evm {
+        ctx,
+        inspector: (),
+        instruction: EthInstructions::new_mainnet_with_spec(super::env::SPEC),
+        precompiles: EthPrecompiles::new(super::env::SPEC),
+        // Made as calls nest: eight, which `revm` makes beforehand, are more work than a short call.
+        frame_stack: FrameStack::new(),
+    };
     if let FeeRule::Pool { .. } = env.fees {
         privacy::hide_others(evm.instruction.instruction_table_mut());
     }
@@ -189,13 +196,14 @@ impl<'a, S: NodeStore> Block<'a, S> {
 
     /// Ends the block: pays the pool, computes the roots. Nothing is written: the caller stores the nodes.
     pub fn finish(self) -> Result<Finished, Fatal> {
-        self.finish_beside(Vec::new(), |tasks| tasks.into_iter().for_each(|task| task()))
+        self.finish_with(1, |tasks| tasks.into_iter().for_each(|task| task()))
     }
 
-    /// [`Self::finish`], where the state root, the receipts and `others` are tasks, all of which `run` must do.
-    pub fn finish_beside(
+    /// [`Self::finish`], where the state root and parts of the receipts are tasks for so many cores, the longest
+    /// first, all of which `run` must do.
+    pub fn finish_with(
         mut self,
-        others: Vec<Task<'_>>,
+        cores: usize,
         run: impl FnOnce(Vec<Task<'_>>),
     ) -> Result<Finished, Fatal> {
         if let FeeRule::Pool { address: pool, .. } = self.env.fees
@@ -211,20 +219,21 @@ impl<'a, S: NodeStore> Block<'a, S> {
         }
         let accounts = self.evm.finalize();
         let before = &self.evm.ctx.journaled_state.database;
-        let changes = before.changes(accounts)?;
-        let (state, read, receipts) = (before.state(), before.read(), self.receipts);
-        let (mut applied, mut digest) = (None, None);
-        // The longest first: whoever has few cores is done earliest.
-        let mut tasks: Vec<Task<'_>> = vec![
-            Box::new(|| applied = Some(state.apply_to_known(&changes, read))),
-            Box::new(|| digest = Some(receipts.digest())),
-        ];
-        tasks.extend(others);
+        let (state, read) = (before.state(), before.read());
+        let apply = || {
+            let changes = read.changes(accounts)?;
+            let applied = state.apply_to_known(&changes, read)?;
+            Ok::<_, Fatal>((changes, applied))
+        };
+        let (mut applied, mut parts) = (None, self.receipts.parts(cores));
+        let mut tasks: Vec<Task<'_>> = vec![Box::new(|| applied = Some(apply()))];
+        tasks.extend(parts.iter_mut().map(|part| Box::new(|| part.digest()) as Task<'_>));
         run(tasks);
         let unfinished = || Fatal::Evm("a root was not computed".into());
-        let (receipts, receipts_root, logs_bloom) = digest.ok_or_else(unfinished)?;
+        let (receipts, receipts_root, logs_bloom) = Receipts::join(parts).ok_or_else(unfinished)?;
+        let (changes, applied) = applied.ok_or_else(unfinished)??;
         Ok(Finished {
-            applied: applied.ok_or_else(unfinished)??,
+            applied,
             changes,
             receipts,
             receipts_root,

@@ -85,27 +85,6 @@ impl<'a, S: NodeStore> BlockState<'a, S> {
         &self.read
     }
 
-    /// What the block changed, given the accounts it touched or merely read.
-    pub fn changes(&self, accounts: EvmState) -> Result<Changes, Fatal> {
-        let mut changes = Changes::default();
-        for (address, after) in accounts {
-            let before = self.read.find(&address);
-            let Some(change) = change(before, &after) else { continue };
-            if let AccountChange::Updated(update) = &change
-                && update.code_hash != EMPTY_CODE_HASH
-                && before.is_none_or(|before| before.account.code_hash != update.code_hash)
-            {
-                // Without it the state would name a code that nobody has.
-                let code = after.info.code.ok_or_else(|| {
-                    Fatal::Evm(format!("the new code of {address} is not at hand"))
-                })?;
-                changes.codes.insert(update.code_hash, code.original_bytes());
-            }
-            changes.accounts.insert(address, change);
-        }
-        Ok(changes)
-    }
-
     /// An account's nonce; zero if there is no account.
     pub fn nonce(&mut self, address: Address) -> Result<u64, StateError> {
         let id = self.load(address)?;
@@ -142,6 +121,27 @@ impl<'a, S: NodeStore> BlockState<'a, S> {
 }
 
 impl Reads {
+    /// What the block changed, given the accounts it touched or merely read.
+    pub fn changes(&self, accounts: EvmState) -> Result<Changes, Fatal> {
+        let mut changes = Changes::default();
+        for (address, after) in accounts {
+            let before = self.find(&address);
+            let Some(change) = change(before, &after) else { continue };
+            if let AccountChange::Updated(update) = &change
+                && update.code_hash != EMPTY_CODE_HASH
+                && before.is_none_or(|before| before.account.code_hash != update.code_hash)
+            {
+                // Without it the state would name a code that nobody has.
+                let code = after.info.code.ok_or_else(|| {
+                    Fatal::Evm(format!("the new code of {address} is not at hand"))
+                })?;
+                changes.codes.insert(update.code_hash, code.original_bytes());
+            }
+            changes.accounts.insert(address, change);
+        }
+        Ok(changes)
+    }
+
     fn find(&self, address: &Address) -> Option<&Loaded> {
         self.index.get(address).copied().flatten().and_then(|id| self.get(id))
     }

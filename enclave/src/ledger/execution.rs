@@ -12,7 +12,7 @@ use crate::{
     pool::Pooled,
     rewards::Rewards,
     store::{EncryptedStore, MAX_RECORD_BYTES},
-    trie,
+    trie::{self, ordered},
     view::{Deposit, Rollup, View},
 };
 use alloy_consensus::TxEnvelope;
@@ -167,18 +167,28 @@ impl<'a> Ledger<'a> {
         beside: impl FnOnce(&Body) + Send,
     ) -> Result<Outcome, LedgerError> {
         let Draft { mut body, data_gas, block, .. } = draft;
-        let (mut transactions_root, read) = (None, &body);
-        let others: Vec<Task<'_>> = vec![
-            Box::new(|| beside(read)),
-            Box::new(|| {
-                let raws = read.transactions.iter().map(|transaction| &transaction.raw);
-                transactions_root = Some(trie::ordered_root(raws));
-            }),
-        ];
-        let finished = block.finish_beside(others, |tasks| device.run(tasks))?;
+        let (read, cores) = (&body, device.cores());
+        let length = ordered::part_length(body.transactions.len(), cores);
+        let chunks = || read.transactions.chunks(length);
+        let mut parts: Vec<Option<ordered::Part>> = chunks().map(|_| None).collect();
+        let mut tasks: Vec<Task<'_>> = Vec::new();
+        for (first, (chunk, part)) in (0..).step_by(length).zip(chunks().zip(&mut parts)) {
+            let raw =
+                |transaction: &BodyTransaction, out: &mut Vec<u8>| out.extend(&transaction.raw);
+            tasks.push(Box::new(move || *part = Some(ordered::Part::new(first, chunk, raw))));
+        }
+        // The longest first: whoever has few cores is done earliest.
+        let run = |longer: Vec<Task<'_>>| {
+            let mut all: Vec<Task<'_>> = vec![Box::new(|| beside(read))];
+            all.extend(longer);
+            all.extend(tasks);
+            device.run(all);
+        };
+        let finished = block.finish_with(cores, run)?;
         let unfinished = || LedgerError::Fatal("the transactions' root was not computed".into());
+        let parts: Option<Vec<ordered::Part>> = parts.into_iter().collect();
         body.header.stateRoot = finished.applied.root;
-        body.header.transactionsRoot = transactions_root.ok_or_else(unfinished)?;
+        body.header.transactionsRoot = ordered::root(parts.ok_or_else(unfinished)?);
         body.header.receiptsRoot = finished.receipts_root;
         for (transaction, receipt) in body.transactions.iter_mut().zip(finished.receipts) {
             transaction.logs = body::logs(receipt);

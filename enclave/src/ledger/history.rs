@@ -47,8 +47,8 @@ impl Ledger<'_> {
         let mut record = None;
         let seal_body: Task<'_> = Box::new(|| {
             let encoded = wire::encode(body);
-            let sealed = self.store.seal_record(BODY, hash, &encoded);
-            record = Some((Sha256::digest(&encoded), sealed));
+            let digest: [u8; 32] = Sha256::digest(&encoded).into();
+            record = Some((digest, self.store.seal_digested(BODY, hash, &encoded, digest)));
         });
         let sealed = device::map(device, vec![seal_body], &nodes, seal).into_iter();
         let undone = || LedgerError::Fatal("the body was not sealed".into());

@@ -17,7 +17,7 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use obscuro_protocol::keys::{LABEL_STORE_ENCRYPTION, LABEL_STORE_LOOKUP};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// Length of the state key.
@@ -108,8 +108,19 @@ impl<'a> EncryptedStore<'a> {
         id: B256,
         content: &[u8],
     ) -> Result<Sealed, StoreError> {
+        self.seal_digested(domain, id, content, Sha256::digest(content).into())
+    }
+
+    /// [`Self::seal_record`] of a content whose SHA-256 is known.
+    pub fn seal_digested(
+        &self,
+        domain: Domain,
+        id: B256,
+        content: &[u8],
+        digest: [u8; 32],
+    ) -> Result<Sealed, StoreError> {
         let key = self.record_key(domain, id);
-        let nonce = self.synthetic_nonce(key, content);
+        let nonce = first_bytes(self.mac(&[TAG_NONCE, key.as_slice(), &digest]));
         Ok((key, self.seal(key, nonce, content, true)?))
     }
 
@@ -136,10 +147,6 @@ impl<'a> EncryptedStore<'a> {
 
     fn record_key(&self, domain: Domain, id: B256) -> B256 {
         self.mac(&[TAG_RECORD, domain.0.as_bytes(), id.as_slice()])
-    }
-
-    fn synthetic_nonce(&self, key: B256, content: &[u8]) -> [u8; NONCE_BYTES] {
-        first_bytes(self.mac(&[TAG_NONCE, key.as_slice(), content]))
     }
 
     /// Of these parts, of which at most one has no fixed length.

@@ -166,7 +166,10 @@ proptest! {
     }
 
     #[test]
-    fn ordered_roots_equal_updates_with_rlp_indices(items in vec(vec(any::<u8>(), 1..50), 0..300)) {
+    fn ordered_roots_equal_updates_with_rlp_indices(
+        items in vec(vec(any::<u8>(), 1..50), 0..700),
+        parts in 1usize..5,
+    ) {
         let changes = (0usize..)
             .zip(&items)
             .map(|(index, item)| (alloy_rlp::encode(index), Some(Bytes::from(item.clone()))))
@@ -174,7 +177,26 @@ proptest! {
         let (store, cache) = (MemoryStore::new(), NodeCache::new(16));
         let root = update_unhashed(&store, &cache, EMPTY_ROOT, changes, &mut Vec::new()).unwrap();
         prop_assert_eq!(ordered_root(items.iter()), root);
+        prop_assert_eq!(in_parts(&items, items.len().div_ceil(parts).next_multiple_of(16)), root);
     }
+}
+
+#[test]
+fn ordered_roots_equal_those_of_another_program_at_every_length() {
+    let items: Vec<Vec<u8>> = (0..600u16).map(|index| vec![7; usize::from(index % 40)]).collect();
+    for length in 0..=items.len() {
+        let items = &items[..length];
+        let root = reference::root::ordered_trie_root_encoded(items);
+        assert_eq!(ordered_root(items.iter()), root, "{length}");
+        assert_eq!(in_parts(items, 64), root, "{length}");
+    }
+}
+
+fn in_parts(items: &[Vec<u8>], length: usize) -> B256 {
+    let part = |(number, items)| {
+        ordered::Part::new(number * length, items, |item: &Vec<u8>, out| out.extend(item))
+    };
+    ordered::root(items.chunks(length.max(1)).enumerate().map(part))
 }
 
 /// A trie of many hashed keys, read back cold.
