@@ -15,6 +15,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+/// Trie nodes that an enclave keeps at hand: more than the accounts in use need, and few enough that
+/// now and then one has to be read again from the disk.
+const CACHED_NODES: usize = 1 << 12;
+
 /// The device of one machine; it outlives the enclaves on it.
 #[derive(Clone)]
 pub struct SimulatedDevice(Arc<Inner>);
@@ -80,6 +84,10 @@ impl Device for SimulatedDevice {
 
     fn sealing_key(&self) -> Secret {
         self.0.software.sealing_key()
+    }
+
+    fn cached_nodes(&self) -> usize {
+        CACHED_NODES
     }
 
     fn checks(&self) -> Checks {

@@ -2,7 +2,7 @@
 //! of what was written since the last durable write, never a part of the middle (`host::storage`). It can
 //! also do what no honest disk does: go back to an older state, or forget records. Not here: when.
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{B256, Bytes, map::B256Map};
 use obscuro_enclave::store::{Store, StoreError};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
@@ -28,7 +28,7 @@ pub struct Disk {
 
 #[derive(Default)]
 struct Records {
-    values: HashMap<B256, Vec<u8>>,
+    values: B256Map<Vec<u8>>,
     /// Keys written, with what they held before, oldest first.
     history: Vec<(B256, Option<Vec<u8>>)>,
     /// How much of the history is safe from a crash.

@@ -1,8 +1,8 @@
 //! Everything that leaves an enclave is searched for what must not leave it in clear: marks in users' data,
 //! the network's seed, enclaves' keys. Not here: what follows from a find (`checkers`).
 
+use aho_corasick::AhoCorasick;
 use alloy_primitives::B256;
-use memchr::memmem::Finder;
 use obscuro_enclave::store::{Store, StoreError};
 use std::sync::Mutex;
 
@@ -11,14 +11,17 @@ pub const MARK: &[u8; 12] = b"canary:secre";
 
 /// What is looked for, and what was found.
 pub struct Leaks {
-    secrets: Vec<(String, Finder<'static>)>,
+    /// With their names.
+    secrets: Vec<(String, Vec<u8>)>,
+    /// Of all secrets at once.
+    finder: AhoCorasick,
     found: Mutex<Vec<String>>,
 }
 
 impl Default for Leaks {
     fn default() -> Self {
-        let mark = ("a user's data".to_owned(), Finder::new(MARK));
-        Self { secrets: vec![mark], found: Mutex::default() }
+        let secrets = vec![("a user's data".to_owned(), MARK.to_vec())];
+        Self { finder: finder(&secrets), secrets, found: Mutex::default() }
     }
 }
 
@@ -26,17 +29,17 @@ impl Leaks {
     /// One more secret.
     pub fn watch(&mut self, name: String, secret: &[u8]) {
         if !self.secrets.iter().any(|(known, _)| *known == name) {
-            self.secrets.push((name, Finder::new(secret).into_owned()));
+            self.secrets.push((name, secret.to_vec()));
+            self.finder = finder(&self.secrets);
         }
     }
 
     /// Bytes have left an enclave.
     pub fn search(&self, node: usize, way: &str, bytes: &[u8]) {
-        for (name, finder) in &self.secrets {
-            if finder.find(bytes).is_some()
-                && let Ok(mut found) = self.found.lock()
-            {
-                found.push(format!("{name} in {way} of the enclave of node {node}"));
+        for found in self.finder.find_iter(bytes) {
+            let (name, _) = &self.secrets[found.pattern()];
+            if let Ok(mut all) = self.found.lock() {
+                all.push(format!("{name} in {way} of the enclave of node {node}"));
             }
         }
     }
@@ -45,6 +48,11 @@ impl Leaks {
     pub fn take(&self) -> Vec<String> {
         self.found.lock().map(|mut found| std::mem::take(&mut *found)).unwrap_or_default()
     }
+}
+
+fn finder(secrets: &[(String, Vec<u8>)]) -> AhoCorasick {
+    let secrets = secrets.iter().map(|(_, secret)| secret);
+    AhoCorasick::new(secrets).expect("a few secrets of a few bytes")
 }
 
 /// A host's store with somebody looking at what the enclave writes.

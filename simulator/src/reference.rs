@@ -69,8 +69,6 @@ pub struct View {
     pub paid: Vec<(u64, B256)>,
     /// Rollups published in this block, valid or not.
     pub published: Vec<RollupHeader>,
-    /// How many of an aggregator and round (parent, L1 proof) were published so far.
-    pub tries: Arc<HashMap<(Address, B256, B256), u64>>,
     /// Enclaves slashed in this block.
     pub slashed: Vec<Address>,
     /// Everything in this block that a docket is made of.
@@ -117,7 +115,6 @@ impl Reference {
             wasted: 0,
             paid: Vec::new(),
             published: Vec::new(),
-            tries: Arc::default(),
             slashed: Vec::new(),
             docket: Vec::new(),
         };
@@ -201,11 +198,8 @@ impl Reference {
                     self.places.insert(event.rollup, (event.header.parent, event.header.number));
                     view.published.push(event.header.clone());
                     view.docket.push(docket::Event::Published(Box::new(event.header.clone())));
-                    let round =
-                        (event.header.aggregator, event.header.parent, event.header.l1Proof);
-                    let tries = Arc::make_mut(&mut view.tries).entry(round).or_default();
-                    *tries += 1;
-                    match *tries <= 2 && self.is_valid(&event, block, &blob) {
+                    let is_counted = self.tries(&view, &event.header) <= 2;
+                    match is_counted && self.is_valid(&event, block, &blob) {
                         true if event.header.parent == parent.rollup => {
                             valid.push(event.data.header);
                         }
@@ -347,6 +341,20 @@ impl Reference {
             let earned = &mut Arc::make_mut(view).rewards.earned;
             *Arc::make_mut(earned).entry(owner).or_default() += U256::ONE;
         }
+    }
+
+    /// How many rollups of a published one's aggregator and round there are up to a block: all of them lie above
+    /// the L1 proof.
+    fn tries(&self, newest: &View, header: &RollupHeader) -> usize {
+        let is_alike = |other: &&RollupHeader| {
+            other.aggregator == header.aggregator && other.round() == header.round()
+        };
+        let (mut tries, mut next) = (0, Some(newest));
+        while let Some(view) = next.filter(|view| view.number > header.l1ProofNumber) {
+            tries += view.published.iter().filter(is_alike).count();
+            next = self.views.get(&view.parent).map(Arc::as_ref);
+        }
+        tries
     }
 
     /// Whether a rollup is valid; canonical it can only be on top of the parent's.
