@@ -143,6 +143,12 @@ fn rounds() -> Result<()> {
 fn simulator() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    // What `cargo run` tells of this program would have build scripts run again, each time.
+    let told =
+        |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|told| name.starts_with(told));
+    env::vars().filter(|(name, _)| told(name)).for_each(|(name, _)| {
+        cargo.env_remove(name);
+    });
     cargo.args(["run", "--release", "--quiet", "-p", "simulator", "--"]);
     cargo
 }

@@ -91,10 +91,9 @@ impl Checkers {
                 self.liveness.block(*block, nodes, world)?;
             }
             Seen::Disturbed => self.liveness.disturbed(world),
-            Seen::Fatal { node, reason } => {
+            Seen::Fatal { node, reason, is_excused } => {
                 self.liveness.disturbed(world);
-                let stopped = &nodes[*node];
-                if stopped.is_honest() && !stopped.disk.is_damaged() {
+                if nodes[*node].is_honest() && !is_excused {
                     return Err(Violation::new("nodes go on", reason.clone(), [*node]));
                 }
             }

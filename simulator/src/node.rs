@@ -309,7 +309,8 @@ impl Node {
     /// The node cannot go on. Its operator restarts it; if that does not help soon, on an empty disk.
     pub fn stop(&mut self, reason: String, world: &mut World) {
         world.say(Some(self.id), format!("stops: {reason}"));
-        world.seen.push(Seen::Fatal { node: self.id, reason });
+        let is_excused = self.disk.is_damaged();
+        world.seen.push(Seen::Fatal { node: self.id, reason, is_excused });
         let again = self.stopped.replace(world.now);
         if again.is_some_and(|last| world.now - last < MENDING * 4) {
             world.say(Some(self.id), "the operator moves the data directory away");

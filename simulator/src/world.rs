@@ -138,6 +138,8 @@ pub enum Seen {
         node: usize,
         /// Why.
         reason: String,
+        /// Whether its disk did then what no good disk does.
+        is_excused: bool,
     },
     /// A user's transaction was made.
     Made(B256),

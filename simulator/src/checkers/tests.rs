@@ -86,6 +86,20 @@ fn pretend(
 }
 
 #[test]
+fn a_node_that_stops_is_found_unless_its_disk_was_bad_even_if_that_is_replaced_at_once() {
+    let mut run = network();
+    let Run { nodes, world, .. } = &mut run;
+    nodes[0].disk.fail(true);
+    for _ in ["mended", "replaced"] {
+        nodes[0].stop("the disk does not answer".to_owned(), world);
+    }
+    assert!(!nodes[0].disk.is_damaged());
+    verdict(&mut run).unwrap();
+    run.nodes[1].stop("no reason".to_owned(), &mut run.world);
+    finds(&mut run, "nodes go on");
+}
+
+#[test]
 fn nothing_is_wrong_without_a_fault() {
     let mut run = network();
     let head = head(&run);
