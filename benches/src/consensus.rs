@@ -125,8 +125,10 @@ fn rounds() -> Result<()> {
         simulator().args(arguments).stdout(Stdio::piped()).spawn()
     };
     let runs: Vec<Child> = (1..=RUNS).map(play).collect::<Result<_, _>>()?;
-    for run in runs {
-        let output = run.wait_with_output()?;
+    // All of them are waited for, whatever becomes of one.
+    let outputs: Vec<_> = runs.into_iter().map(Child::wait_with_output).collect();
+    for output in outputs {
+        let output = output?;
         let report = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
             bail!("a run failed:\n{report}");

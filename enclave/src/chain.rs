@@ -12,8 +12,8 @@ use std::{
     sync::Arc,
 };
 
-/// L1 blocks below the head that stay in memory: the deepest reorganisation that needs no restart,
-/// and more than a rollup's proof may be old.
+/// L1 blocks below the head that stay in memory, and a few more for a while: the deepest reorganisation
+/// that needs no restart, and more than a rollup's proof may be old.
 pub const VIEWS_RETAINED_BLOCKS: u64 = 320;
 /// To forget what is older means to look at all there is, so it waits until there are so many blocks of it.
 const FORGOTTEN_AT_ONCE_BLOCKS: u64 = 16;
@@ -113,7 +113,7 @@ impl Chain {
         self.views.retain(|_, view| !view.is_blind);
     }
 
-    /// Makes a view the head and forgets what lies too deep below it.
+    /// Makes a view the head and forgets, now and then, what lies too deep below it.
     pub fn set_head(&mut self, view: Arc<View>) {
         if !view.is_blind {
             self.followed = view.clone();

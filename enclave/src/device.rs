@@ -37,7 +37,7 @@ pub trait Device: Send + Sync + 'static {
         DEFAULT_CACHED_NODES
     }
 
-    /// What checks signatures.
+    /// What checks signatures, and draws lots.
     fn checks(&self) -> Checks {
         Checks::default()
     }

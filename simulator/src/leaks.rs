@@ -26,15 +26,15 @@ impl Default for Leaks {
 }
 
 impl Leaks {
-    /// One more secret.
+    /// One more secret. A node that lost its disk has new ones under the old names.
     pub fn watch(&mut self, name: String, secret: &[u8]) {
-        if !self.secrets.iter().any(|(known, _)| *known == name) {
+        if !self.secrets.iter().any(|(_, known)| known == secret) {
             self.secrets.push((name, secret.to_vec()));
             self.finder = finder(&self.secrets);
         }
     }
 
-    /// Bytes have left an enclave.
+    /// Bytes have left an enclave. One find is enough: of secrets that overlap, one is told.
     pub fn search(&self, node: usize, way: &str, bytes: &[u8]) {
         for found in self.finder.find_iter(bytes) {
             let (name, _) = &self.secrets[found.pattern()];
@@ -77,5 +77,26 @@ impl Store for Tapped<'_> {
             self.leaks.search(self.node, "a record in the store", value);
         }
         self.store.put(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_secret_is_found_wherever_it_stands_whatever_it_is_called() {
+        let mut leaks = Leaks::default();
+        let secrets = [[1; 32], [2; 32]];
+        secrets.iter().for_each(|secret| leaks.watch("a key".to_owned(), secret));
+        for secret in secrets.iter().map(|secret| &secret[..]).chain([&MARK[..]]) {
+            for (before, behind) in [(0, 0), (0, 9), (9, 0), (700, 700)] {
+                let bytes = [&vec![0; before], secret, &vec![0; behind]].concat();
+                leaks.search(0, "a reply", &bytes);
+                assert_eq!(leaks.take().len(), 1, "{before} {secret:?} {behind}");
+                leaks.search(0, "a reply", &bytes[..before + secret.len() - 1]);
+                assert!(leaks.take().is_empty());
+            }
+        }
     }
 }

@@ -22,7 +22,7 @@ use obscuro_protocol::{
 };
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -84,14 +84,20 @@ pub struct Genuine {
     pub node: usize,
     /// When.
     pub at: Duration,
+    /// Encrypted.
+    pub payload: Bytes,
+    contents: OnceLock<Contents>,
+}
+
+/// What its payload holds, and what follows from it.
+#[derive(Clone, Debug)]
+pub struct Contents {
     /// Its transactions, in order.
     pub raws: Vec<Bytes>,
     /// Their hashes.
     pub transactions: Vec<B256>,
     /// Its withdrawals.
     pub withdrawals: Vec<Withdrawal>,
-    /// Length of its payload.
-    pub payload_bytes: usize,
     /// What it and its ancestors order to be paid, by asset.
     pub ordered: BTreeMap<Address, U256>,
 }
@@ -144,26 +150,26 @@ impl Reference {
         if self.genuine.contains_key(&hash) {
             return;
         }
-        let opened = self.seed.as_ref().and_then(|seed| payload::open(&rollup.payload, seed).ok());
-        let opened = opened.unwrap_or_default();
-        let raws: Vec<Bytes> = opened.items.into_iter().map(|item| item.transaction).collect();
-        let transactions = raws.iter().map(keccak256).collect();
-        let parent = self.genuine.get(&rollup.header.parent);
-        let mut ordered = parent.map(|parent| parent.ordered.clone()).unwrap_or_default();
-        for withdrawal in &opened.withdrawals {
-            *ordered.entry(withdrawal.asset).or_default() += withdrawal.amount;
-        }
-        let genuine = Genuine {
-            ordered,
-            header: rollup.header.clone(),
-            node,
-            at: now,
-            raws,
-            transactions,
-            withdrawals: opened.withdrawals,
-            payload_bytes: rollup.payload.len(),
-        };
-        self.genuine.insert(hash, Arc::new(genuine));
+        let header = rollup.header.clone();
+        let (payload, contents) = (rollup.payload.clone(), OnceLock::new());
+        self.genuine.insert(hash, Arc::new(Genuine { header, node, at: now, payload, contents }));
+    }
+
+    /// What a rollup's payload holds: opened when somebody asks, since nobody asks about most of those that lose.
+    pub fn contents<'a>(&self, rollup: &'a Genuine) -> &'a Contents {
+        rollup.contents.get_or_init(|| {
+            let opened = self.seed.as_ref().map(|seed| payload::open(&rollup.payload, seed));
+            let opened = opened.and_then(Result::ok).unwrap_or_default();
+            let raws: Vec<Bytes> = opened.items.into_iter().map(|item| item.transaction).collect();
+            let transactions = raws.iter().map(keccak256).collect();
+            let parent = self.genuine.get(&rollup.header.parent);
+            let mut ordered =
+                parent.map(|parent| self.contents(parent).ordered.clone()).unwrap_or_default();
+            for withdrawal in &opened.withdrawals {
+                *ordered.entry(withdrawal.asset).or_default() += withdrawal.amount;
+            }
+            Contents { raws, transactions, withdrawals: opened.withdrawals, ordered }
+        })
     }
 
     /// An L1 block was made.

@@ -185,7 +185,7 @@ fn walk(world: &World, report: &mut Report) {
         let has_rollup = view.included == view.number;
         let winner = world.reference.rollup(view.rollup).filter(|_| has_rollup);
         if let Some(rollup) = winner {
-            for transaction in &rollup.transactions {
+            for transaction in &world.reference.contents(rollup).transactions {
                 if let Some(sent) = world.counts.sent.get(transaction) {
                     times.insert(*transaction, made - sent.as_secs_f64());
                 }

@@ -41,7 +41,7 @@ impl Rewards {
         let number = block.number();
         let price = |header: &RollupHeader| {
             let rollup = known(header)?;
-            Some((World::operator(rollup.node), cost(block, rollup.payload_bytes, config)))
+            Some((World::operator(rollup.node), cost(block, rollup.payload.len(), config)))
         };
         for header in late {
             let Some(share) = price(header) else { continue };

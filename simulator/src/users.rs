@@ -365,8 +365,11 @@ impl User {
             let deep = world.reference.chain(head.rollup).skip(4).take(40);
             let mut found = Vec::new();
             for (rollup, genuine) in deep {
-                let proofs = withdrawal_proofs(&genuine.withdrawals);
-                for (withdrawal, proof) in genuine.withdrawals.iter().zip(proofs) {
+                let withdrawals = &world.reference.contents(genuine).withdrawals;
+                if !withdrawals.iter().any(|withdrawal| withdrawal.to == own) {
+                    continue;
+                }
+                for (withdrawal, proof) in withdrawals.iter().zip(withdrawal_proofs(withdrawals)) {
                     if withdrawal.to == own {
                         found.push((rollup, withdrawal.clone(), proof));
                     }

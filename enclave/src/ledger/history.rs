@@ -47,18 +47,17 @@ impl Ledger<'_> {
         let mut record = None;
         let seal_body: Task<'_> = Box::new(|| {
             let encoded = wire::encode(body);
-            let digest: [u8; 32] = Sha256::digest(&encoded).into();
-            record = Some((digest, self.store.seal_digested(BODY, hash, &encoded, digest)));
+            record = Some(self.store.seal_and_digest(BODY, hash, &encoded));
         });
         let sealed = device::map(device, vec![seal_body], &nodes, seal).into_iter();
         let undone = || LedgerError::Fatal("the body was not sealed".into());
-        let (digest, record) = record.ok_or_else(undone)?;
+        let (record, digest) = record.ok_or_else(undone)??;
         let entry = Bytes::from([hash.as_slice(), &digest].concat());
         let entry = vec![(history_key(body.header.number), Some(entry))];
         let mut history = Vec::new();
         let history_root =
             trie::update(&self.store, self.cache, parent_history, entry, &mut history)?;
-        let sealed = sealed.chain(history.iter().map(seal)).chain([record]);
+        let sealed = sealed.chain(history.iter().map(seal)).chain([Ok(record)]);
         self.store.put(sealed.collect::<Result<_, _>>()?)?;
         Ok(history_root)
     }

@@ -108,20 +108,20 @@ impl<'a> EncryptedStore<'a> {
         id: B256,
         content: &[u8],
     ) -> Result<Sealed, StoreError> {
-        self.seal_digested(domain, id, content, Sha256::digest(content).into())
+        self.seal_and_digest(domain, id, content).map(|(sealed, _)| sealed)
     }
 
-    /// [`Self::seal_record`] of a content whose SHA-256 is known.
-    pub fn seal_digested(
+    /// [`Self::seal_record`], and the SHA-256 of the content.
+    pub fn seal_and_digest(
         &self,
         domain: Domain,
         id: B256,
         content: &[u8],
-        digest: [u8; 32],
-    ) -> Result<Sealed, StoreError> {
+    ) -> Result<(Sealed, [u8; 32]), StoreError> {
         let key = self.record_key(domain, id);
+        let digest: [u8; 32] = Sha256::digest(content).into();
         let nonce = first_bytes(self.mac(&[TAG_NONCE, key.as_slice(), &digest]));
-        Ok((key, self.seal(key, nonce, content, true)?))
+        Ok(((key, self.seal(key, nonce, content, true)?), digest))
     }
 
     /// The record of this identity; `None` if the host says there is none.

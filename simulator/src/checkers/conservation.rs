@@ -112,7 +112,8 @@ impl Conservation {
             let coming = view.deposits.iter().skip(cursor).filter(|(of, _)| *of == asset);
             let coming: U256 = coming.map(|(_, amount)| *amount).sum();
             let of = |sums: &BTreeMap<Address, U256>| sums.get(&asset).copied().unwrap_or_default();
-            let pending = of(&rollup.ordered).saturating_sub(of(&view.paid_out));
+            let pending =
+                of(&world.reference.contents(rollup).ordered).saturating_sub(of(&view.paid_out));
             if locked != supply + pending + coming {
                 let text = format!(
                     "asset {asset} at L1 block {}, rollup {}: {locked} locked, {supply} on L2, {pending} pending, {coming} not credited yet",

@@ -39,7 +39,7 @@ impl Forced {
                 .filter_map(|envelope| open(envelope, world))
                 .collect();
             if !due.is_empty()
-                && let Some(late) = late(&rollup.raws, &due)
+                && let Some(late) = late(&world.reference.contents(rollup).raws, &due)
             {
                 return wrong(format!("{late} was forced, and is not in front or not in order"));
             }

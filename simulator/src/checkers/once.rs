@@ -33,7 +33,7 @@ impl Once {
             self.seen.insert(hash);
             let Some(rollup) = world.reference.rollup(hash) else { continue };
             let mut here = HashSet::new();
-            for transaction in &rollup.transactions {
+            for transaction in &world.reference.contents(rollup).transactions {
                 let others = self.rollups.entry(*transaction).or_default();
                 let twice = !here.insert(*transaction)
                     || others.iter().any(|other| world.reference.is_below(*other, hash));
@@ -55,7 +55,7 @@ impl Once {
         let executed: HashSet<B256> = world
             .reference
             .chain(head.rollup)
-            .flat_map(|(_, rollup)| rollup.transactions.iter().copied())
+            .flat_map(|(_, rollup)| world.reference.contents(rollup).transactions.iter().copied())
             .collect();
         let lost: Vec<&B256> =
             self.made.iter().filter(|transaction| !executed.contains(*transaction)).collect();

@@ -78,8 +78,8 @@ impl Node {
         }
     }
 
-    /// From now on nothing that leaves an enclave may contain what this one has sealed. Its lots are made
-    /// again to be verified.
+    /// From now on nothing that leaves an enclave may contain what this one has sealed. Its lots are verified
+    /// by making them.
     fn note_secrets(&self, world: &mut World) {
         if let Some(stolen) = self.steal(world) {
             world.leaks.watch(format!("signing key of node {}", self.id), &stolen.signing);
