@@ -11,7 +11,7 @@ pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Does all tasks, here and on as many threads more as there are cores: whoever has done one takes the next.
+/// Does all tasks, here and on a thread for each other core: whoever has done one takes the next.
 pub fn run(tasks: Vec<Task<'_>>) {
     let helpers = tasks.len().min(cores()).saturating_sub(1);
     let queue = Mutex::new(tasks.into_iter());
@@ -28,6 +28,7 @@ pub fn run(tasks: Vec<Task<'_>>) {
     });
 }
 
+/// In a function of its own, so that nobody holds the lock while a task is done.
 fn next<T>(queue: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).next()
 }

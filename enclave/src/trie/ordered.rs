@@ -15,7 +15,7 @@ const GROUP: usize = 16;
 const PART_MIN: usize = 512;
 
 /// Consecutive items of a list, hashed as far as that is possible without the others.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Part(Vec<(Nibbles, Piece)>);
 
 #[derive(Debug)]
